@@ -1,0 +1,1 @@
+//! Queues to the receivers of the embedded router.

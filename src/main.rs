@@ -1,0 +1,3 @@
+//! The binary: see [`almenara::cmd`].
+
+fn main() {}

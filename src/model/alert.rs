@@ -1,0 +1,37 @@
+//! An alert on its way from a rule to the people who must know.
+
+use super::{Fingerprint, Labels, Timestamp};
+
+/// An alert as rules hand it to the notifier and the router; the wire form of Alertmanager's API v2.
+///
+/// Its identity is its labels alone; annotations may change while it lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Identity, `alertname` included.
+    pub labels: Labels,
+    /// Text for people.
+    pub annotations: Labels,
+    /// When it began to fire.
+    pub starts_at: Timestamp,
+    /// When it ended, or until when a receiver may believe it still fires if nobody repeats it.
+    pub ends_at: Timestamp,
+    /// Where the alert came from, a link; may be empty.
+    pub generator_url: String,
+}
+
+impl Alert {
+    /// Hash of the labels, the identity that Alertmanager shows.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.labels)
+    }
+
+    /// The alert's name, empty if it has none.
+    pub fn name(&self) -> &str {
+        self.labels.get(super::ALERT_NAME).unwrap_or("")
+    }
+
+    /// Whether it has ended at `now`.
+    pub fn is_resolved_at(&self, now: Timestamp) -> bool {
+        self.ends_at <= now
+    }
+}

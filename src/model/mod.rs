@@ -1,0 +1,27 @@
+//! The words of the field as types: instants, label sets, matchers, samples, histograms, alerts.
+//!
+//! In the flow: every other module speaks in these; this one names none of them.
+//! **No I/O, no clock, no evaluation.** Times are milliseconds since the epoch.
+
+mod alert;
+mod fingerprint;
+mod format;
+mod histogram;
+mod labels;
+mod matcher;
+mod sample;
+mod timestamp;
+
+pub use alert::Alert;
+pub use fingerprint::Fingerprint;
+pub use format::format_float;
+pub use histogram::{CounterResetHint, Histogram, HistogramSpan};
+pub use labels::{Label, Labels, LabelsBuilder, is_legacy_name};
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use sample::{STALE_NAN_BITS, Sample, Series, Value, is_stale, stale_nan};
+pub use timestamp::Timestamp;
+
+/// The label that holds a series' metric name.
+pub const METRIC_NAME: &str = "__name__";
+/// The label that names an alert.
+pub const ALERT_NAME: &str = "alertname";

@@ -1,0 +1,1 @@
+//! Relabelling of targets, metrics and alerts.

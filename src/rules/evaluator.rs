@@ -1,0 +1,70 @@
+//! What the drivers step: anything that is evaluated on a grid of instants.
+//!
+//! A rule group is one, a group of SLOs is another. Daemon, unit test and backtest all call [`Evaluator::eval`] with the slot's
+//! instant and do with its [`Outcome`] what they must: commit the samples, send the alerts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Alert, Labels, Timestamp, Value};
+use crate::promql::Querier;
+
+/// What is the same for every evaluation of a process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Environment {
+    /// Added to alerts (where absent) by the notifier; visible to templates.
+    pub external_labels: Labels,
+    /// Our own address as users reach it, without a trailing slash.
+    pub external_url: Arc<str>,
+    /// How far back an instant selector looks (`--query.lookback-delta`, default 5m).
+    pub lookback_delta: Duration,
+    /// The step of subqueries that name none (`global.evaluation_interval`).
+    pub default_subquery_step: Duration,
+    /// The least time between two sends of the same alert (`--rules.alert.resend-delay`, default 1m).
+    pub resend_delay: Duration,
+}
+
+/// What one evaluation may read.
+#[derive(Clone, Copy)]
+pub struct EvalContext<'a> {
+    /// The stored samples.
+    pub querier: &'a dyn Querier,
+    /// See [`Environment`].
+    pub environment: &'a Environment,
+}
+
+/// A sample that an evaluation recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// The series, metric name included.
+    pub labels: Labels,
+    /// When: the slot, less the group's `query_offset`.
+    pub at: Timestamp,
+    /// What; the staleness marker ends the series.
+    pub value: Value,
+}
+
+/// What one evaluation produced.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// To commit in one go, after the alerts are handed on (Prometheus's order).
+    pub recorded: Vec<Recorded>,
+    /// To send now: firing ones that are due, and those that ended.
+    pub alerts: Vec<Alert>,
+    /// The failures of this evaluation, for the log: rule name and text.
+    pub failures: Vec<(String, String)>,
+}
+
+/// Something evaluated at each slot of a grid.
+pub trait Evaluator: Send {
+    /// The file it comes from, as configured.
+    fn file(&self) -> &str;
+    /// Its name, unique in its file.
+    fn name(&self) -> &str;
+    /// The distance of slots.
+    fn interval(&self) -> Duration;
+    /// Evaluates at `slot`. Slots strictly increase; some may be missing.
+    fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome;
+    /// The staleness markers of everything it records, for when it has been removed from the configuration.
+    fn retire(&mut self, at: Timestamp) -> Vec<Recorded>;
+}

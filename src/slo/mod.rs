@@ -1,0 +1,1 @@
+//! Service level objectives: specs, counters, budgets, burn-rate policies.

@@ -1,0 +1,16 @@
+//! Text that people wrote, and what is wrong with it: files with positions, diagnostics, YAML with positions.
+//!
+//! In the flow: every format that users write (configuration, rules, SLOs, routers, tests) is read through [`yaml`] and
+//! decoded through [`decode`], so that a file gives *all* its errors at once, each with line and column.
+//! **No I/O.** A [`SourceFile`] is handed in with its text.
+
+pub mod decode;
+mod diagnostic;
+mod duration;
+mod secret;
+pub mod suggest;
+pub mod yaml;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Level, Position, SourceFile, Span};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use secret::Secret;

@@ -1,0 +1,329 @@
+//! YAML as a tree in which every node knows where it stands.
+//!
+//! In the flow: text in, [`Node`] out; [`super::decode`] turns nodes into typed values. Scalars keep their raw text, because
+//! what `1.0` or `0x10` means depends on who reads it (a duration, a label value, a number).
+//!
+//! **Why not serde.** A serde data format stops at the first mistake and has forgotten positions and spelling by the time a
+//! value is checked. We read the events of `granit-parser`, the parser under serde-saphyr, which keep all of it.
+//! **Limits.** [`NODES_MAX`] nodes after aliases are expanded, [`DEPTH_MAX`] levels: a small file must not become a large tree.
+//! **Differs:** Prometheus reads YAML 1.1 words (`yes`, `on`) as booleans only where a boolean is expected; so do we. A file
+//! with a second document is read up to it, with a warning, as Prometheus reads rule files.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle};
+
+use super::{Diagnostic, Diagnostics, SourceFile, Span};
+
+/// Nodes of one document, aliases expanded.
+pub const NODES_MAX: usize = 2_000_000;
+/// Nesting of one document.
+pub const DEPTH_MAX: usize = 100;
+
+/// A value with its place.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it stands; an alias stands where its anchor is.
+    pub span: Span,
+    /// What it is.
+    pub kind: NodeKind,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// Text as written, quotes and escapes resolved.
+    Scalar {
+        /// The text.
+        text: String,
+        /// Whether it was written without quotes, so that it may also be a number or a boolean.
+        plain: bool,
+        /// Whether it was a block scalar (`|`, `>`), whose text does not stand in the source byte by byte.
+        block: bool,
+    },
+    /// A list.
+    Sequence(Vec<Node>),
+    /// Pairs in the order written; keys are unique.
+    Mapping(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// A word for the node's kind in messages.
+    pub fn kind_name(&self) -> &'static str {
+        match &self.kind {
+            NodeKind::Null => "nothing",
+            NodeKind::Scalar { .. } => "a plain value",
+            NodeKind::Sequence(_) => "a list",
+            NodeKind::Mapping(_) => "a mapping",
+        }
+    }
+
+    /// The text of a scalar.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.kind {
+            NodeKind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing was written.
+    pub fn is_null(&self) -> bool {
+        matches!(self.kind, NodeKind::Null)
+    }
+
+    /// The value under `key` of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            NodeKind::Mapping(pairs) => {
+                pairs.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads the first document of `source`. An empty file is [`NodeKind::Null`]. `None` when the text is not YAML; the
+/// diagnostics then say where.
+pub fn parse(source: &SourceFile) -> (Option<Node>, Diagnostics) {
+    let (mut documents, mut diagnostics) = parse_documents(source);
+    if documents.len() > 1 {
+        let second = documents[1].span;
+        diagnostics.push(Diagnostic::warning(source, second, "only the first YAML document of a file is read"));
+    }
+    if documents.is_empty() {
+        let root = Node { span: Span::new(0, 0), kind: NodeKind::Null };
+        return (if diagnostics.has_errors() { None } else { Some(root) }, diagnostics);
+    }
+    let root = documents.swap_remove(0);
+    (if diagnostics.has_errors() { None } else { Some(root) }, diagnostics)
+}
+
+/// Reads all documents of `source`.
+pub fn parse_documents(source: &SourceFile) -> (Vec<Node>, Diagnostics) {
+    let mut builder = Builder {
+        source,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        documents: Vec::new(),
+        diagnostics: Diagnostics::default(),
+    };
+    let mut parser = Parser::new_from_str(&source.text);
+    while let Some(event) = parser.next_event() {
+        match event {
+            Ok((event, span)) => {
+                let start = span.start.byte_offset().unwrap_or(0);
+                let end = span.end.byte_offset().unwrap_or(start);
+                if builder.handle(event, Span::new(start, end)).is_err() {
+                    break;
+                }
+            }
+            Err(error) => {
+                let offset = error.marker().byte_offset().unwrap_or(source.text.len());
+                builder.error(Span::new(offset, offset), format!("not valid YAML: {}", error.info()));
+                break;
+            }
+        }
+    }
+    (builder.documents, builder.diagnostics)
+}
+
+/// A container whose end has not come yet.
+struct Open {
+    anchor: usize,
+    span: Span,
+    items: Vec<Node>,
+    is_mapping: bool,
+}
+
+struct Builder<'a> {
+    source: &'a SourceFile,
+    stack: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    documents: Vec<Node>,
+    diagnostics: Diagnostics,
+}
+
+/// The document is given up; the reason is among the diagnostics.
+struct GiveUp;
+
+impl Builder<'_> {
+    fn error(&mut self, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::error(self.source, span, message));
+    }
+
+    fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), GiveUp> {
+        match event {
+            Event::Scalar(text, style, anchor, _) => {
+                let kind = scalar(&text, style);
+                self.add(Node { span, kind }, anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => self.open(span, anchor, false),
+            Event::MappingStart(_, anchor, _) => self.open(span, anchor, true),
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
+                Some(node) => {
+                    self.nodes += count(&node);
+                    self.add(node, 0)
+                }
+                None => {
+                    self.error(span, "this alias refers to itself or to an anchor that does not exist");
+                    Err(GiveUp)
+                }
+            },
+            Event::DocumentStart(..) => {
+                self.anchors.clear();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, span: Span, anchor: usize, is_mapping: bool) -> Result<(), GiveUp> {
+        if self.stack.len() >= DEPTH_MAX {
+            self.error(span, format!("nested deeper than {DEPTH_MAX} levels"));
+            return Err(GiveUp);
+        }
+        self.stack.push(Open { anchor, span, items: Vec::new(), is_mapping });
+        Ok(())
+    }
+
+    fn close(&mut self, span: Span) -> Result<(), GiveUp> {
+        let open = self.stack.pop().expect("BUG: the YAML parser closed what it had not opened");
+        let last = open.items.last().map_or(span.start, |node| node.span.end);
+        let span = Span::new(open.span.start, last.max(open.span.end));
+        let kind =
+            if open.is_mapping { NodeKind::Mapping(self.pairs(open.items)) } else { NodeKind::Sequence(open.items) };
+        self.add(Node { span, kind }, open.anchor)
+    }
+
+    /// Pairs keys with values, expands `<<`, and refuses a key that stands twice.
+    fn pairs(&mut self, items: Vec<Node>) -> Vec<(Node, Node)> {
+        let mut pairs: Vec<(Node, Node)> = Vec::with_capacity(items.len() / 2);
+        let mut merged: Vec<(Node, Node)> = Vec::new();
+        let mut items = items.into_iter();
+        while let (Some(key), Some(value)) = (items.next(), items.next()) {
+            if key.as_str() == Some("<<") {
+                self.merge(value, &mut merged);
+            } else if pairs.iter().any(|(other, _)| other.as_str().is_some() && other.as_str() == key.as_str()) {
+                let name = key.as_str().unwrap_or_default();
+                self.error(key.span, format!("the key {name:?} stands twice in this mapping"));
+            } else {
+                pairs.push((key, value));
+            }
+        }
+        for (key, value) in merged {
+            if !pairs.iter().any(|(other, _)| other.as_str() == key.as_str()) {
+                pairs.push((key, value));
+            }
+        }
+        pairs
+    }
+
+    fn merge(&mut self, value: Node, merged: &mut Vec<(Node, Node)>) {
+        match value.kind {
+            NodeKind::Mapping(pairs) => merged.extend(pairs),
+            NodeKind::Sequence(nodes) => nodes.into_iter().for_each(|node| self.merge(node, merged)),
+            _ => self.error(value.span, "`<<` takes a mapping or a list of mappings"),
+        }
+    }
+
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), GiveUp> {
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            self.error(node.span, format!("more than {NODES_MAX} values, aliases expanded"));
+            return Err(GiveUp);
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.stack.last_mut() {
+            Some(open) => open.items.push(node),
+            None => self.documents.push(node),
+        }
+        Ok(())
+    }
+}
+
+fn count(node: &Node) -> usize {
+    match &node.kind {
+        NodeKind::Sequence(nodes) => 1 + nodes.iter().map(count).sum::<usize>(),
+        NodeKind::Mapping(pairs) => 1 + pairs.iter().map(|(key, value)| count(key) + count(value)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle) -> NodeKind {
+    let plain = style == ScalarStyle::Plain;
+    if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
+        return NodeKind::Null;
+    }
+    let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+    NodeKind::Scalar { text: text.to_string(), plain, block }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<Node>, Vec<String>) {
+        let (node, diagnostics) = parse(&SourceFile::new("f.yml", text));
+        (node, diagnostics.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn keeps_places_and_spelling() {
+        let (node, errors) = read("a: 1.0\nb:\n  - 'x'\n  - {c: ~}\n");
+        assert!(errors.is_empty(), "{errors:?}");
+        let node = node.unwrap();
+        assert_eq!(node.get("a").unwrap().as_str(), Some("1.0"));
+        assert_eq!(node.get("a").unwrap().span, Span::new(3, 6));
+        let NodeKind::Sequence(items) = &node.get("b").unwrap().kind else { panic!() };
+        assert!(matches!(&items[0].kind, NodeKind::Scalar { plain: false, .. }));
+        assert!(items[1].get("c").unwrap().is_null());
+    }
+
+    #[test]
+    fn expands_anchors_and_merges() {
+        let (node, errors) = read("base: &b {x: 1, y: 2}\nc:\n  <<: *b\n  y: 3\n");
+        assert!(errors.is_empty(), "{errors:?}");
+        let node = node.unwrap();
+        let c = node.get("c").unwrap();
+        assert_eq!(c.get("x").unwrap().as_str(), Some("1"));
+        assert_eq!(c.get("y").unwrap().as_str(), Some("3"));
+    }
+
+    #[test]
+    fn refuses_with_a_place() {
+        for (text, expected) in [
+            ("a: 1\na: 2\n", "f.yml:2:1: the key \"a\" stands twice in this mapping"),
+            ("a: [1\nb: 2", "f.yml:2:2: not valid YAML"),
+            ("a: &x [*x]", "this alias refers to itself"),
+        ] {
+            let (node, errors) = read(text);
+            assert!(node.is_none(), "{text}");
+            assert!(errors[0].contains(expected), "{text}: {errors:?}");
+        }
+        assert!(read(&"- ".repeat(200)).1[0].contains("nested deeper"));
+    }
+
+    #[test]
+    fn a_bomb_of_aliases_is_refused() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let before = level - 1;
+            text += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{before}"); 10].join(", "));
+        }
+        assert!(read(&text).1[0].contains("more than"));
+    }
+
+    #[test]
+    fn an_empty_file_is_null_and_a_second_document_a_warning() {
+        assert!(read("").0.unwrap().is_null());
+        assert!(read("# only a comment\n").0.unwrap().is_null());
+        assert!(read("a: 1\n---\nb: 2\n").1[0].contains("warning: only the first"));
+    }
+}

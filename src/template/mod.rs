@@ -1,0 +1,1 @@
+//! The Go `text/template` dialect of rules.

@@ -1,0 +1,1 @@
+//! Drivers that step the core by a scripted clock.
