@@ -1,1 +1,84 @@
-//! The only reader of the wall clock.
+//! The only reader of the wall clock, and what depends on it: sleeping until an instant, measuring how long things take.
+//!
+//! In the flow: the drivers and everything with sockets ask here for the time and hand it to the pure core as a value.
+//! [`Latency`] turns into an [`exposition::Family`](crate::exposition::Family), a pure type, so that every part reports its
+//! durations alike.
+//!
+//! **Invariants.** No other module calls `SystemTime::now` or `Instant::now`. [`Stopwatch`] never runs backwards; [`now`] may.
+
+mod latency;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub use latency::Latency;
+
+use crate::model::Timestamp;
+
+/// How long [`sleep_until`] trusts the monotonic clock before it looks at the wall clock again: a jump of the wall clock
+/// (NTP step, resumed machine) delays nobody for longer than this.
+const WALL_CLOCK_CHECK: Duration = Duration::from_secs(2);
+
+/// The wall clock.
+pub fn now() -> Timestamp {
+    let since_epoch = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    };
+    Timestamp::from_ms(since_epoch)
+}
+
+/// Returns when the wall clock shows `instant` or later; at once if it already does.
+pub async fn sleep_until(instant: Timestamp) {
+    while let Some(step) = next_nap(now(), instant) {
+        tokio::time::sleep(step).await;
+    }
+}
+
+/// How long to sleep before looking again, `None` when the instant has come.
+fn next_nap(now: Timestamp, instant: Timestamp) -> Option<Duration> {
+    let left = instant.since(now);
+    (!left.is_zero()).then(|| left.min(WALL_CLOCK_CHECK))
+}
+
+/// Measures how long something takes, on the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Stopwatch(Instant::now())
+    }
+
+    /// The time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn naps_are_short_and_end() {
+        let at = Timestamp::from_ms;
+        for (now_ms, until_ms, nap_ms) in [
+            (0, 500, Some(500)),
+            (0, 60_000, Some(2_000)),
+            (500, 500, None),
+            (501, 500, None),
+            (i64::MIN, 0, Some(2_000)),
+        ] {
+            assert_eq!(next_nap(at(now_ms), at(until_ms)), nap_ms.map(Duration::from_millis), "{now_ms} {until_ms}");
+        }
+    }
+
+    #[tokio::test]
+    async fn sleeps_until_the_wall_clock_says_so() {
+        let instant = now().plus_ms(20);
+        sleep_until(instant).await;
+        assert!(now() >= instant);
+        sleep_until(Timestamp::MIN).await;
+    }
+}

@@ -1,0 +1,163 @@
+//! `static_configs` and `file_sd_configs`, checked; every other discovery refused.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{ADDRESS, TargetGroup};
+use crate::model::{Label, Labels};
+use crate::source::decode::{Decoder, Fields};
+use crate::source::yaml::Node;
+
+/// How often files are read again although nothing announced a change; Prometheus's default.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// Discoveries of the field that are not built in.
+const REFUSED: [&str; 33] = [
+    "aws_sd_configs",
+    "azure_sd_configs",
+    "consul_sd_configs",
+    "digitalocean_sd_configs",
+    "dns_sd_configs",
+    "docker_sd_configs",
+    "dockerswarm_sd_configs",
+    "ec2_sd_configs",
+    "ecs_sd_configs",
+    "eureka_sd_configs",
+    "gce_sd_configs",
+    "hetzner_sd_configs",
+    "http_sd_configs",
+    "ionos_sd_configs",
+    "kubernetes_sd_configs",
+    "kuma_sd_configs",
+    "lightsail_sd_configs",
+    "linode_sd_configs",
+    "marathon_sd_configs",
+    "msk_sd_configs",
+    "nerve_sd_configs",
+    "nomad_sd_configs",
+    "openstack_sd_configs",
+    "outscale_sd_configs",
+    "ovhcloud_sd_configs",
+    "puppetdb_sd_configs",
+    "scaleway_sd_configs",
+    "serverset_sd_configs",
+    "stackit_sd_configs",
+    "triton_sd_configs",
+    "uyuni_sd_configs",
+    "vultr_sd_configs",
+    "elasticache_sd_configs",
+];
+
+/// All discoveries of one mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SdConfigs {
+    /// Targets written down.
+    pub static_groups: Vec<TargetGroup>,
+    /// Files to watch.
+    pub files: Vec<FileSdConfig>,
+}
+
+/// Files that hold target groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSdConfig {
+    /// Paths; the last part may hold `*`.
+    pub files: Vec<PathBuf>,
+    /// How often they are read again although nothing announced a change.
+    pub refresh_interval: Duration,
+}
+
+impl SdConfigs {
+    /// Takes the keys of discovery out of a larger mapping. Mistakes are reported and left out.
+    pub fn decode(fields: &mut Fields<'_, '_, '_>) -> SdConfigs {
+        let mut static_groups = fields.or("static_configs", Vec::new(), |decoder, node| {
+            decoder.list(node, |decoder, node| {
+                if node.is_null() {
+                    decoder.error(node.span, "empty or null section in static_configs");
+                    return None;
+                }
+                let group = decode_group(decoder, node)?;
+                check_addresses(decoder, node);
+                Some(group)
+            })
+        });
+        for (index, group) in static_groups.iter_mut().enumerate() {
+            group.source = index.to_string();
+        }
+        let files = fields.or("file_sd_configs", Vec::new(), |decoder, node| decoder.list(node, decode_file_sd));
+        for key in REFUSED {
+            fields
+                .unsupported(key, "write the targets to a file that file_sd_configs names, it is read when it changes");
+        }
+        SdConfigs { static_groups, files }
+    }
+
+    /// Makes relative file names relative to `directory`, that of the configuration file.
+    pub fn resolve_paths(&mut self, directory: &Path) {
+        for path in self.files.iter_mut().flat_map(|config| &mut config.files) {
+            *path = directory.join(&*path);
+        }
+    }
+}
+
+/// Reads one group; its source is left empty.
+pub(super) fn decode_group(decoder: &mut Decoder<'_>, node: &Node) -> Option<TargetGroup> {
+    let mut fields = decoder.fields(node, "target group")?;
+    let addresses = fields.or("targets", Vec::new(), Decoder::strings);
+    let labels = fields.or("labels", Vec::new(), |decoder, node| decoder.map(node, Decoder::string));
+    let mut group_labels = Vec::with_capacity(labels.len());
+    for (name, span, value) in labels {
+        if name.is_empty() {
+            fields.decoder.error(span, "\"\" is not a valid label name");
+        }
+        group_labels.push(Label { name: name.into(), value: value.into() });
+    }
+    fields.finish();
+    let targets = addresses.into_iter().map(|address| Labels::from_pairs([(ADDRESS, address)])).collect();
+    Some(TargetGroup { targets, labels: Labels::new(group_labels), source: String::new() })
+}
+
+/// An address is a host and a port; people like to write whole URLs.
+fn check_addresses(decoder: &mut Decoder<'_>, group: &Node) {
+    let Some(targets) = group.get("targets") else { return };
+    decoder.list(targets, |decoder, node| {
+        let address = node.as_str()?;
+        if address.contains('/') {
+            let help = "write host:port; scheme and path are keys of their own";
+            decoder.error_with_help(node.span, format!("{address:?} is not a valid hostname"), help);
+        }
+        Some(())
+    });
+}
+
+fn decode_file_sd(decoder: &mut Decoder<'_>, node: &Node) -> Option<FileSdConfig> {
+    let mut fields = decoder.fields(node, "file_sd config")?;
+    let files = fields.or("files", Vec::new(), |decoder, node| decoder.list(node, decode_pattern));
+    if fields.key_span("files").is_none() || fields.node("files").is_some_and(is_empty_list) {
+        let span = fields.span;
+        fields.decoder.error(span, "file service discovery config must contain at least one path name");
+    }
+    let refresh_interval = fields.or("refresh_interval", REFRESH_INTERVAL, Decoder::positive_duration);
+    fields.finish();
+    Some(FileSdConfig { files, refresh_interval })
+}
+
+fn is_empty_list(node: &Node) -> bool {
+    matches!(&node.kind, crate::source::yaml::NodeKind::Sequence(items) if items.is_empty())
+}
+
+fn decode_pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<PathBuf> {
+    let pattern = decoder.string(node)?;
+    if !is_valid_pattern(&pattern) {
+        let help = "name a .json, .yml or .yaml file; only its last part may hold *";
+        decoder.error_with_help(node.span, format!("path name {pattern:?} is not valid for file discovery"), help);
+        return None;
+    }
+    Some(pattern.into())
+}
+
+/// Prometheus's `^[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)$`.
+fn is_valid_pattern(pattern: &str) -> bool {
+    let Some((stem, extension)) = pattern.rsplit_once('.') else { return false };
+    let star_in_last_part = stem.find('*').is_none_or(|star| !stem[star..].contains('/'));
+    matches!(extension, "json" | "yml" | "yaml" | "JSON" | "YML" | "YAML") && star_in_last_part
+}

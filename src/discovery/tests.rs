@@ -1,0 +1,135 @@
+//! Decoding, reading and following target files.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::files::parse_groups;
+use super::*;
+use crate::source::decode::Decoder;
+use crate::source::{SourceFile, yaml};
+
+fn decode(text: &str) -> (SdConfigs, Vec<String>) {
+    let source = SourceFile::new("f.yml", text);
+    let (node, _) = yaml::parse(&source);
+    let mut decoder = Decoder::new(&source);
+    let node = node.expect("the test's YAML is fine");
+    let mut fields = decoder.fields(&node, "scrape config").unwrap();
+    let configs = SdConfigs::decode(&mut fields);
+    fields.finish();
+    (configs, decoder.finish().iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn decodes_static_and_file_configs() {
+    let (mut configs, errors) = decode(
+        "static_configs: [{targets: ['a:1', 'b:2'], labels: {env: prod, port: 8080}}, {targets: [c]}]\n\
+         file_sd_configs: [{files: [sd/*.json, /etc/x.yaml], refresh_interval: 30s}, {files: [y.yml]}]\n",
+    );
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(configs.static_groups.len(), 2);
+    let first = &configs.static_groups[0];
+    assert_eq!(first.targets[1].get(ADDRESS), Some("b:2"));
+    assert_eq!(first.labels.to_string(), r#"{env="prod",port="8080"}"#);
+    assert_eq!((first.source.as_str(), configs.static_groups[1].source.as_str()), ("0", "1"));
+    configs.resolve_paths(Path::new("/conf"));
+    assert_eq!(configs.files[0].files, [Path::new("/conf/sd/*.json"), Path::new("/etc/x.yaml")]);
+    assert_eq!(configs.files[0].refresh_interval, Duration::from_secs(30));
+    assert_eq!(configs.files[1].refresh_interval, Duration::from_secs(300));
+}
+
+#[test]
+fn refuses_with_a_place() {
+    for (text, expected) in [
+        ("static_configs: [{targets: ['http://x:1/a']}]", r#"f.yml:1:29: "http://x:1/a" is not a valid hostname"#),
+        ("static_configs: [{targets: [a], source: x}]", r#"f.yml:1:33: unknown key "source" in target group"#),
+        ("static_configs:\n-\n", "f.yml:2:2: empty or null section in static_configs"),
+        ("file_sd_configs: [{files: [a.txt]}]", r#"f.yml:1:28: path name "a.txt" is not valid for file discovery"#),
+        ("file_sd_configs: [{files: ['a*/b.yml']}]", r#"path name "a*/b.yml" is not valid for file discovery"#),
+        (
+            "file_sd_configs: [{files: []}]",
+            "f.yml:1:19: file service discovery config must contain at least one path name",
+        ),
+        ("file_sd_configs: [{}]", "file service discovery config must contain at least one path name"),
+        ("file_sd_configs: [{files: [a.yml], refresh_interval: 0s}]", "must be longer than zero"),
+        (
+            "kubernetes_sd_configs: []",
+            r#"f.yml:1:1: the key "kubernetes_sd_configs" in scrape config is not supported"#,
+        ),
+        ("static_config: []", r#"did you mean "static_configs"?"#),
+    ] {
+        let (_, errors) = decode(text);
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{text}: {errors:?}");
+    }
+    assert!(decode("file_sd_configs: [{files: ['*b*.yml', 'x[1].YML']}]").1.is_empty());
+}
+
+#[test]
+fn reads_json_and_yaml_alike() {
+    let json = "[\n{\"targets\": [\"a:1\"], \"labels\": {\"path\": \"C:\\\\x\\/\\u00e9\"}}]";
+    let yaml = "- targets: ['a:1']\n  labels:\n    path: 'C:\\x/é'\n";
+    let [json, yaml] = [json, yaml].map(|text| parse_groups(&SourceFile::new("f", text)).unwrap());
+    assert_eq!(json, yaml);
+    assert_eq!(json[0].labels.get(META_FILEPATH), Some("f"));
+    assert_eq!(json[0].source, "f:0");
+    for (text, expected) in [
+        ("[{\"targets\": [\"a\"}]", "not valid YAML"),
+        ("targets: [a]", "f:1:1: expected a list, found a mapping"),
+        ("- null\n", "a target group must not be empty"),
+        ("- {targets: [[a]]}\n", "f:1:14: expected a text, found a list"),
+    ] {
+        let errors = parse_groups(&SourceFile::new("f", text)).unwrap_err().to_string();
+        assert!(errors.contains(expected), "{text}: {errors}");
+    }
+}
+
+fn addresses(groups: &[TargetGroup]) -> Vec<String> {
+    groups.iter().flat_map(|group| &group.targets).map(|target| target.get(ADDRESS).unwrap().to_owned()).collect()
+}
+
+async fn until(discovery: &Discovery, expected: &[&str]) {
+    let mut groups = discovery.subscribe();
+    let wait = groups.wait_for(|groups| addresses(groups) == expected);
+    if tokio::time::timeout(Duration::from_secs(20), wait).await.is_err() {
+        panic!("expected {expected:?}, have {:?}", addresses(&discovery.groups()));
+    }
+}
+
+#[tokio::test]
+async fn follows_files_and_keeps_the_last_good_groups() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    fs::write(file("b.yml"), "- targets: [b]\n").unwrap();
+    fs::write(file("ignored.txt"), "x").unwrap();
+    let (mut configs, errors) =
+        decode("static_configs: [{targets: [s]}]\nfile_sd_configs: [{files: ['*.yml', '*.json', b.yml]}]");
+    assert!(errors.is_empty(), "{errors:?}");
+    configs.resolve_paths(directory.path());
+    let metrics = Arc::new(DiscoveryMetrics::default());
+    let discovery = watch(configs, metrics.clone());
+    assert_eq!(addresses(&discovery.groups()), ["s", "b"], "complete at once, no file twice");
+
+    // The watch starts inside the task: the first change is repeated by the refresh only after minutes, so wait for it.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    fs::write(file("a.json"), "[\n\t{\"targets\": [\"a\"]}\n]").unwrap();
+    until(&discovery, &["s", "a", "b"]).await;
+    let read_errors = || metrics.read_errors.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(read_errors(), 0);
+
+    fs::write(file("b.yml"), "- targets: [b\n").unwrap();
+    fs::write(file("c.yml"), "- targets: [c]\n").unwrap();
+    until(&discovery, &["s", "a", "b", "c"]).await;
+    assert!(read_errors() > 0);
+
+    fs::write(file("b.yml.new"), "- targets: [b2]\n").unwrap();
+    fs::rename(file("b.yml.new"), file("b.yml")).unwrap();
+    until(&discovery, &["s", "a", "b2", "c"]).await;
+    fs::remove_file(file("a.json")).unwrap();
+    until(&discovery, &["s", "b2", "c"]).await;
+
+    let mut groups = discovery.subscribe();
+    groups.mark_unchanged();
+    drop(discovery);
+    assert!(groups.changed().await.is_err(), "the task ends with the handle");
+}

@@ -1,0 +1,227 @@
+//! A client that survives the rotation of its files.
+//!
+//! In the flow: callers hold one [`Client`] per configuration and share it; connections are pooled inside.
+//! **Cost.** A request looks at the metadata of the TLS files (at most three) and reads the credential files, if any are named.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url, redirect};
+
+use super::config::{Auth, ClientConfig, Text};
+use super::error::HttpError;
+use super::tls::{self, Stamp};
+
+/// Redirects followed for one request, as Go's client.
+pub const REDIRECTS_MAX: usize = 10;
+
+/// Sends requests with the authentication and TLS of its configuration. Share it; it pools its connections.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    user_agent: String,
+    built: Mutex<Built>,
+}
+
+/// The library's client and the files it was built from.
+#[derive(Debug)]
+struct Built {
+    client: reqwest::Client,
+    stamps: Vec<Stamp>,
+    /// Files that were tried and found unusable: tried and logged again only when they change.
+    refused: Option<Vec<Stamp>>,
+}
+
+impl Client {
+    /// A client that names itself `user_agent`. Fails when a certificate or key cannot be used.
+    pub fn new(config: ClientConfig, user_agent: &str) -> Result<Client, HttpError> {
+        let stamps = config.tls.stamps();
+        let client = build(&config, user_agent)?;
+        let built = Mutex::new(Built { client, stamps, refused: None });
+        Ok(Client { config, user_agent: user_agent.to_owned(), built })
+    }
+
+    /// GET `url` with further headers; the time covers everything up to the end of the body.
+    pub async fn get(&self, url: &str, headers: &[(&str, &str)], timeout: Duration) -> Result<Response, HttpError> {
+        self.send(url, headers, None, timeout).await
+    }
+
+    /// POST `body` as `application/json`; the time covers everything up to the end of the answer.
+    pub async fn post_json(&self, url: &str, body: Bytes, timeout: Duration) -> Result<Response, HttpError> {
+        self.send(url, &[(CONTENT_TYPE.as_str(), "application/json")], Some(body), timeout).await
+    }
+
+    /// With a body it is a POST, without one a GET.
+    async fn send(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<Bytes>,
+        timeout: Duration,
+    ) -> Result<Response, HttpError> {
+        let url = Url::parse(url).map_err(|error| HttpError::Request(format!("not a URL: {error}")))?;
+        let address = address_of(&url);
+        let mut all = self.configured_headers()?;
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| HttpError::Request("not a header name".to_owned()))?;
+            all.insert(name, header_value(value.as_bytes())?);
+        }
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut request = self.current().request(method, url).timeout(timeout).headers(all);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        match request.send().await {
+            Ok(inner) => Ok(Response { inner, address }),
+            Err(error) => Err(HttpError::from_reqwest(error, &address)),
+        }
+    }
+
+    /// The library's client, rebuilt if a TLS file changed. An unusable new file keeps the old client.
+    fn current(&self) -> reqwest::Client {
+        let mut built = self.built.lock();
+        let stamps = self.config.tls.stamps();
+        if stamps == built.stamps || built.refused.as_ref() == Some(&stamps) {
+            return built.client.clone();
+        }
+        match build(&self.config, &self.user_agent) {
+            Ok(client) => *built = Built { client, stamps, refused: None },
+            Err(error) => {
+                tracing::warn!(%error, "new TLS files cannot be used, the last good ones stay");
+                built.refused = Some(stamps);
+            }
+        }
+        built.client.clone()
+    }
+
+    fn configured_headers(&self) -> Result<HeaderMap, HttpError> {
+        let mut headers = HeaderMap::new();
+        let authorization = match &self.config.auth {
+            Auth::None => None,
+            Auth::Basic { username, password } => {
+                let pair = [read_optional(username)?, b":".to_vec(), read_optional(password)?].concat();
+                Some([b"Basic ".to_vec(), BASE64.encode(pair).into_bytes()].concat())
+            }
+            Auth::Scheme { scheme, credentials } => {
+                Some([scheme.as_bytes().to_vec(), b" ".to_vec(), read_optional(credentials)?].concat())
+            }
+        };
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, header_value(&value)?);
+        }
+        for header in &self.config.headers {
+            let name = HeaderName::from_bytes(header.name.as_bytes())
+                .expect("BUG: header names are checked when they are decoded");
+            for value in &header.values {
+                headers.append(name.clone(), header_value(&read_trimmed(value)?)?);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// Values are marked sensitive, so that no library logs them.
+fn header_value(value: &[u8]) -> Result<HeaderValue, HttpError> {
+    let mut value = HeaderValue::from_bytes(value)
+        .map_err(|_| HttpError::Request("a header value or credential holds a control character".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn read_optional(text: &Option<Text>) -> Result<Vec<u8>, HttpError> {
+    text.as_ref().map_or(Ok(Vec::new()), read_trimmed)
+}
+
+/// Inline texts as they are, files without the white space around (editors end files with a newline).
+fn read_trimmed(text: &Text) -> Result<Vec<u8>, HttpError> {
+    let bytes = tls::read(text)?;
+    Ok(if matches!(text, Text::File(_)) { bytes.trim_ascii().to_vec() } else { bytes })
+}
+
+fn build(config: &ClientConfig, user_agent: &str) -> Result<reqwest::Client, HttpError> {
+    let mut tls = config.tls.load()?;
+    let protocols: &[&str] = if config.enable_http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
+    tls.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(redirect_policy(config))
+        .referer(false)
+        .no_proxy()
+        .user_agent(user_agent);
+    let builder = if config.enable_http2 { builder } else { builder.http1_only() };
+    builder.build().map_err(|error| HttpError::Request(error.without_url().to_string()))
+}
+
+/// The library drops `Authorization` when a redirect leaves the host; it knows nothing of our own headers.
+fn redirect_policy(config: &ClientConfig) -> redirect::Policy {
+    if !config.follow_redirects {
+        return redirect::Policy::none();
+    }
+    if config.headers.is_empty() {
+        return redirect::Policy::limited(REDIRECTS_MAX);
+    }
+    redirect::Policy::custom(|attempt| {
+        let same_host = attempt.previous().last().is_some_and(|from| address_of(from) == address_of(attempt.url()));
+        match (same_host, attempt.previous().len() <= REDIRECTS_MAX) {
+            (true, true) => attempt.follow(),
+            (true, false) => attempt.error("stopped after 10 redirects"),
+            (false, _) => attempt.stop(),
+        }
+    })
+}
+
+fn address_of(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0))
+}
+
+/// An answer whose body is still to be read.
+#[derive(Debug)]
+pub struct Response {
+    inner: reqwest::Response,
+    address: String,
+}
+
+impl Response {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.inner.status().as_u16()
+    }
+
+    /// Code and words, as `503 Service Unavailable`.
+    pub fn status_text(&self) -> String {
+        let status = self.inner.status();
+        format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default()).trim_end().to_owned()
+    }
+
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        self.inner.status().is_success()
+    }
+
+    /// A header's value, if it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// The next piece of the body, `None` at its end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        self.inner.chunk().await.map_err(|error| HttpError::from_reqwest(error, &self.address))
+    }
+
+    /// The rest of the body, refused as soon as it is longer than `limit` bytes.
+    pub async fn bytes(mut self, limit: usize) -> Result<Bytes, HttpError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() + chunk.len() > limit {
+                return Err(HttpError::TooLarge { limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
