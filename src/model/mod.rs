@@ -9,6 +9,7 @@ mod format;
 mod histogram;
 mod labels;
 mod matcher;
+mod metadata;
 mod sample;
 mod timestamp;
 
@@ -18,6 +19,7 @@ pub use format::format_float;
 pub use histogram::{CounterResetHint, Histogram, HistogramSpan};
 pub use labels::{Label, Labels, LabelsBuilder, is_legacy_name};
 pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use metadata::{Metadata, MetricKind};
 pub use sample::{STALE_NAN_BITS, Sample, Series, Value, is_stale, stale_nan};
 pub use timestamp::Timestamp;
 

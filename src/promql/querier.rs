@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::{Matcher, Series, Timestamp};
+use crate::store::Store;
 
 /// A source of series. The store is one; so are a rule group's uncommitted overlay and a test's series.
 pub trait Querier: Sync {
@@ -22,3 +23,9 @@ impl fmt::Display for QuerierError {
 }
 
 impl std::error::Error for QuerierError {}
+
+impl Querier for Store {
+    fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QuerierError> {
+        Ok(Store::select(self, matchers, start, end))
+    }
+}

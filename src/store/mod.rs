@@ -1,6 +1,49 @@
 //! Samples in memory: series, index, chunks, retention.
 //!
-//! In the flow: scrapes and rules [`Store::commit`] rows; `promql` selects. **No clock, no I/O.**
+//! In the flow: scrapes and rules [`Store::commit`] rows; `promql` selects; a driver calls [`Store::expire`] from time to time.
+//! **No clock, no I/O.** Times are milliseconds since the epoch; ranges include both ends.
+//!
+//! ```text
+//! labels ──► symbols ──► series ──┬─ open run: plain columns, the newest samples
+//!               │                 └─ sealed chunks of at most 120 samples, compressed, shared with readers
+//!               └─► postings: a bitmap of series for each (name, value)
+//! ```
+//!
+//! **Invariants.** The samples of a series strictly increase in time. A batch becomes visible at once: no reader sees half a
+//! scrape. A [`SeriesRef`] never comes to mean another series. What [`Store::truncate`] removed is never seen again, to the
+//! millisecond, although memory is freed by whole chunks.
+//!
+//! **Cost.** Times: `cargo bench --bench store`. Bytes a sample in the columns of a full chunk at regular times, as
+//! `chunk::tests::common_data_is_small` holds them:
+//!
+//! | data | stored | by XOR alone |
+//! |---|---|---|
+//! | a constant | 0.05 | 0.22 |
+//! | an integer counter that grows by 0 to 15 | 0.55 | 1.56 |
+//! | the same with a restart | 0.57 | 1.78 |
+//! | a gauge with two decimal places | 1.18 | 6.89 |
+//! | arbitrary floats | 8.22 | 8.22 |
+//!
+//! **Not here yet, and where it belongs.** *Summaries* (count, sum, resets … of a sealed chunk, in a tree over the series) stand
+//! beside [`chunk`] and are made when a run is sealed. *Retention by demand* is a retention time of its own in each stored
+//! series, read by `truncate`. *Durability* is a record of each commit, emitted under the lock in `Store::commit` so that records
+//! and samples have one order; the `disk` module would write it. *Out-of-order samples* would be a side run of the series.
+
+mod bits;
+mod cardinality;
+mod chunk;
+mod decimal;
+mod head;
+mod metadata;
+mod postings;
+mod series;
+mod symbols;
+mod times;
+mod xor;
+
+pub use cardinality::{Cardinality, Count};
+pub use head::{Store, StoreOptions};
+pub use metadata::MetadataStore;
 
 use crate::model::{Timestamp, Value};
 
@@ -40,3 +83,23 @@ pub struct Committed {
     /// Index into the rows, and why, of each that was not.
     pub refused: Vec<(usize, Refusal)>,
 }
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Series, those without a sample yet included.
+    pub series: u64,
+    /// Samples.
+    pub samples: u64,
+    /// Runs of samples, open ones included.
+    pub chunks: u64,
+    /// Bytes of samples, without labels and index.
+    pub bytes: u64,
+    /// The time of the oldest sample.
+    pub oldest: Option<Timestamp>,
+    /// The time of the newest sample ever stored.
+    pub newest: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Append and select of the store: `cargo bench --bench store`.
+//!
+//! Appending is measured as scrapes are: one commit of a sample for each series of a target. Selecting is what a rule over a
+//! short window does, and a window over sealed chunks.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use almenara::model::{Labels, MatchOp, Matcher, Timestamp, Value};
+use almenara::store::{Row, SeriesRef, Store, StoreOptions};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const SERIES: usize = 1_000;
+const INTERVAL_MS: i64 = 15_000;
+
+fn labels(index: usize) -> Labels {
+    let pairs = [("__name__", "http_requests_total".to_owned()), ("job", "api".to_owned())];
+    Labels::from_pairs(pairs.into_iter().chain([("instance", format!("host-{index}:80")), ("code", "200".to_owned())]))
+}
+
+fn store() -> (Store, Vec<SeriesRef>) {
+    let store = Store::new(StoreOptions { retention: Duration::from_secs(24 * 3600) });
+    let refs = (0..SERIES).map(|index| store.series_ref(&labels(index))).collect();
+    (store, refs)
+}
+
+/// A counter that grows by 0 to 15 a scrape.
+fn scrape(refs: &[SeriesRef], slot: i64) -> Vec<Row> {
+    let value = |index: usize| (slot * 8 + (slot * 7_919 + index as i64) % 8) as f64;
+    let at = Timestamp::from_ms(slot * INTERVAL_MS);
+    refs.iter()
+        .enumerate()
+        .map(|(index, series)| Row { series: *series, at, value: Value::Float(value(index)) })
+        .collect()
+}
+
+fn append(criterion: &mut Criterion) {
+    let (store, refs) = store();
+    let mut slot = 0;
+    let mut group = criterion.benchmark_group("commit");
+    group.throughput(Throughput::Elements(SERIES as u64));
+    group.bench_function("a scrape of 1000 series", |bencher| {
+        bencher.iter_batched(
+            || {
+                slot += 1;
+                scrape(&refs, slot)
+            },
+            |rows| black_box(store.commit(&rows)),
+            criterion::BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("handles of 1000 known series", |bencher| {
+        let labels: Vec<Labels> = (0..SERIES).map(labels).collect();
+        bencher.iter(|| labels.iter().map(|labels| store.series_ref(labels).0).sum::<u64>());
+    });
+    group.finish();
+}
+
+fn select(criterion: &mut Criterion) {
+    let (store, refs) = store();
+    let slots = 1_440;
+    for slot in 0..slots {
+        store.commit(&scrape(&refs, slot));
+    }
+    let name = Matcher::equal("__name__", "http_requests_total");
+    let regex = Matcher::new(MatchOp::Regex, "instance", "host-1.*:80").expect("a valid pattern");
+    let end = Timestamp::from_ms(slots * INTERVAL_MS);
+    let mut group = criterion.benchmark_group("select");
+    for (title, matchers, back_ms) in [
+        ("5m of 1000 series", vec![name.clone()], 5 * 60_000),
+        ("6h of 1000 series", vec![name.clone()], 6 * 3_600_000),
+        ("5m of 111 of 1000 series by regex", vec![name.clone(), regex], 5 * 60_000),
+        ("6h of one series", vec![name, Matcher::equal("instance", "host-7:80")], 6 * 3_600_000),
+    ] {
+        let samples: usize = store.select(&matchers, end.plus_ms(-back_ms), end).iter().map(|s| s.samples.len()).sum();
+        group.throughput(Throughput::Elements(samples as u64));
+        group.bench_function(title, |bencher| {
+            bencher.iter(|| black_box(store.select(&matchers, end.plus_ms(-back_ms), end)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, append, select);
+criterion_main!(benches);
