@@ -188,10 +188,13 @@ fn long_series_cross_chunks() {
         let (start, end) = (at(start * 15_000 - 1), at(end * 15_000));
         assert_eq!(bits(&store.select(&[], start, end)), bits(&model.select(&[], start, end)));
     }
-    store.truncate(at(500 * 15_000 + 1));
-    model.truncate(at(500 * 15_000 + 1));
-    assert_eq!(bits(&store.select(&[], at(0), Timestamp::MAX)), bits(&model.select(&[], at(0), Timestamp::MAX)));
-    assert_eq!(store.stats().oldest, Some(at(500 * 15_000 + 1)));
+    // The last sample of a chunk, one past it, the middle of one.
+    for before in [239 * 15_000, 239 * 15_000 + 1, 500 * 15_000 + 1] {
+        store.truncate(at(before));
+        model.truncate(at(before));
+        assert_eq!(bits(&store.select(&[], at(0), Timestamp::MAX)), bits(&model.select(&[], at(0), Timestamp::MAX)));
+        assert_eq!(store.stats().oldest, Some(at(before)));
+    }
 }
 
 #[test]

@@ -104,9 +104,9 @@ proptest! {
     fn reads_what_was_sealed(values in values(), start in any::<i64>(), steps in prop::collection::vec(0..1i64 << 34, SAMPLES_MAX)) {
         let mut at = Vec::new();
         let mut now = start / 2;
-        for index in 0..values.len() {
+        for (index, step) in steps.iter().enumerate().take(values.len()) {
             // Every third distance is regular.
-            now += if index % 3 == 0 { 15_000 } else { 1 + (steps[index] >> (steps[index] % 34)) };
+            now += if index % 3 == 0 { 15_000 } else { 1 + (step >> (step % 34)) };
             at.push(now);
         }
         check(&at, &values);
