@@ -95,7 +95,7 @@ pub struct Stats {
     pub chunks: u64,
     /// Bytes of samples, without labels and index.
     pub bytes: u64,
-    /// The time of the oldest sample.
+    /// No sample is older; the oldest is in the same chunk.
     pub oldest: Option<Timestamp>,
     /// The time of the newest sample ever stored.
     pub newest: Option<Timestamp>,
