@@ -1,3 +1,5 @@
+//! Chunks read back what was sealed, whatever it was, and common data is small.
+
 use proptest::prelude::*;
 
 use super::*;
