@@ -1,0 +1,180 @@
+//! Numbers of the formats: what Go's `ParseFloat` takes, without its hexadecimal and underscore spellings.
+//!
+//! **Source.** Prometheus 3.5 `model/textparse/promparse.go` (`parseFloat`), `openmetricsparse.go`
+//! (`formatOpenMetricsFloat`), Go `strconv`.
+
+use super::error::Problem;
+
+/// The NaN of Prometheus. All NaNs of a body become this one: a target must not be able to write a staleness marker.
+const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
+const POWERS_OF_TEN: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// The number that `token` spells.
+pub(super) fn parse_value(token: &[u8]) -> Result<f64, Problem> {
+    match parse_short_decimal(token) {
+        Some(value) => Ok(value),
+        None => parse_any(token),
+    }
+}
+
+/// `[-]digits[.digits]` of at most 15 digits: numerator and power of ten are then exact floats, so one division rounds
+/// as the full algorithm does.
+fn parse_short_decimal(token: &[u8]) -> Option<f64> {
+    let (negative, digits) = match token.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, token),
+    };
+    if digits.is_empty() || digits.len() > 16 {
+        return None;
+    }
+    let mut numerator: u64 = 0;
+    let mut point = None;
+    for (index, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => numerator = numerator * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(index),
+            _ => return None,
+        }
+    }
+    let count = digits.len() - usize::from(point.is_some());
+    if count == 0 || count > 15 {
+        return None;
+    }
+    let decimals = point.map_or(0, |point| digits.len() - 1 - point);
+    let value = numerator as f64 / POWERS_OF_TEN[decimals];
+    Some(if negative { -value } else { value })
+}
+
+fn parse_any(token: &[u8]) -> Result<f64, Problem> {
+    if token.iter().any(|byte| matches!(byte, b'p' | b'P' | b'_')) {
+        return Err(Problem::NumberForm);
+    }
+    if token.ends_with(b"\r") {
+        return Err(Problem::CarriageReturn);
+    }
+    let text = str::from_utf8(token).map_err(|_| Problem::InvalidNumber)?;
+    if text.eq_ignore_ascii_case("nan") {
+        return Ok(f64::from_bits(NORMAL_NAN_BITS));
+    }
+    let value: f64 = text.parse().map_err(|_| Problem::InvalidNumber)?;
+    let spells_digits = token.iter().any(u8::is_ascii_digit);
+    match value {
+        value if value.is_nan() => Err(Problem::InvalidNumber), // "+nan", which Go refuses
+        value if value.is_infinite() && spells_digits => Err(Problem::NumberOutOfRange),
+        value => Ok(value),
+    }
+}
+
+/// A bucket bound or quantile as OpenMetrics writes it (`1` becomes `1.0`, a million `1e+06`), so that a target's series
+/// stay the same whichever format it answers in. A text that is no number stays.
+pub(super) fn normal_bound(text: &str) -> Option<String> {
+    let value = parse_value(text.as_bytes()).ok()?;
+    if value.is_nan() || value.is_infinite() {
+        let text = if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        };
+        return Some(text.to_owned());
+    }
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').expect("BUG: a float in scientific form without exponent");
+    let exponent: i32 = exponent.parse().expect("BUG: a float's exponent is no number");
+    // Go's %g with the shortest precision switches at these exponents.
+    if !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return Some(format!("{mantissa}e{sign}{:02}", exponent.abs()));
+    }
+    let plain = format!("{value}");
+    Some(if plain.contains('.') { plain } else { format!("{plain}.0") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_go_reads() {
+        for (text, value) in [
+            ("0", 0.0),
+            ("-0", -0.0),
+            ("1", 1.0),
+            ("+1", 1.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("-12.75", -12.75),
+            ("1e5", 1e5),
+            ("1E-3", 1e-3),
+            ("0.1", 0.1),
+            ("123456789012345", 123_456_789_012_345.0),
+            ("9007199254740993", 9_007_199_254_740_992.0),
+            ("1.7976931348623157e308", f64::MAX),
+            ("1e-999", 0.0),
+            ("inf", f64::INFINITY),
+            ("+Inf", f64::INFINITY),
+            ("-infinity", f64::NEG_INFINITY),
+        ] {
+            let read = parse_value(text.as_bytes()).unwrap();
+            assert_eq!(read.to_bits(), value.to_bits(), "{text}");
+        }
+        for text in ["NaN", "nan", "nAn"] {
+            assert_eq!(parse_value(text.as_bytes()).unwrap().to_bits(), NORMAL_NAN_BITS);
+        }
+    }
+
+    #[test]
+    fn refuses_what_go_refuses() {
+        for (text, problem) in [
+            ("", Problem::InvalidNumber),
+            ("-", Problem::InvalidNumber),
+            (".", Problem::InvalidNumber),
+            ("1x", Problem::InvalidNumber),
+            ("0x10", Problem::InvalidNumber),
+            ("0x1p-2", Problem::NumberForm),
+            ("1_0", Problem::NumberForm),
+            ("+NaN", Problem::InvalidNumber),
+            ("1e999", Problem::NumberOutOfRange),
+            ("1\r", Problem::CarriageReturn),
+            ("1.2.3", Problem::InvalidNumber),
+        ] {
+            assert_eq!(parse_value(text.as_bytes()), Err(problem), "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_bounds_as_open_metrics() {
+        for (text, normal) in [
+            ("1", "1.0"),
+            ("1.0", "1.0"),
+            ("0.005", "0.005"),
+            ("100000", "100000.0"),
+            ("1000000", "1e+06"),
+            ("1.5e6", "1.5e+06"),
+            ("0.00001", "1e-05"),
+            ("+Inf", "+Inf"),
+            ("inf", "+Inf"),
+            ("0.99", "0.99"),
+        ] {
+            assert_eq!(normal_bound(text).as_deref(), Some(normal), "{text}");
+        }
+        assert_eq!(normal_bound("many"), None);
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use super::parse_value;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The short way must round as the standard library does, to the bit.
+        #[test]
+        fn short_decimals_are_exact(whole in 0u64..1_000_000_000, fraction in "[0-9]{0,6}", negative: bool) {
+            let text = format!("{}{whole}.{fraction}", if negative { "-" } else { "" });
+            prop_assert_eq!(parse_value(text.as_bytes()).unwrap().to_bits(), text.parse::<f64>().unwrap().to_bits());
+        }
+    }
+}
