@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::METRIC_NAME;
+use super::{METRIC_NAME, quote};
 
 /// One name and its value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -120,17 +120,17 @@ impl fmt::Display for Labels {
         };
         if !bare_name && !name.is_empty() {
             separate(f)?;
-            write_quoted(f, name)?;
+            f.write_str(&quote(name))?;
         }
         for label in self.iter().filter(|label| &*label.name != METRIC_NAME) {
             separate(f)?;
             if is_legacy_label_name(&label.name) {
                 f.write_str(&label.name)?
             } else {
-                write_quoted(f, &label.name)?
+                f.write_str(&quote(&label.name))?
             }
             f.write_str("=")?;
-            write_quoted(f, &label.value)?;
+            f.write_str(&quote(&label.value))?;
         }
         match (first, name.is_empty()) {
             (true, true) => f.write_str("{}"),
@@ -144,22 +144,6 @@ impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    f.write_str("\"")?;
-    for c in text.chars() {
-        match c {
-            '"' => f.write_str("\\\"")?,
-            '\\' => f.write_str("\\\\")?,
-            '\n' => f.write_str("\\n")?,
-            '\t' => f.write_str("\\t")?,
-            '\r' => f.write_str("\\r")?,
-            c if c.is_control() => write!(f, "\\x{:02x}", u32::from(c))?,
-            c => fmt::Write::write_char(f, c)?,
-        }
-    }
-    f.write_str("\"")
 }
 
 /// Whether `name` is a metric name that needs no quotes: `[a-zA-Z_:][a-zA-Z0-9_:]*`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::Labels;
+use super::{Labels, quote};
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,9 +120,9 @@ impl Eq for Matcher {}
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if super::is_legacy_name(&self.name) && !self.name.contains(':') {
-            write!(f, "{}{}{:?}", self.name, self.op.as_str(), &*self.value)
+            write!(f, "{}{}{}", self.name, self.op.as_str(), quote(&self.value))
         } else {
-            write!(f, "{:?}{}{:?}", &*self.name, self.op.as_str(), &*self.value)
+            write!(f, "{}{}{}", quote(&self.name), self.op.as_str(), quote(&self.value))
         }
     }
 }

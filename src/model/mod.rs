@@ -10,6 +10,7 @@ mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
+mod quote;
 mod sample;
 mod timestamp;
 
@@ -20,6 +21,7 @@ pub use histogram::{CounterResetHint, Histogram, HistogramSpan};
 pub use labels::{Label, Labels, LabelsBuilder, is_legacy_name};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricKind};
+pub use quote::{quote, quote_char};
 pub use sample::{STALE_NAN_BITS, Sample, Series, Value, is_stale, stale_nan};
 pub use timestamp::Timestamp;
 

@@ -22,8 +22,10 @@ pub struct Expr {
 /// What an expression is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
-    /// `1.5`, `0x10`, `Inf`, also `5m` where a number stands (300).
+    /// `1.5`, `0x10`, `Inf`.
     Number(f64),
+    /// `5m` where a number stands: its seconds, 300. Apart from printing it is a [`ExprKind::Number`].
+    Duration(f64),
     /// `"text"`.
     String(Arc<str>),
     /// `metric{label="value"} offset 5m @ 1609746000`.
@@ -76,6 +78,27 @@ pub struct VectorSelector {
     pub offset_ms: i64,
     /// `@`.
     pub at: Option<AtModifier>,
+    /// `anchored` or `smoothed` (experimental).
+    pub extension: Option<RangeExtension>,
+}
+
+/// How a range selector treats the edges of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RangeExtension {
+    /// `anchored`: the last sample before the window counts as its start.
+    Anchored,
+    /// `smoothed`: values at both edges are interpolated.
+    Smoothed,
+}
+
+impl RangeExtension {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RangeExtension::Anchored => "anchored",
+            RangeExtension::Smoothed => "smoothed",
+        }
+    }
 }
 
 /// A range of an expression, evaluated at its own steps.
@@ -122,6 +145,52 @@ pub enum AggregateOp {
     LimitRatio,
 }
 
+/// Aggregations by name; the order is that of the variants.
+const AGGREGATE_OPS: [(AggregateOp, &str); 14] = [
+    (AggregateOp::Sum, "sum"),
+    (AggregateOp::Avg, "avg"),
+    (AggregateOp::Count, "count"),
+    (AggregateOp::Min, "min"),
+    (AggregateOp::Max, "max"),
+    (AggregateOp::Group, "group"),
+    (AggregateOp::Stddev, "stddev"),
+    (AggregateOp::Stdvar, "stdvar"),
+    (AggregateOp::Topk, "topk"),
+    (AggregateOp::Bottomk, "bottomk"),
+    (AggregateOp::Quantile, "quantile"),
+    (AggregateOp::CountValues, "count_values"),
+    (AggregateOp::Limitk, "limitk"),
+    (AggregateOp::LimitRatio, "limit_ratio"),
+];
+
+impl AggregateOp {
+    /// The aggregation of this name, in lower case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        AGGREGATE_OPS.iter().find(|(_, known)| *known == name).map(|(op, _)| *op)
+    }
+
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        AGGREGATE_OPS[self as usize].1
+    }
+
+    /// The names of all aggregations.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        AGGREGATE_OPS.iter().map(|(_, name)| *name)
+    }
+
+    /// Whether a parameter stands before the aggregated expression.
+    pub fn has_param(self) -> bool {
+        use AggregateOp::{Bottomk, CountValues, LimitRatio, Limitk, Quantile, Topk};
+        matches!(self, Topk | Bottomk | Quantile | CountValues | Limitk | LimitRatio)
+    }
+
+    /// Whether Prometheus has it behind its feature flag `promql-experimental-functions`.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
+    }
+}
+
 /// An aggregation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
@@ -164,6 +233,43 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Gt => ">",
+            BinaryOp::Lt => "<",
+            BinaryOp::Ge => ">=",
+            BinaryOp::Le => "<=",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+        }
+    }
+
+    /// How tightly it binds: a higher number first. `or` is 1, `^` is 6.
+    pub fn precedence(self) -> u8 {
+        use BinaryOp::*;
+        match self {
+            Or => 1,
+            And | Unless => 2,
+            Eq | Ne | Gt | Lt | Ge | Le | TrimUpper | TrimLower => 3,
+            Add | Sub => 4,
+            Mul | Div | Mod | Atan2 => 5,
+            Pow => 6,
+        }
+    }
+
     /// `==`, `!=`, `>`, `<`, `>=`, `<=`.
     pub fn is_comparison(self) -> bool {
         use BinaryOp::{Eq, Ge, Gt, Le, Lt, Ne};
@@ -250,7 +356,7 @@ impl Expr {
     /// The type of its value. It follows from the form alone.
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
-            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
             ExprKind::String(_) => ValueType::String,
             ExprKind::VectorSelector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
             ExprKind::MatrixSelector { .. } | ExprKind::Subquery(_) => ValueType::Matrix,

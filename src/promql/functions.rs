@@ -73,14 +73,15 @@ functions! {
     "delta" Delta (Matrix) 0 -> Vector false;
     "deriv" Deriv (Matrix) 0 -> Vector false;
     "double_exponential_smoothing" DoubleExponentialSmoothing (Matrix, Scalar, Scalar) 0 -> Vector true;
+    "end" EndOf () 0 -> Scalar true;
     "exp" Exp (Vector) 0 -> Vector false;
-    "first_over_time" FirstOverTime (Matrix) 0 -> Vector true;
+    "first_over_time" FirstOverTime (Matrix) 0 -> Vector false;
     "floor" Floor (Vector) 0 -> Vector false;
     "histogram_avg" HistogramAvg (Vector) 0 -> Vector false;
     "histogram_count" HistogramCount (Vector) 0 -> Vector false;
     "histogram_fraction" HistogramFraction (Scalar, Scalar, Vector) 0 -> Vector false;
     "histogram_quantile" HistogramQuantile (Scalar, Vector) 0 -> Vector false;
-    "histogram_quantiles" HistogramQuantiles (Vector, Text, Scalar, Scalar) 10 -> Vector true;
+    "histogram_quantiles" HistogramQuantiles (Vector, Text, Scalar, Scalar) 9 -> Vector true;
     "histogram_stddev" HistogramStddev (Vector) 0 -> Vector false;
     "histogram_stdvar" HistogramStdvar (Vector) 0 -> Vector false;
     "histogram_sum" HistogramSum (Vector) 0 -> Vector false;
@@ -96,7 +97,9 @@ functions! {
     "log10" Log10 (Vector) 0 -> Vector false;
     "log2" Log2 (Vector) 0 -> Vector false;
     "mad_over_time" MadOverTime (Matrix) 0 -> Vector true;
+    "max_of" MaxOf (Scalar, Scalar) 0 -> Scalar true;
     "max_over_time" MaxOverTime (Matrix) 0 -> Vector false;
+    "min_of" MinOf (Scalar, Scalar) 0 -> Scalar true;
     "min_over_time" MinOverTime (Matrix) 0 -> Vector false;
     "minute" Minute (Vector) 1 -> Vector false;
     "month" Month (Vector) 1 -> Vector false;
@@ -105,6 +108,7 @@ functions! {
     "present_over_time" PresentOverTime (Matrix) 0 -> Vector false;
     "quantile_over_time" QuantileOverTime (Scalar, Matrix) 0 -> Vector false;
     "rad" Rad (Vector) 0 -> Vector false;
+    "range" RangeOf () 0 -> Scalar true;
     "rate" Rate (Matrix) 0 -> Vector false;
     "resets" Resets (Matrix) 0 -> Vector false;
     "round" Round (Vector, Scalar) 1 -> Vector false;
@@ -117,8 +121,11 @@ functions! {
     "sort_by_label_desc" SortByLabelDesc (Vector, Text) -1 -> Vector true;
     "sort_desc" SortDesc (Vector) 0 -> Vector false;
     "sqrt" Sqrt (Vector) 0 -> Vector false;
+    "start" StartOf () 0 -> Scalar true;
+    "start_timestamp" StartTimestamp (Vector) 0 -> Vector true;
     "stddev_over_time" StddevOverTime (Matrix) 0 -> Vector false;
     "stdvar_over_time" StdvarOverTime (Matrix) 0 -> Vector false;
+    "step" StepOf () 0 -> Scalar true;
     "sum_over_time" SumOverTime (Matrix) 0 -> Vector false;
     "tan" Tan (Vector) 0 -> Vector false;
     "tanh" Tanh (Vector) 0 -> Vector false;

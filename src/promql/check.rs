@@ -1,0 +1,252 @@
+//! The type check: which expressions may stand where.
+//!
+//! In the flow: the last step of parsing, on a tree without syntax errors. It reports every mistake, in Prometheus's words and
+//! order, and settles what depends on types: how the sides of an operator are matched.
+//!
+//! **Invariants.** Afterwards [`Binary::matching`] is there exactly between two vectors, and set operators are many-to-many.
+//! **Source.** Prometheus 3.14 `promql/parser/parse.go`, `checkAST`.
+
+use crate::model::{METRIC_NAME, quote};
+use crate::source::Span;
+
+use super::ast::{Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, ExprKind, ValueType, VectorSelector};
+use super::error::ParseError;
+use super::functions::FunctionId;
+use super::hint;
+
+/// Checks `expr`, the tree of `text`, and settles the matching of its operators.
+pub(super) fn check(text: &str, expr: &mut Expr) -> Vec<ParseError> {
+    let mut checker = Checker { text, errors: Vec::new() };
+    checker.expression(expr);
+    checker.errors
+}
+
+struct Checker<'a> {
+    text: &'a str,
+    errors: Vec<ParseError>,
+}
+
+impl Checker<'_> {
+    fn report(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
+        self.errors.push(ParseError::new(self.text, span, message).with_help(help));
+    }
+
+    fn expression(&mut self, expr: &mut Expr) {
+        let span = expr.span;
+        match &mut expr.kind {
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => {}
+            ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
+                self.selector(selector, span)
+            }
+            ExprKind::Subquery(subquery) => {
+                self.expression(&mut subquery.expr);
+                let inner = subquery.expr.value_type();
+                if inner != ValueType::Vector {
+                    let got = type_name(inner);
+                    self.report(span, format!("subquery is only allowed on instant vector, got {got} instead"), None);
+                }
+            }
+            ExprKind::Call(call) => self.call(call, span),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
+            ExprKind::Binary(binary) => self.binary(binary, span),
+            ExprKind::Unary { operand, .. } => {
+                self.expression(operand);
+                let got = operand.value_type();
+                if !matches!(got, ValueType::Scalar | ValueType::Vector) {
+                    let got = quote(got.documented());
+                    let message = "unary expression only allowed on expressions of type scalar or instant vector";
+                    self.report(span, format!("{message}, got {got}"), None);
+                }
+            }
+            ExprKind::Paren(inner) => self.expression(inner),
+        }
+    }
+
+    fn selector(&mut self, selector: &VectorSelector, span: Span) {
+        if let Some(name) = &selector.name {
+            // The last matcher is the one that stands for the name before the braces.
+            let written = &selector.matchers[..selector.matchers.len() - 1];
+            for matcher in written.iter().filter(|matcher| &*matcher.name == METRIC_NAME) {
+                let names = format!("{} or {}", quote(name), quote(&matcher.value));
+                let help = Some("write the name before the braces or inside, not both".to_owned());
+                self.report(span, format!("metric name must not be set twice: {names}"), help);
+            }
+        } else if selector.matchers.iter().all(|matcher| matcher.matches_empty()) {
+            let help = Some("name a metric, or a label with a value that is not empty: `{job=\"node\"}`".to_owned());
+            self.report(span, "vector selector must contain at least one non-empty matcher", help);
+        }
+    }
+
+    fn expect_type(
+        &mut self,
+        expr: &mut Expr,
+        wanted: ValueType,
+        place: &str,
+        help: impl FnOnce(&Expr) -> Option<String>,
+    ) {
+        self.expression(expr);
+        let got = expr.value_type();
+        if got != wanted {
+            let message = format!("expected type {} in {place}, got {}", wanted.documented(), got.documented());
+            let help = help(expr);
+            self.report(expr.span, message, help);
+        }
+    }
+
+    fn aggregate(&mut self, aggregate: &mut Aggregate) {
+        let op = aggregate.op;
+        self.expect_type(&mut aggregate.expr, ValueType::Vector, "aggregation expression", |expr| {
+            hint::for_aggregated_type(op, expr)
+        });
+        let Some(param) = &mut aggregate.param else { return };
+        let wanted = if op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
+        self.expect_type(param, wanted, "aggregation parameter", |_| hint::for_aggregate_arguments(op));
+    }
+
+    fn call(&mut self, call: &mut Call, span: Span) {
+        let function = call.function;
+        self.argument_count(call, span);
+        let is_info = function.id == FunctionId::Info;
+        if is_info && call.args.len() > 1 {
+            self.info_selector(&mut call.args[1], span);
+        }
+        let place = format!("call to function {}", quote(function.name));
+        for (index, arg) in call.args.iter_mut().enumerate() {
+            let wanted = match function.args.get(index) {
+                Some(wanted) => *wanted,
+                None if function.variadic == 0 => break,
+                None => *function.args.last().expect("BUG: a variadic function without arguments"),
+            };
+            // The second argument of `info` may select everything.
+            let exempt = is_info && index == 1 && matches!(arg.kind, ExprKind::VectorSelector(_));
+            if !exempt {
+                self.expect_type(arg, wanted, &place, |arg| hint::for_argument_type(function, wanted, arg));
+            }
+        }
+    }
+
+    fn argument_count(&mut self, call: &Call, span: Span) {
+        let (function, got) = (call.function, call.args.len());
+        let wanted = function.args.len();
+        let name = quote(function.name);
+        let (bound, limit) = if function.variadic == 0 {
+            if got == wanted {
+                return;
+            }
+            ("", wanted)
+        } else {
+            let most = usize::try_from(function.variadic).map_or(usize::MAX, |more| wanted - 1 + more);
+            match got {
+                _ if got < wanted - 1 => ("at least ", wanted - 1),
+                _ if got > most => ("at most ", most),
+                _ => return,
+            }
+        };
+        let message = format!("expected {bound}{limit} argument(s) in call to {name}, got {got}");
+        self.report(span, message, Some(hint::signature(function)));
+    }
+
+    fn info_selector(&mut self, arg: &mut Expr, span: Span) {
+        let got = arg.value_type();
+        if got != ValueType::Vector {
+            let message =
+                format!("expected type instant vector in call to function \"info\", got {}", got.documented());
+            self.report(span, message, None);
+        }
+        match &arg.kind {
+            ExprKind::VectorSelector(selector) if selector.name.is_some() => {
+                self.report(arg.span, "expected label selectors only, got vector selector instead", None);
+            }
+            ExprKind::VectorSelector(_) => {}
+            _ => self.report(arg.span, "expected label selectors only", None),
+        }
+    }
+
+    fn binary(&mut self, binary: &mut Binary, span: Span) {
+        self.expression(&mut binary.lhs);
+        self.expression(&mut binary.rhs);
+        let (left, right) = (binary.lhs.value_type(), binary.rhs.value_type());
+        let op_span = self.operator_span(binary);
+        let op = binary.op;
+        if binary.return_bool && !op.is_comparison() {
+            self.report(op_span, "bool modifier can only be used on comparison operators", None);
+        }
+        if op.is_comparison() && !binary.return_bool && (left, right) == (ValueType::Scalar, ValueType::Scalar) {
+            let help = Some(format!("write `{} bool`, which gives 0 or 1", op.as_str()));
+            self.report(op_span, "comparisons between scalars must use BOOL modifier", help);
+        }
+        self.matched_labels(binary, op_span);
+        for side in [&binary.lhs, &binary.rhs] {
+            if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {
+                let help = hint::for_operand_type(side);
+                self.report(side.span, "binary expression must contain only scalar and instant vector types", help);
+            }
+        }
+        self.matching(binary, span, left == ValueType::Vector && right == ValueType::Vector);
+        if op.is_set() && (left == ValueType::Scalar || right == ValueType::Scalar) {
+            let message = format!("set operator {} not allowed in binary scalar expression", quote(op.as_str()));
+            let help = Some(format!("`{}` joins vectors; write `vector(…)` around the number", op.as_str()));
+            self.report(span, message, help);
+        }
+    }
+
+    fn matched_labels(&mut self, binary: &mut Binary, op_span: Span) {
+        let Some(matching) = &mut binary.matching else { return };
+        if binary.op.is_set() && matching.cardinality == Cardinality::OneToOne {
+            matching.cardinality = Cardinality::ManyToMany;
+        }
+        if !matching.on {
+            return;
+        }
+        for label in &matching.labels {
+            for _ in matching.include.iter().filter(|included| *included == label) {
+                let message = format!("label {} must not occur in ON and GROUP clause at once", quote(label));
+                let help = Some("labels in `on` are kept anyway; leave it out of the group clause".to_owned());
+                self.report(op_span, message, help);
+            }
+        }
+    }
+
+    fn matching(&mut self, binary: &mut Binary, span: Span, between_vectors: bool) {
+        let Some(matching) = &binary.matching else { return };
+        let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
+        if !between_vectors {
+            if !matching.labels.is_empty() {
+                self.report(span, "vector matching only allowed between instant vectors", None);
+            }
+            if fills {
+                self.report(span, "filling in missing series only allowed between instant vectors", None);
+            }
+            binary.matching = None;
+        } else if binary.op.is_set() {
+            let grouped = matching.cardinality != Cardinality::ManyToMany;
+            if grouped {
+                let help = Some("leave group_left and group_right out: set operators match many to many".to_owned());
+                let message = format!("no grouping allowed for {} operation", quote(binary.op.as_str()));
+                self.report(span, message, help);
+                self.report(span, "set operations must always be many-to-many", None);
+            }
+            if fills {
+                self.report(span, "filling in missing series not allowed for set operators", None);
+            }
+        }
+    }
+
+    /// The operator with its modifiers, without the space around.
+    fn operator_span(&self, binary: &Binary) -> Span {
+        let between = &self.text[binary.lhs.span.end..binary.rhs.span.start];
+        let is_space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
+        let start = binary.lhs.span.end + (between.len() - between.trim_start_matches(is_space).len());
+        Span::new(start, start + between.trim_matches(is_space).len())
+    }
+}
+
+/// Prometheus names the type of a subquery's inside in its short form.
+fn type_name(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::Scalar => "scalar",
+        ValueType::String => "string",
+        ValueType::Vector => "vector",
+        ValueType::Matrix => "matrix",
+    }
+}

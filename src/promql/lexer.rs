@@ -1,0 +1,482 @@
+//! From the text of an expression to its words.
+//!
+//! In the flow: [`super::parser`] asks for one token at a time. What a character means depends on where it stands, so the lexer
+//! knows whether it is inside braces, brackets or neither, exactly as Prometheus's does: that decides which message a mistake gets.
+//!
+//! **Invariants.** After the first error every further token is [`TokenKind::Invalid`]. Spans lie on character boundaries.
+//! **Cost.** One pass, no allocation but for errors.
+//! **Source.** Prometheus 3.14 `promql/parser/lex.go`.
+
+use crate::model::{quote, quote_char};
+use crate::source::Span;
+
+use super::ast::BinaryOp;
+use super::hint;
+use super::token::{Keyword, Token, TokenKind, classify_word};
+
+/// Why the lexer gave up.
+#[derive(Debug)]
+pub(super) struct LexError {
+    pub(super) span: Span,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+/// Cuts tokens.
+#[derive(Debug)]
+pub(super) struct Lexer<'a> {
+    text: &'a str,
+    pos: usize,
+    /// Where the current token starts.
+    start: usize,
+    /// The places of the parentheses that are open.
+    open_parens: Vec<usize>,
+    in_braces: bool,
+    in_brackets: bool,
+    /// Between a bracket and its first number only duration expressions can stand, and other messages apply.
+    in_duration: bool,
+    got_colon: bool,
+    /// Whether any bracket so far had a number; Prometheus does not reset it at the next bracket.
+    got_duration: bool,
+    failed: bool,
+}
+
+type Lexed = Result<TokenKind, LexError>;
+
+const DIGITS: &str = "0123456789";
+const HEX_DIGITS: &str = "0123456789abcdefABCDEF";
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+fn is_alpha(c: char) -> bool {
+    c == '_' || c.is_ascii_alphabetic()
+}
+
+fn is_alphanumeric(c: char) -> bool {
+    is_alpha(c) || c.is_ascii_digit()
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Lexer {
+            text,
+            pos: 0,
+            start: 0,
+            open_parens: Vec::new(),
+            in_braces: false,
+            in_brackets: false,
+            in_duration: false,
+            got_colon: false,
+            got_duration: false,
+            failed: false,
+        }
+    }
+
+    /// The next token.
+    pub(super) fn next_token(&mut self) -> Result<Token, LexError> {
+        if self.failed {
+            return Ok(Token { kind: TokenKind::Invalid, span: Span::new(self.start, self.start) });
+        }
+        self.skip_space_and_comments();
+        self.start = self.pos;
+        let lexed = if self.in_braces {
+            self.inside_braces()
+        } else if self.in_duration {
+            self.duration_expression()
+        } else {
+            self.statement()
+        };
+        match lexed {
+            Ok(kind) => Ok(Token { kind, span: Span::new(self.start, self.pos) }),
+            Err(error) => {
+                self.failed = true;
+                Err(error)
+            }
+        }
+    }
+
+    fn skip_space_and_comments(&mut self) {
+        loop {
+            self.accept_while(is_space);
+            // The brackets of a range take comments only after their first number.
+            if self.in_duration || !self.accept("#") {
+                return;
+            }
+            self.accept_while(|c| c != '\n' && c != '\r');
+        }
+    }
+
+    fn statement(&mut self) -> Lexed {
+        let Some(c) = self.bump() else {
+            return self.end_of_input();
+        };
+        let kind = match c {
+            ',' => TokenKind::Comma,
+            '*' => TokenKind::Operator(BinaryOp::Mul),
+            '/' => TokenKind::Operator(BinaryOp::Div),
+            '%' => TokenKind::Operator(BinaryOp::Mod),
+            '+' => TokenKind::Operator(BinaryOp::Add),
+            '-' => TokenKind::Operator(BinaryOp::Sub),
+            '^' => TokenKind::Operator(BinaryOp::Pow),
+            '@' => TokenKind::At,
+            '=' | '!' | '<' | '>' => return self.comparison(c),
+            '(' | ')' => return self.parenthesis(c),
+            '[' | ']' => return self.bracket(c),
+            '{' => {
+                self.in_braces = true;
+                TokenKind::LeftBrace
+            }
+            '"' | '\'' | '`' => return self.string(c),
+            '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => {
+                return self.fail(format!("unexpected character: {}", quote_char(c)));
+            }
+            '.' | '0'..='9' => return self.number_or_duration(),
+            c if (is_alpha(c) || c == ':') && self.in_brackets => return self.word_in_brackets(c),
+            c if is_alpha(c) || c == ':' => self.word(),
+            c => return self.fail(format!("unexpected character: {}", quote_char(c))),
+        };
+        Ok(kind)
+    }
+
+    fn end_of_input(&mut self) -> Lexed {
+        if let Some(open) = self.open_parens.last() {
+            let help = hint::unclosed(self.text, *open);
+            return self.fail("unclosed left parenthesis".to_owned()).map_err(|error| error.with_help(help));
+        }
+        if self.in_brackets {
+            return self.fail("unclosed left bracket".to_owned());
+        }
+        Ok(TokenKind::EndOfInput)
+    }
+
+    fn comparison(&mut self, c: char) -> Lexed {
+        let op = match c {
+            '=' if self.accept("=") => BinaryOp::Eq,
+            '=' if self.peek() == Some('~') => {
+                return self.fail("unexpected character after '=': '~'".to_owned());
+            }
+            '=' => return Ok(TokenKind::Equal),
+            '!' if self.accept("=") => BinaryOp::Ne,
+            '!' => {
+                let next = quote_char(self.peek().unwrap_or(char::REPLACEMENT_CHARACTER));
+                return self.fail(format!("unexpected character after '!': {next}"));
+            }
+            '<' if self.accept("=") => BinaryOp::Le,
+            '<' if self.accept("/") => BinaryOp::TrimUpper,
+            '<' => BinaryOp::Lt,
+            _ if self.accept("=") => BinaryOp::Ge,
+            _ if self.accept("/") => BinaryOp::TrimLower,
+            _ => BinaryOp::Gt,
+        };
+        Ok(TokenKind::Operator(op))
+    }
+
+    fn parenthesis(&mut self, c: char) -> Lexed {
+        if c == '(' {
+            self.open_parens.push(self.start);
+            return Ok(TokenKind::LeftParen);
+        }
+        if self.open_parens.pop().is_none() {
+            self.start = self.pos;
+            return self.fail("unexpected right parenthesis ')'".to_owned());
+        }
+        Ok(TokenKind::RightParen)
+    }
+
+    fn bracket(&mut self, c: char) -> Lexed {
+        match (c, self.in_brackets) {
+            ('[', false) => {
+                self.in_brackets = true;
+                self.in_duration = true;
+                self.got_colon = false;
+                Ok(TokenKind::LeftBracket)
+            }
+            (']', true) => {
+                self.in_brackets = false;
+                self.in_duration = false;
+                Ok(TokenKind::RightBracket)
+            }
+            ('[', _) => self.fail("unexpected left bracket '['".to_owned()),
+            _ => self.fail("unexpected right bracket ']'".to_owned()),
+        }
+    }
+
+    /// A word between brackets, after the first number: only the colon and what stands in durations has a place there.
+    fn word_in_brackets(&mut self, c: char) -> Lexed {
+        if c == ':' {
+            if self.got_colon {
+                return self.fail("unexpected colon ':'".to_owned());
+            }
+            self.got_colon = true;
+            return Ok(TokenKind::Colon);
+        }
+        match self.duration_keyword() {
+            Some(keyword) => Ok(TokenKind::Keyword(keyword)),
+            None => self.fail(format!("unexpected character: {}, expected ':'", quote_char(c))),
+        }
+    }
+
+    /// Between a bracket and its first number.
+    fn duration_expression(&mut self) -> Lexed {
+        let Some(c) = self.bump() else {
+            return self.fail("unexpected end of input in duration expression".to_owned());
+        };
+        let kind = match c {
+            '+' => TokenKind::Operator(BinaryOp::Add),
+            '-' => TokenKind::Operator(BinaryOp::Sub),
+            '*' => TokenKind::Operator(BinaryOp::Mul),
+            '/' => TokenKind::Operator(BinaryOp::Div),
+            '%' => TokenKind::Operator(BinaryOp::Mod),
+            '^' => TokenKind::Operator(BinaryOp::Pow),
+            ',' => TokenKind::Comma,
+            '(' | ')' => return self.parenthesis(c),
+            ']' => return self.bracket(c),
+            ':' if self.got_duration => {
+                self.got_colon = true;
+                TokenKind::Colon
+            }
+            ':' => {
+                self.start = self.pos;
+                return self.fail("unexpected colon before duration in duration expression".to_owned());
+            }
+            '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => {
+                return self.fail("unexpected character in duration expression: '.'".to_owned());
+            }
+            '.' | '0'..='9' => {
+                self.in_duration = false;
+                self.got_duration = true;
+                return self.number_or_duration();
+            }
+            c => match self.duration_keyword() {
+                Some(keyword) => TokenKind::Keyword(keyword),
+                None => return self.fail(format!("unexpected character in duration expression: {}", quote_char(c))),
+            },
+        };
+        Ok(kind)
+    }
+
+    /// `step`, `range`, `max_of` or `min_of` from the start of the token on.
+    fn duration_keyword(&mut self) -> Option<Keyword> {
+        self.accept_while(is_alpha);
+        let word = self.text[self.start..self.pos].to_ascii_lowercase();
+        let keyword = Keyword::from_name(&word)?;
+        matches!(keyword, Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf).then_some(keyword)
+    }
+
+    /// Between braces all words are names.
+    fn inside_braces(&mut self) -> Lexed {
+        let Some(c) = self.bump() else {
+            return self.fail("unexpected end of input inside braces".to_owned());
+        };
+        let kind = match c {
+            ',' => TokenKind::Comma,
+            '"' | '\'' | '`' => return self.string(c),
+            '=' if self.accept("~") => TokenKind::RegexMatch,
+            '=' => TokenKind::Equal,
+            '!' if self.accept("~") => TokenKind::RegexNotMatch,
+            '!' if self.accept("=") => TokenKind::Operator(BinaryOp::Ne),
+            '!' => {
+                let next = quote_char(self.peek().unwrap_or(char::REPLACEMENT_CHARACTER));
+                return self.fail(format!("unexpected character after '!' inside braces: {next}"));
+            }
+            '{' => return self.fail("unexpected left brace '{'".to_owned()),
+            '}' => {
+                self.in_braces = false;
+                TokenKind::RightBrace
+            }
+            c if is_alpha(c) => {
+                self.accept_while(is_alphanumeric);
+                TokenKind::Identifier
+            }
+            c => return self.fail(format!("unexpected character inside braces: {}", quote_char(c))),
+        };
+        Ok(kind)
+    }
+
+    fn word(&mut self) -> TokenKind {
+        self.accept_while(|c| is_alphanumeric(c) || c == ':');
+        let kind = classify_word(&self.text[self.start..self.pos]);
+        let is_fill = matches!(kind, TokenKind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight));
+        // The modifier came late to the language: without a parenthesis the word stays the name of a metric.
+        if is_fill && !self.text[self.pos..].trim_start_matches(is_space).starts_with('(') {
+            return TokenKind::Identifier;
+        }
+        kind
+    }
+
+    fn number_or_duration(&mut self) -> Lexed {
+        self.pos = self.start;
+        if self.scan_number() {
+            return Ok(TokenKind::Number);
+        }
+        if self.scan_rest_of_duration() {
+            return Ok(TokenKind::Duration);
+        }
+        let text = quote(&self.text[self.start..self.pos]);
+        self.fail(format!("bad number or duration syntax: {text}"))
+    }
+
+    /// Scans what may be a number; whether it is one shows when its value is read. Stops inside where it cannot be one.
+    fn scan_number(&mut self) -> bool {
+        let mut digits = DIGITS;
+        if self.accept("0") && self.accept("xX") {
+            self.accept("_");
+            digits = HEX_DIGITS;
+        }
+        let is_hex = digits == HEX_DIGITS;
+        self.accept(".");
+        self.accept(digits);
+        let (mut got_dot, mut got_exponent) = (false, false);
+        while let Some(c) = self.peek() {
+            match c {
+                '.' => {
+                    self.bump();
+                    // A second dot, one before a separator, and one in a hexadecimal number end the attempt.
+                    if got_dot || self.accept("_.") || is_hex {
+                        return false;
+                    }
+                    got_dot = true;
+                }
+                // Once an exponent cannot come any more, `e` may still be a hexadecimal digit, but upstream refuses that too.
+                'e' | 'E' => {
+                    self.bump();
+                    if got_exponent {
+                        return false;
+                    }
+                    got_exponent = true;
+                    self.accept("+-");
+                    if self.accept("._eE") || self.peek().is_none() {
+                        return false;
+                    }
+                }
+                '_' => {
+                    self.bump();
+                    if self.accept("._eE") || self.peek().is_none() {
+                        return false;
+                    }
+                }
+                c if digits.contains(c) => self.accept_while(|c| digits.contains(c)),
+                _ => break,
+            }
+        }
+        !self.peek().is_some_and(is_alphanumeric)
+    }
+
+    /// After `scan_number` has stopped at the first unit: the rest of `1h30m`. Order and size are judged with the value.
+    fn scan_rest_of_duration(&mut self) -> bool {
+        if !self.accept("smhdwy") {
+            return false;
+        }
+        self.accept("s");
+        while self.accept(DIGITS) {
+            self.accept_while(|c| c.is_ascii_digit());
+            if !self.accept("smhdw") {
+                return false;
+            }
+            self.accept("s");
+        }
+        match self.peek() {
+            Some(c) if is_alphanumeric(c) => {
+                self.bump();
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn string(&mut self, quotation: char) -> Lexed {
+        loop {
+            match self.bump() {
+                Some('\\') if quotation != '`' => self.escape(quotation)?,
+                // Go's scanner cannot tell a written U+FFFD from a decoding error.
+                Some(char::REPLACEMENT_CHARACTER) => return self.fail("invalid UTF-8 rune".to_owned()),
+                None if quotation == '`' => return self.fail("unterminated raw string".to_owned()),
+                None => return self.fail("unterminated quoted string".to_owned()),
+                Some('\n') if quotation != '`' => return self.fail("unterminated quoted string".to_owned()),
+                Some(c) if c == quotation => return Ok(TokenKind::String),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Checks an escape whose backslash has been read.
+    fn escape(&mut self, quotation: char) -> Result<(), LexError> {
+        let Some(kind) = self.bump() else {
+            return self.fail_escape("escape sequence not terminated".to_owned());
+        };
+        let (count, radix, code_max) = match kind {
+            'a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '\\' => return Ok(()),
+            c if c == quotation => return Ok(()),
+            '0'..='7' => {
+                self.pos -= 1;
+                (3, 8, 255)
+            }
+            'x' => (2, 16, 255),
+            'u' => (4, 16, u32::from(char::MAX)),
+            'U' => (8, 16, u32::from(char::MAX)),
+            c => return self.fail_escape(format!("unknown escape sequence {}", rune(c))),
+        };
+        let mut code: u32 = 0;
+        for _ in 0..count {
+            match self.bump().map(|c| (c, c.to_digit(radix))) {
+                None => return self.fail_escape("escape sequence not terminated".to_owned()),
+                Some((_, Some(digit))) => code = code.wrapping_mul(radix).wrapping_add(digit),
+                Some((c, None)) => {
+                    return self.fail_escape(format!("illegal character {} in escape sequence", rune(c)));
+                }
+            }
+        }
+        if code > code_max || char::from_u32(code).is_none() {
+            return self.fail_escape("escape sequence is an invalid Unicode code point".to_owned());
+        }
+        Ok(())
+    }
+
+    fn fail_escape(&mut self, message: String) -> Result<(), LexError> {
+        self.fail(message).map(|_| ())
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text[self.pos..].chars().next()
+    }
+
+    fn bump(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.pos += c.len_utf8();
+        Some(c)
+    }
+
+    /// Takes the next character if it is one of `set`.
+    fn accept(&mut self, set: &str) -> bool {
+        let found = self.peek().is_some_and(|c| set.contains(c));
+        if found {
+            self.bump();
+        }
+        found
+    }
+
+    fn accept_while(&mut self, keep: impl Fn(char) -> bool) {
+        while self.peek().is_some_and(&keep) {
+            self.bump();
+        }
+    }
+
+    fn fail(&self, message: String) -> Lexed {
+        let help = hint::for_lexer(self.text, self.start, self.in_braces, self.in_brackets);
+        Err(LexError { span: Span::new(self.start, self.text.len()), message, help })
+    }
+}
+
+impl LexError {
+    fn with_help(self, help: String) -> Self {
+        LexError { help: Some(help), ..self }
+    }
+}
+
+/// As Go's `%#U`: `U+0071 'q'`.
+fn rune(c: char) -> String {
+    let code = u32::from(c);
+    if c.is_control() { format!("U+{code:04X}") } else { format!("U+{code:04X} '{c}'") }
+}

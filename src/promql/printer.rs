@@ -1,0 +1,185 @@
+//! The tree as text, in the spacing of Prometheus.
+//!
+//! In the flow: the rules API and messages show expressions in this form, as Prometheus does in its own.
+//!
+//! **Invariants.** Parsing the text again gives an equal tree but for places.
+//! **Source.** Prometheus 3.14 `promql/parser/printer.go`.
+
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{METRIC_NAME, MatchOp, format_float, is_legacy_name, quote};
+use crate::source::format_duration;
+
+use super::ast::{
+    Aggregate, AtModifier, Binary, Cardinality, Expr, ExprKind, Subquery, VectorMatching, VectorSelector,
+};
+
+impl Display for Expr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            ExprKind::Number(value) => f.write_str(&format_float(*value)),
+            ExprKind::Duration(secs) => write_duration(f, (secs * 1000.0).round() as i64),
+            ExprKind::String(text) => f.write_str(&quote(text)),
+            ExprKind::VectorSelector(selector) => {
+                write_series(f, selector)?;
+                write_at(f, selector.at)?;
+                write_extension(f, selector)?;
+                write_offset(f, selector.offset_ms)
+            }
+            ExprKind::MatrixSelector { selector, range_ms } => {
+                write_series(f, selector)?;
+                f.write_str("[")?;
+                write_duration(f, *range_ms)?;
+                f.write_str("]")?;
+                write_extension(f, selector)?;
+                write_at(f, selector.at)?;
+                write_offset(f, selector.offset_ms)
+            }
+            ExprKind::Subquery(subquery) => write_subquery(f, subquery),
+            ExprKind::Call(call) => {
+                write!(f, "{}(", call.function.name)?;
+                for (index, arg) in call.args.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ", " };
+                    write!(f, "{separator}{arg}")?;
+                }
+                f.write_str(")")
+            }
+            ExprKind::Aggregate(aggregate) => write_aggregate(f, aggregate),
+            ExprKind::Binary(binary) => write_binary(f, binary),
+            ExprKind::Unary { negate, operand } => write!(f, "{}{operand}", if *negate { "-" } else { "+" }),
+            ExprKind::Paren(inner) => write!(f, "({inner})"),
+        }
+    }
+}
+
+fn write_series(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
+    let name = selector.name.as_deref().unwrap_or("");
+    f.write_str(name)?;
+    let mut matchers: Vec<String> = selector
+        .matchers
+        .iter()
+        .filter(|m| !(&*m.name == METRIC_NAME && m.op == MatchOp::Equal && &*m.value == name && !name.is_empty()))
+        .map(|matcher| matcher.to_string())
+        .collect();
+    if matchers.is_empty() {
+        // Only `info` takes a selector without a name and matchers; nothing at all would not parse again.
+        return if name.is_empty() { f.write_str("{}") } else { Ok(()) };
+    }
+    matchers.sort();
+    write!(f, "{{{}}}", matchers.join(","))
+}
+
+fn write_extension(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
+    selector.extension.map_or(Ok(()), |extension| write!(f, " {}", extension.as_str()))
+}
+
+fn write_at(f: &mut Formatter<'_>, at: Option<AtModifier>) -> fmt::Result {
+    match at {
+        None => Ok(()),
+        Some(AtModifier::Start) => f.write_str(" @ start()"),
+        Some(AtModifier::End) => f.write_str(" @ end()"),
+        Some(AtModifier::Time(time)) => write!(f, " @ {:.3}", time.as_secs_f64()),
+    }
+}
+
+fn write_offset(f: &mut Formatter<'_>, offset_ms: i64) -> fmt::Result {
+    if offset_ms == 0 {
+        return Ok(());
+    }
+    f.write_str(" offset ")?;
+    write_duration(f, offset_ms)
+}
+
+fn write_duration(f: &mut Formatter<'_>, ms: i64) -> fmt::Result {
+    let sign = if ms < 0 { "-" } else { "" };
+    write!(f, "{sign}{}", format_duration(Duration::from_millis(ms.unsigned_abs())))
+}
+
+fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
+    write!(f, "{}[", subquery.expr)?;
+    write_duration(f, subquery.range_ms)?;
+    f.write_str(":")?;
+    if let Some(step_ms) = subquery.step_ms {
+        write_duration(f, step_ms)?;
+    }
+    f.write_str("]")?;
+    write_at(f, subquery.at)?;
+    write_offset(f, subquery.offset_ms)
+}
+
+fn write_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
+    f.write_str(aggregate.op.as_str())?;
+    if aggregate.without || !aggregate.grouping.is_empty() {
+        f.write_str(if aggregate.without { " without " } else { " by " })?;
+        write_labels(f, &aggregate.grouping)?;
+        f.write_str(" ")?;
+    }
+    f.write_str("(")?;
+    if let Some(param) = &aggregate.param {
+        write!(f, "{param}, ")?;
+    }
+    write!(f, "{})", aggregate.expr)
+}
+
+fn write_labels(f: &mut Formatter<'_>, labels: &[Arc<str>]) -> fmt::Result {
+    f.write_str("(")?;
+    for (index, label) in labels.iter().enumerate() {
+        f.write_str(if index == 0 { "" } else { ", " })?;
+        if is_legacy_name(label) && !label.contains(':') {
+            f.write_str(label)?;
+        } else {
+            f.write_str(&quote(label))?;
+        }
+    }
+    f.write_str(")")
+}
+
+fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    write!(f, "{} {}", binary.lhs, binary.op.as_str())?;
+    if binary.return_bool {
+        f.write_str(" bool")?;
+    }
+    if let Some(matching) = &binary.matching {
+        write_matching(f, matching)?;
+    }
+    write!(f, " {}", binary.rhs)
+}
+
+fn write_matching(f: &mut Formatter<'_>, matching: &VectorMatching) -> fmt::Result {
+    let group = match matching.cardinality {
+        Cardinality::ManyToOne => Some(" group_left "),
+        Cardinality::OneToMany => Some(" group_right "),
+        Cardinality::OneToOne | Cardinality::ManyToMany => None,
+    };
+    if !matching.labels.is_empty() || matching.on || group.is_some() {
+        f.write_str(if matching.on { " on " } else { " ignoring " })?;
+        write_labels(f, &matching.labels)?;
+    }
+    if let Some(group) = group {
+        f.write_str(group)?;
+        write_labels(f, &matching.include)?;
+    }
+    match (matching.fill_left, matching.fill_right) {
+        (Some(left), Some(right)) if left == right => write!(f, " fill ({})", shortest(left)),
+        (left, right) => {
+            left.map_or(Ok(()), |value| write!(f, " fill_left ({})", shortest(value)))?;
+            right.map_or(Ok(()), |value| write!(f, " fill_right ({})", shortest(value)))
+        }
+    }
+}
+
+/// As Go's `%v`: like [`format_float`] but with an exponent below 1e-4 and from 1e21 on.
+fn shortest(value: f64) -> String {
+    let magnitude = value.abs();
+    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e21).contains(&magnitude) {
+        return format_float(value);
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').expect("BUG: {:e} writes an exponent");
+    match exponent.strip_prefix('-') {
+        Some(digits) => format!("{mantissa}e-{digits:0>2}"),
+        None => format!("{mantissa}e+{exponent:0>2}"),
+    }
+}
