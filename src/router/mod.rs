@@ -1,19 +1,64 @@
-//! From alerts to notifications: the route tree, grouping, timers, the notification log.
+//! From alerts to notifications: the route tree, grouping, timers, inhibition, the notification log.
 //!
-//! In the flow: a driver hands in [`Event`]s and the time; [`Router::step`] answers with the [`Notification`]s that are due.
-//! **No clock, no I/O, no sleep**: [`Router::next_wakeup`] says when to call again.
+//! In the flow: a driver hands in [`Event`]s and the time; [`Router::step`] answers with the [`Notification`]s that are due
+//! and [`Router::next_wakeup`] says when to call again. The driver sends them and reports each one back as an event.
+//! **No clock, no I/O, no sleep.** All state is plain data in [`Router`].
+//! **Invariants.** What a receiver was told is firing, it is told is resolved once it has ended: through failed deliveries,
+//! inhibition and reloads, until [`RouterConfig`] no longer has that receiver or five days have passed.
+//! **Source.** Alertmanager 0.33; each file names its part. Visible differences are the **Differs:** lines.
+//! **Differs:** empty annotations are dropped, as empty labels are; `time_intervals`, silences, message templates and receivers
+//! other than webhooks are refused at load.
 
-use crate::model::{Alert, Timestamp};
+mod alerts;
+mod config;
+mod dispatch;
+mod flush;
+mod gotext;
+mod group;
+mod inhibit;
+mod log;
+mod mask;
+pub mod matchers;
+mod route;
+#[cfg(test)]
+mod tests;
+mod webhook;
+
+pub use alerts::StoredAlert;
+pub use config::{RawConfig, Receiver, RouterConfig, WebhookConfig};
+pub use dispatch::Router;
+pub use group::{AlertGroup, GroupId, label_order, show_order};
+pub use inhibit::InhibitRule;
+pub use route::{GroupBy, Route, RouteOptions};
+
+use crate::model::{Alert, Labels, Timestamp};
 
 /// What happened since the last step.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Alerts arrived, from rules or through the API.
+    /// Alerts arrived from rules, complete.
     Alerts(Vec<Alert>),
+    /// Alerts arrived through the API, perhaps without times.
+    Posted(Vec<PostedAlert>),
     /// A notification was accepted by its receiver.
     Delivered(NotificationId),
     /// A notification was given up; the text says why. The group tries again at its next interval.
     Failed(NotificationId, String),
+}
+
+/// An alert as somebody posted it: a time that is missing is filled in on arrival.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostedAlert {
+    /// Identity.
+    pub labels: Labels,
+    /// Text for people.
+    pub annotations: Labels,
+    /// When it began; else when it ended, else now.
+    pub starts_at: Option<Timestamp>,
+    /// When it ended or will; else the configured resolve timeout from now.
+    pub ends_at: Option<Timestamp>,
+    /// Where it came from; may be empty.
+    pub generator_url: String,
 }
 
 /// Numbers notifications of one router, in order.
@@ -39,7 +84,7 @@ pub struct Notification {
     pub deadline: Timestamp,
     /// What to send.
     pub message: Message,
-    /// The alerts in it, firing ones with `ends_at` in the future.
+    /// The alerts in it, in the order shown; those that fire have `ends_at` in the future. A webhook may show fewer.
     pub alerts: Vec<Alert>,
 }
 

@@ -1,0 +1,115 @@
+//! A configuration as text that may be shown: what was written, without comments, with every secret replaced.
+//!
+//! In the flow: `/api/v2/status` shows it as `config.original`, from which `amtool` draws and tests the route tree.
+//! **Source.** Alertmanager shows `<secret>` in the same places (`config/config.go`).
+//! **Differs:** upstream adds defaults that were not written; we show only what was written.
+
+use super::gotext;
+use crate::source::yaml::{Node, NodeKind};
+
+/// Keys whose values are secret wherever they stand. `url` is one because webhook addresses carry tokens.
+const SECRET_KEYS: [&str; 10] = [
+    "bearer_token",
+    "client_secret",
+    "credentials",
+    "key",
+    "password",
+    "proxy_url",
+    "secrets",
+    "token",
+    "url",
+    "webhook_url",
+];
+
+/// `node` as YAML in block form.
+pub(crate) fn masked(node: &Node) -> String {
+    let mut out = String::new();
+    write_node(node, 0, &mut out);
+    out
+}
+
+/// Writes what follows `key:` or `-`, its line break included.
+fn write_node(node: &Node, indent: usize, out: &mut String) {
+    match &node.kind {
+        NodeKind::Null => out.push_str("null\n"),
+        NodeKind::Scalar { text, plain, .. } => {
+            out.push_str(&scalar(text, *plain));
+            out.push('\n');
+        }
+        NodeKind::Sequence(items) if items.is_empty() => out.push_str("[]\n"),
+        NodeKind::Mapping(pairs) if pairs.is_empty() => out.push_str("{}\n"),
+        NodeKind::Sequence(items) => {
+            for item in items {
+                out.push_str(&" ".repeat(indent));
+                out.push('-');
+                write_value(item, indent, out);
+            }
+        }
+        NodeKind::Mapping(pairs) => {
+            for (key, value) in pairs {
+                let name = key.as_str().unwrap_or_default();
+                out.push_str(&" ".repeat(indent));
+                out.push_str(&scalar(name, true));
+                out.push(':');
+                if SECRET_KEYS.contains(&name) && !value.is_null() {
+                    write_secret(value, indent, out);
+                } else {
+                    write_value(value, indent, out);
+                }
+            }
+        }
+    }
+}
+
+fn write_value(node: &Node, indent: usize, out: &mut String) {
+    let is_block = match &node.kind {
+        NodeKind::Sequence(items) => !items.is_empty(),
+        NodeKind::Mapping(pairs) => !pairs.is_empty(),
+        _ => false,
+    };
+    out.push(if is_block { '\n' } else { ' ' });
+    write_node(node, indent + 2, out);
+}
+
+/// Keeps the shape of a list of secrets, so that the text still reads as a configuration.
+fn write_secret(node: &Node, indent: usize, out: &mut String) {
+    match &node.kind {
+        NodeKind::Sequence(items) => {
+            out.push('\n');
+            items.iter().for_each(|_| out.push_str(&format!("{}- <secret>\n", " ".repeat(indent + 2))));
+        }
+        _ => out.push_str(" <secret>\n"),
+    }
+}
+
+/// A plain scalar stays plain: it was one in a place at least as narrow as ours.
+fn scalar(text: &str, was_plain: bool) -> String {
+    if was_plain && !text.is_empty() && !text.contains('\n') { text.to_owned() } else { gotext::quote(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+    use crate::source::{SourceFile, yaml};
+
+    #[test]
+    fn replaces_secrets_and_stays_readable() {
+        let text = "receivers:\n- name: a # token xyz\n  webhook_configs: [{url: 'http://h/t0ken', http_config: \
+                    {basic_auth: {username: u, password: p4ss}, http_headers: {X: {secrets: [s1, s2]}}}}]\nroute: \
+                    {receiver: a, group_by: ['...'], routes: [], matchers: ~, continue: false}\n";
+        let (node, _) = yaml::parse(&SourceFile::new("f.yml", text));
+        let shown = masked(&node.unwrap());
+        for secret in ["t0ken", "p4ss", "s1", "s2", "xyz"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        let expected = "receivers:\n  -\n    name: a\n    webhook_configs:\n      -\n        url: <secret>\n        \
+                        http_config:\n          basic_auth:\n            username: u\n            password: \
+                        <secret>\n          http_headers:\n            X:\n              secrets:\n                - \
+                        <secret>\n                - <secret>\nroute:\n  receiver: a\n  group_by:\n    - \"...\"\n  \
+                        routes: []\n  matchers: null\n  continue: false\n";
+        assert_eq!(shown, expected);
+        let (again, diagnostics) = yaml::parse(&SourceFile::new("again.yml", shown.as_str()));
+        assert!(diagnostics.is_empty());
+        assert_eq!(masked(&again.unwrap()), shown);
+    }
+}

@@ -1,0 +1,5 @@
+//! Timelines under virtual time, and the promise that no end is lost.
+
+mod config;
+mod lossless;
+mod timeline;
