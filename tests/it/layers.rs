@@ -38,7 +38,7 @@ const IMPURE: &[&str] = &[
     "reqwest",
     "hyper",
     "axum",
-    "tracing",
+    "tracing::",
     "Timestamp::now",
     "Zoned::now",
     "println!",
