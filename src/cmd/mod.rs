@@ -1,1 +1,3 @@
 //! The subcommands.
+
+pub mod check_slo;

@@ -1,1 +1,37 @@
 //! Service level objectives: specs, counters, budgets, burn-rate policies.
+//!
+//! In the flow: a file becomes [`SloFile`] (`decode`), then a [`SloGroup`], which a driver steps like a rule group: it counts new samples
+//! (`feed`, [`Accounting`], `fold`, `curve`), computes [`Figures`], raises alerts, and records series that PromQL can read.
+//! **No clock, no I/O.** A backtest drives [`Accounting`] and [`Figures`] over recorded samples itself.
+//!
+//! **An objective is three counters per group**: bad events, total events, covered time, each a function `C(t)` of raw samples. A window
+//! is `C(t) - C(t - w)`, so that 90 days cost what 5 minutes cost, and nothing is extrapolated or averaged.
+
+mod accounting;
+mod alerts;
+mod curve;
+mod decode;
+mod decode_alerting;
+mod feed;
+mod figures;
+mod fold;
+mod group;
+mod policy;
+mod selector;
+mod spec;
+mod status;
+mod texts;
+
+#[cfg(test)]
+mod tests;
+
+pub use accounting::{Accounting, GROUPS_MAX, MARGIN_MS, Role, Sizes};
+pub use alerts::{BURN_ALERT, NEVER_MEASURED_MS, NOT_MEASURED_ALERT};
+pub use decode::{SloFile, TIERS_MAX, WINDOW_MAX, WINDOW_MIN, parse_file};
+pub use feed::{LATE_MS, sources};
+pub use figures::{AT_RISK_REMAINING_RATIO, BURN_WINDOWS_SECS, Figures, State, WindowFigures};
+pub use fold::{History, SERIES_MAX};
+pub use group::SloGroup;
+pub use policy::{AlertTexts, Policy, Severity, Tier, default_tiers};
+pub use spec::{About, Indicator, Objective, PartIs, Selector, Slo};
+pub use status::{SloAlert, SloStatus};

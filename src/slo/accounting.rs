@@ -1,0 +1,308 @@
+//! Three counters per group: bad events, total events, covered time, as functions of raw samples.
+//!
+//! In the flow: [`super::feed`] hands in samples in order of time; [`super::figures`] asks for windows. Daemon, unit test and backtest
+//! feed the same function, so that they count the same events.
+//!
+//! **Invariants.** `C` gets a point at the timestamp of each scrape that changes it, never at an evaluation. Feeding in slices gives what
+//! feeding at once gives. What happens before the last [`Accounting::settle`] can be fed again after [`Accounting::rewind`].
+//! **Memory.** Points, series and targets older than the window and [`MARGIN_MS`] are forgotten, but the last point before; see
+//! [`super::curve`] for sizes.
+//! **Differs:** a series or target that returns after more than that is a new one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Labels, LabelsBuilder, Series, Timestamp};
+
+use super::curve::{Coverage, Curve, Totals};
+use super::fold::{Fold, History, Kind, Point, SCRAPE_COVERS_MS, TargetKey};
+use super::spec::Indicator;
+
+/// Kept beyond the window: the age of a check point and a scrape's reach.
+pub const MARGIN_MS: i64 = 10 * 60 * 1000;
+
+/// One objective has at most this many groups; events of further ones are not counted.
+pub const GROUPS_MAX: usize = 2_000;
+
+/// What a batch of series is to the indicator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The partial counter (bad or good events) of an indicator of errors.
+    Part,
+    /// The counter of all events; of an indicator of availability, the gauge.
+    Total,
+    /// `up`.
+    Up,
+    /// `process_start_time_seconds`.
+    StartTime,
+    /// Other counters of the same targets: their falls show restarts.
+    Witness,
+}
+
+/// The counters of one objective, for all of its groups.
+#[derive(Clone, Debug)]
+pub struct Accounting {
+    is_availability: bool,
+    group_by: Vec<Arc<str>>,
+    keep_ms: i64,
+    fold: Fold,
+    checkpoint: Option<(Timestamp, Fold)>,
+    fed_through: Option<Timestamp>,
+    groups: BTreeMap<Labels, GroupCounters>,
+    groups_refused: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct GroupCounters {
+    curve: Curve,
+    coverage: Coverage,
+    /// Whether the total was ever there.
+    is_measured: bool,
+}
+
+/// A series of a batch, resolved once.
+struct Entry<'a> {
+    series: &'a Series,
+    kind: Kind,
+    is_part: bool,
+    is_total: bool,
+    group: Labels,
+}
+
+impl Accounting {
+    /// Counters that have seen nothing. Look-ups may reach `window` back from the newest sample.
+    pub fn new(indicator: &Indicator, group_by: &[Arc<str>], window: Duration) -> Self {
+        let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX / 2);
+        let mut groups = BTreeMap::new();
+        if group_by.is_empty() {
+            groups.insert(Labels::empty(), GroupCounters::default());
+        }
+        Accounting {
+            is_availability: matches!(indicator, Indicator::Availability(_)),
+            group_by: group_by.to_vec(),
+            keep_ms: window_ms + MARGIN_MS,
+            fold: Fold::default(),
+            checkpoint: None,
+            fed_through: None,
+            groups,
+            groups_refused: 0,
+        }
+    }
+
+    /// Takes the samples after those fed before, up to and including `through`. Series may come in any order and stand
+    /// in several roles; staleness markers, NaN, infinities and histograms count nothing.
+    pub fn feed(&mut self, batch: &[(Role, &[Series])], through: Timestamp, history: History) {
+        let entries = self.entries(batch);
+        let mut keys: Vec<TargetKey> = entries.iter().map(|entry| target_key(&entry.series.labels)).collect();
+        let of_entry = keys.clone();
+        keys.sort();
+        keys.dedup();
+        let rank: HashMap<&TargetKey, usize> = keys.iter().enumerate().map(|(rank, key)| (key, rank)).collect();
+
+        let mut samples: Vec<(Timestamp, usize, usize, f64)> = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let target = rank[&of_entry[index]];
+            let values = entry.series.samples.iter().filter_map(|sample| Some((sample.at, sample.value.as_float()?)));
+            let fresh = values.filter(|(at, value)| {
+                value.is_finite() && *at <= through && self.fed_through.is_none_or(|fed| *at > fed)
+            });
+            samples.extend(fresh.map(|(at, value)| (at, target, index, value)));
+        }
+        samples.sort_unstable_by_key(|(at, target, index, _)| (*at, *target, *index));
+        for scrape in samples.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            self.step(&keys[scrape[0].1], &entries, scrape, history);
+        }
+        self.fed_through = self.fed_through.max(Some(through));
+        self.forget();
+    }
+
+    /// Joins what the roles say about each series, in order of label set.
+    fn entries<'a>(&self, batch: &[(Role, &'a [Series])]) -> Vec<Entry<'a>> {
+        let mut entries: BTreeMap<&'a Labels, Entry<'a>> = BTreeMap::new();
+        for (role, all) in batch {
+            for series in *all {
+                let kind = match role {
+                    Role::Part | Role::Total if self.is_availability => Kind::Gauge,
+                    Role::Part | Role::Total => Kind::Counter,
+                    Role::Up => Kind::Up,
+                    Role::StartTime => Kind::StartTime,
+                    Role::Witness => Kind::Witness,
+                };
+                let entry = entries.entry(&series.labels).or_insert_with(|| Entry {
+                    series,
+                    kind,
+                    is_part: false,
+                    is_total: false,
+                    group: group_labels(&self.group_by, &series.labels),
+                });
+                entry.kind = entry.kind.min(kind); // an indicator's own series is that first, whatever else it is
+                entry.is_part |= *role == Role::Part;
+                entry.is_total |= *role == Role::Total;
+            }
+        }
+        entries.into_values().collect()
+    }
+
+    /// All samples of one target at one instant.
+    fn step(
+        &mut self,
+        key: &TargetKey,
+        entries: &[Entry<'_>],
+        scrape: &[(Timestamp, usize, usize, f64)],
+        history: History,
+    ) {
+        let at = scrape[0].0;
+        let points: Vec<Point<'_>> = scrape
+            .iter()
+            .map(|(_, _, index, value)| Point {
+                labels: &entries[*index].series.labels,
+                kind: entries[*index].kind,
+                value: *value,
+            })
+            .collect();
+        let (increases, target) = self.fold.step(key, at, &points, history);
+        for ((_, _, index, value), increase) in scrape.iter().zip(increases) {
+            let entry = &entries[*index];
+            if !entry.is_part && !entry.is_total {
+                continue;
+            }
+            if !self.groups.contains_key(&entry.group) {
+                if self.groups.len() >= GROUPS_MAX {
+                    self.groups_refused += 1;
+                    continue;
+                }
+                self.groups.insert(entry.group.clone(), GroupCounters::default());
+            }
+            let group = self.groups.get_mut(&entry.group).expect("BUG: a group vanished within a step");
+            let (part, total) = if self.is_availability {
+                (if *value == 0.0 { 1.0 } else { 0.0 }, increase)
+            } else {
+                (if entry.is_part { increase } else { 0.0 }, if entry.is_total { increase } else { 0.0 })
+            };
+            group.curve.add(at, part, total);
+            if entry.is_total {
+                group.is_measured = true;
+                if target.groups.insert(entry.group.clone()) {
+                    // The target was scraped before its first event: that time was idle, not blind.
+                    group.coverage.merge(&target.coverage);
+                }
+            }
+        }
+        for group in &target.groups {
+            let covers_now = target.coverage.end() == Some(at.plus_ms(SCRAPE_COVERS_MS));
+            if let Some(group) = self.groups.get_mut(group).filter(|_| covers_now) {
+                group.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        let Some(fed_through) = self.fed_through else { return };
+        let horizon = fed_through.plus_ms(-self.keep_ms);
+        self.fold.drop_before(horizon);
+        let is_grouped = !self.group_by.is_empty();
+        self.groups.retain(|_, group| {
+            group.curve.drop_before(horizon);
+            group.coverage.drop_before(horizon);
+            let is_recent = group.curve.last_at().is_some_and(|at| at >= horizon);
+            !is_grouped || is_recent || !group.coverage.is_empty()
+        });
+    }
+
+    /// Marks what has been fed as settled: [`Accounting::rewind`] returns here.
+    pub fn settle(&mut self) {
+        self.checkpoint = self.fed_through.map(|through| (through, self.fold.clone()));
+    }
+
+    /// Takes back what was fed since the last [`Accounting::settle`], to feed it again with samples that came late.
+    /// (Covered time is not taken back: it is only ever added.)
+    pub fn rewind(&mut self) {
+        if let Some((through, fold)) = &self.checkpoint {
+            self.fold = fold.clone();
+            self.fed_through = Some(*through);
+            self.groups.values_mut().for_each(|group| group.curve.truncate_after(*through));
+        }
+    }
+
+    /// The instant up to which samples are settled, `None` before the first [`Accounting::settle`].
+    pub fn settled_through(&self) -> Option<Timestamp> {
+        self.checkpoint.as_ref().map(|(through, _)| *through)
+    }
+
+    /// Scrapes at or before `at` no longer prove that a series was absent: what is scraped or kept may have changed.
+    pub fn distrust_through(&mut self, at: Timestamp) {
+        self.fold.distrust_through(at);
+        if let Some((_, fold)) = &mut self.checkpoint {
+            fold.distrust_through(at);
+        }
+    }
+
+    /// The groups, in order. Without `group_by` there is always one, with no labels.
+    pub fn groups(&self) -> impl Iterator<Item = &Labels> {
+        self.groups.keys()
+    }
+
+    /// Whether the total of `group` was ever there.
+    pub fn is_measured(&self, group: &Labels) -> bool {
+        self.groups.get(group).is_some_and(|counters| counters.is_measured)
+    }
+
+    /// The last successful scrape of a target of `group` (of availability: its last sample).
+    pub fn last_measured(&self, group: &Labels) -> Option<Timestamp> {
+        self.groups.get(group)?.coverage.end().map(|end| end.plus_ms(-SCRAPE_COVERS_MS))
+    }
+
+    /// Events of `group` in `(end - window, end]`: those of the partial counter, and all.
+    pub fn events(&self, group: &Labels, end: Timestamp, window: Duration) -> (f64, f64) {
+        let Some(counters) = self.groups.get(group) else { return (0.0, 0.0) };
+        let (now, then) = (counters.curve.at(end), counters.curve.at(end - window));
+        (now.part - then.part, now.total - then.total)
+    }
+
+    /// Events of `group` since the beginning of what is kept, as a counter: those of the partial counter, and all.
+    pub fn events_total(&self, group: &Labels, at: Timestamp) -> (f64, f64) {
+        let Totals { part, total } = self.groups.get(group).map_or(Totals::default(), |counters| counters.curve.at(at));
+        (part, total)
+    }
+
+    /// The share of `(end - window, end]` in which the total of `group` was being measured.
+    pub fn coverage_ratio(&self, group: &Labels, end: Timestamp, window: Duration) -> f64 {
+        let start = end - window;
+        let covered_ms = self.groups.get(group).map_or(0, |counters| counters.coverage.covered_ms(start, end));
+        covered_ms as f64 / (end.ms_since(start).max(1)) as f64
+    }
+
+    /// Facts for limits and our own metrics: points kept, series remembered, samples refused beyond a limit.
+    pub fn sizes(&self) -> Sizes {
+        let (series, series_refused) = self.fold.series_counts();
+        let points = self.groups.values().map(|group| group.curve.len()).sum();
+        Sizes { points, series, refused: series_refused + self.groups_refused }
+    }
+}
+
+/// How much an [`Accounting`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Points of all groups' curves.
+    pub points: usize,
+    /// Series remembered.
+    pub series: usize,
+    /// Samples not counted because of [`super::SERIES_MAX`] or [`GROUPS_MAX`].
+    pub refused: u64,
+}
+
+fn target_key(labels: &Labels) -> TargetKey {
+    let value = |name| labels.get_arc(name).cloned().unwrap_or_default();
+    (value("job"), value("instance"))
+}
+
+fn group_labels(group_by: &[Arc<str>], labels: &Labels) -> Labels {
+    let mut group = LabelsBuilder::default();
+    for name in group_by {
+        if let Some(value) = labels.get_arc(name) {
+            group.set(name.clone(), value.clone());
+        }
+    }
+    group.build()
+}

@@ -1,0 +1,214 @@
+//! The alerts of a group of objectives: which are raised, held, suppressed and resolved, and when they are sent.
+//!
+//! In the flow: [`super::SloGroup`] asks [`conditions`] of each objective and group, hands them to [`Alerts::step`], and sends what
+//! [`Alerts::finish`] returns.
+//!
+//! | alert | while |
+//! |---|---|
+//! | `SLOErrorBudgetBurn`, one per severity | a tier of that severity holds |
+//! | `SLONotMeasured` | no target was scraped for longer than the fastest tier's short window, though we were awake; or never |
+//!
+//! **Invariants.** An alert's identity is its labels: objective, group and severity, never the tier, so that a faster tier does not make a
+//! second alert. A ticket does not start while the page of its group lives; one that was sent before goes on. Missing coverage keeps an
+//! alert from resolving, never from firing. An alert whose objective, group or labels vanish resolves.
+//! **Limits.** [`NEVER_MEASURED_MS`]. Our own downtime, or a window that is still filling, raises nothing: the state and the
+//! coverage of the objective show them.
+//! **Source.** Resend and `endsAt` as Prometheus 3.5 `rules/alerting.go`: an alert believed for four times the larger of interval and
+//! resend delay, a resolved one repeated for 15 minutes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Timestamp};
+use crate::rules::{Environment, Recorded};
+
+use super::figures::Figures;
+use super::policy::{Severity, Tier};
+use super::spec::Slo;
+use super::texts;
+
+/// The alert for a burning budget.
+pub const BURN_ALERT: &str = "SLOErrorBudgetBurn";
+/// The alert for an objective that nobody measures.
+pub const NOT_MEASURED_ALERT: &str = "SLONotMeasured";
+
+/// An objective whose total was not seen for this long after we woke raises a ticket: the selector is wrong, or nothing is deployed.
+pub const NEVER_MEASURED_MS: i64 = 3600 * 1000;
+
+/// A resolved alert is repeated for this long, in case a receiver missed its end.
+const RESOLVED_RETENTION_MS: i64 = 15 * 60 * 1000;
+
+/// Which alert of an objective's group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Burn(Severity),
+    NotMeasured(Severity),
+}
+
+/// What is known about an alert's cause.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Condition {
+    /// It is there; the tier that shows it fastest, if a tier does.
+    Holds(Option<Tier>),
+    /// It cannot be seen whether it is still there.
+    Unknown,
+}
+
+/// The alerts that may live now, more urgent ones first. Those left out are clear.
+pub(super) fn conditions(slo: &Slo, figures: &Figures, awake_since: Timestamp) -> Vec<(Kind, Condition)> {
+    let mut conditions = Vec::new();
+    for severity in Severity::ALL {
+        let mut tiers = slo.policy.tiers.iter().zip(&figures.holding).filter(|(tier, _)| tier.severity == severity);
+        if let Some((tier, _)) = tiers.clone().find(|(_, holds)| **holds) {
+            conditions.push((Kind::Burn(severity), Condition::Holds(Some(tier.clone()))));
+        } else if tiers.any(|(tier, _)| figures.is_blind_for(tier.short)) {
+            conditions.push((Kind::Burn(severity), Condition::Unknown));
+        }
+    }
+    let Some(fastest) = slo.policy.tiers.iter().min_by_key(|tier| (tier.short, tier.severity)) else {
+        return conditions;
+    };
+    let awake_ms = figures.at.ms_since(awake_since);
+    if !figures.is_measured {
+        if awake_ms >= NEVER_MEASURED_MS {
+            conditions.push((Kind::NotMeasured(Severity::Ticket), Condition::Holds(None)));
+        }
+    } else if figures.is_blind_for(fastest.short) {
+        let is_awake_long_enough = awake_ms >= ms(fastest.short.max(Duration::from_secs(300)));
+        let condition = if is_awake_long_enough { Condition::Holds(Some(fastest.clone())) } else { Condition::Unknown };
+        conditions.push((Kind::NotMeasured(fastest.severity), condition));
+    }
+    conditions
+}
+
+/// One alert that fires, or has ended not long ago.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LiveAlert {
+    pub(super) slo: Arc<str>,
+    pub(super) group: Labels,
+    pub(super) severity: Severity,
+    pub(super) name: &'static str,
+    pub(super) tier: Option<Tier>,
+    pub(super) annotations: Labels,
+    pub(super) active_at: Timestamp,
+    pub(super) resolved_at: Option<Timestamp>,
+    last_sent_at: Option<Timestamp>,
+    /// The last slot at which its cause was there or could not be seen.
+    confirmed_at: Timestamp,
+}
+
+impl LiveAlert {
+    fn is_due(&self, slot: Timestamp, resend_delay: Duration) -> bool {
+        let Some(last_sent_at) = self.last_sent_at else { return true };
+        self.resolved_at > Some(last_sent_at) || last_sent_at + resend_delay < slot
+    }
+}
+
+/// The alerts of all objectives of a group, by their labels.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Alerts {
+    live: BTreeMap<Labels, LiveAlert>,
+}
+
+impl Alerts {
+    /// Takes what is known at `figures.at` of one objective's group.
+    pub(super) fn step(&mut self, slo: &Slo, group: &Labels, figures: &Figures, awake_since: Timestamp) {
+        let mut is_paging = false;
+        for (kind, condition) in conditions(slo, figures, awake_since) {
+            let (name, severity) = match kind {
+                Kind::Burn(severity) => (BURN_ALERT, severity),
+                Kind::NotMeasured(severity) => (NOT_MEASURED_ALERT, severity),
+            };
+            let labels = alert_labels(slo, group, name, severity);
+            let firing = self.live.get_mut(&labels).filter(|alert| alert.resolved_at.is_none());
+            match (condition, firing) {
+                (Condition::Unknown, None) => continue,
+                (Condition::Unknown, Some(alert)) => {
+                    alert.confirmed_at = figures.at;
+                    alert.annotations = texts::held(&alert.annotations, figures);
+                }
+                (Condition::Holds(tier), Some(alert)) => {
+                    alert.confirmed_at = figures.at;
+                    alert.annotations = texts::annotations(slo, group, figures, kind, tier.as_ref());
+                    alert.tier = tier;
+                }
+                (Condition::Holds(_), None) if kind == Kind::Burn(Severity::Ticket) && is_paging => continue,
+                (Condition::Holds(tier), None) => {
+                    let alert = LiveAlert {
+                        slo: slo.name.clone(),
+                        group: group.clone(),
+                        severity,
+                        name,
+                        annotations: texts::annotations(slo, group, figures, kind, tier.as_ref()),
+                        tier,
+                        active_at: figures.at,
+                        resolved_at: None,
+                        last_sent_at: None,
+                        confirmed_at: figures.at,
+                    };
+                    self.live.insert(labels, alert);
+                }
+            }
+            is_paging |= kind == Kind::Burn(Severity::Page);
+        }
+    }
+
+    /// Keeps the alerts of an objective that could not be evaluated as they are.
+    pub(super) fn hold(&mut self, slo: &str, slot: Timestamp) {
+        self.live.values_mut().filter(|alert| &*alert.slo == slo).for_each(|alert| alert.confirmed_at = slot);
+    }
+
+    /// Resolves what nobody confirmed at `slot` and returns what is to be sent now, in order of labels.
+    pub(super) fn finish(&mut self, slot: Timestamp, interval: Duration, environment: &Environment) -> Vec<Alert> {
+        let valid_until = slot + 4 * interval.max(environment.resend_delay);
+        let mut due = Vec::new();
+        for (labels, alert) in &mut self.live {
+            if alert.resolved_at.is_none() && alert.confirmed_at < slot {
+                alert.resolved_at = Some(slot);
+            }
+            if alert.is_due(slot, environment.resend_delay) {
+                alert.last_sent_at = Some(slot);
+                due.push(Alert {
+                    labels: labels.clone(),
+                    annotations: alert.annotations.clone(),
+                    starts_at: alert.active_at,
+                    ends_at: alert.resolved_at.unwrap_or(valid_until),
+                    generator_url: format!("{}/slos?slo={}", environment.external_url, alert.slo),
+                });
+            }
+        }
+        self.live.retain(|_, alert| alert.resolved_at.is_none_or(|at| slot.ms_since(at) < RESOLVED_RETENTION_MS));
+        due
+    }
+
+    /// Those that fire, in order of labels.
+    pub(super) fn firing(&self) -> impl Iterator<Item = (&Labels, &LiveAlert)> {
+        self.live.iter().filter(|(_, alert)| alert.resolved_at.is_none())
+    }
+
+    /// `ALERTS` and `ALERTS_FOR_STATE` as rules record them.
+    pub(super) fn record(&self, at: Timestamp, recorded: &mut Vec<Recorded>) {
+        for (labels, alert) in self.firing() {
+            let mut series = labels.to_builder();
+            series.set(METRIC_NAME, "ALERTS_FOR_STATE");
+            let active_at_secs = alert.active_at.as_secs_f64().floor();
+            recorded.push(Recorded { labels: series.build(), at, value: active_at_secs.into() });
+            series.set(METRIC_NAME, "ALERTS").set("alertstate", "firing");
+            recorded.push(Recorded { labels: series.build(), at, value: 1.0.into() });
+        }
+    }
+}
+
+fn alert_labels(slo: &Slo, group: &Labels, name: &str, severity: Severity) -> Labels {
+    let mut labels = slo.labels.to_builder();
+    for label in slo.policy.texts(severity).labels.iter().chain(group) {
+        labels.set(label.name.clone(), label.value.clone());
+    }
+    labels.set(ALERT_NAME, name).set("slo", slo.name.clone()).set("severity", severity.as_str());
+    labels.build()
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,82 @@
+//! From stored samples to the accounting: which series to read, in which slices, and what to read again.
+//!
+//! In the flow: [`super::SloGroup`] calls [`advance`] at each slot, before it asks for windows.
+//!
+//! **Late samples.** A scrape is stamped with its start and committed at its end, so that a slot in between does not see it. What lies
+//! within [`LATE_MS`] of the slot is therefore counted provisionally and read again at the next slot. Later samples are skipped; since
+//! counters accumulate, the next scrape counts what they would have.
+//! **Cost.** Per slot: the samples of the last minute and a copy of the accounting's memory of series. At the first slot: all stored
+//! samples of the window, in slices of [`SLICE_MS`], so that memory does not depend on the window.
+
+use crate::model::{METRIC_NAME, Matcher, Series, Timestamp};
+use crate::promql::{Querier, QuerierError};
+
+use super::accounting::{Accounting, MARGIN_MS, Role};
+use super::fold::History;
+use super::spec::{Indicator, Selector};
+
+/// Samples that become visible this long after their timestamp are still counted there: six of the usual scrape time-outs.
+pub const LATE_MS: i64 = 60 * 1000;
+
+/// The longest stretch of time read at once.
+const SLICE_MS: i64 = 6 * 3600 * 1000;
+
+/// Counts the samples up to and including `slot`. After an error the accounting stands where it stood before the slot's
+/// first missing sample, and the next call goes on from there.
+pub(super) fn advance(
+    accounting: &mut Accounting,
+    indicator: &Indicator,
+    window_ms: i64,
+    querier: &dyn Querier,
+    slot: Timestamp,
+) -> Result<(), QuerierError> {
+    let sources = sources(indicator);
+    accounting.rewind();
+    let (mut from, history) = match accounting.settled_through() {
+        Some(through) => (through, History::Complete),
+        None => (slot.plus_ms(-(window_ms + MARGIN_MS)), History::Retained),
+    };
+    let settle_through = slot.plus_ms(-LATE_MS);
+    while from < settle_through {
+        let through = from.plus_ms(SLICE_MS).min(settle_through);
+        feed_slice(accounting, &sources, querier, (from, through), history)?;
+        accounting.settle();
+        from = through;
+    }
+    feed_slice(accounting, &sources, querier, (from, slot), history)
+}
+
+fn feed_slice(
+    accounting: &mut Accounting,
+    sources: &[(Role, Vec<Matcher>)],
+    querier: &dyn Querier,
+    (after, through): (Timestamp, Timestamp),
+    history: History,
+) -> Result<(), QuerierError> {
+    let mut read: Vec<(Role, Vec<Series>)> = Vec::with_capacity(sources.len());
+    for (role, matchers) in sources {
+        read.push((*role, querier.select(matchers, after.plus_ms(1), through)?));
+    }
+    let batch: Vec<(Role, &[Series])> = read.iter().map(|(role, series)| (*role, series.as_slice())).collect();
+    accounting.feed(&batch, through, history);
+    Ok(())
+}
+
+/// What an indicator reads: its own series, and what tells scrapes and restarts of their targets.
+pub fn sources(indicator: &Indicator) -> Vec<(Role, Vec<Matcher>)> {
+    match indicator {
+        Indicator::Availability(gauge) => vec![(Role::Total, gauge.matchers.clone())],
+        Indicator::Errors { part, total, .. } => vec![
+            (Role::Part, part.matchers.clone()),
+            (Role::Total, total.matchers.clone()),
+            (Role::Up, of_targets("up", total)),
+            (Role::StartTime, of_targets("process_start_time_seconds", total)),
+        ],
+    }
+}
+
+/// The series `name` of the targets that `selector` can find: its tests on `job` and `instance` hold for them too.
+fn of_targets(name: &str, selector: &Selector) -> Vec<Matcher> {
+    let on_target = selector.matchers.iter().filter(|matcher| matches!(&*matcher.name, "job" | "instance"));
+    std::iter::once(Matcher::equal(METRIC_NAME, name)).chain(on_target.cloned()).collect()
+}

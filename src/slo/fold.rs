@@ -1,0 +1,195 @@
+//! What is remembered of each series and target, and what a new sample of theirs counts.
+//!
+//! In the flow: [`super::accounting`] hands in all samples of one target at one instant; out comes the increase of each counter.
+//! The rules, for counters (contract "Counting events"):
+//!
+//! | the series | counts |
+//! |---|---|
+//! | goes on, not lower | the difference |
+//! | is lower than before (a reset) | the new value in full |
+//! | appears together with its target | nothing: a base line |
+//! | appears at a target whose earlier scrape succeeded without it | the first value in full |
+//! | was missing from a scrape of its target, not lower, restart witnessed in between | the new value in full |
+//! | was missing from a scrape of its target, not lower, no witness | the difference |
+//!
+//! A restart is witnessed when another counter of the target fell, or its `process_start_time_seconds` changed, between two of its
+//! own samples that both lie within the absence. A target that was not scraped at all says nothing: what its counters gained
+//! meanwhile is counted at the next scrape.
+//!
+//! **Differs:** where the daemon reads stored samples it has no start timestamps, and it looks for witnesses among the counters of the
+//! indicator and `process_start_time_seconds`; a backtest may feed every counter of the target.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::model::{Labels, Timestamp};
+
+use super::curve::Coverage;
+
+/// The `job` and `instance` of a series; either may be empty.
+pub(super) type TargetKey = (Arc<str>, Arc<str>);
+
+/// What the fed samples prove about what is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// Everything that was scraped is there: a scrape without a series proves that it did not exist.
+    Complete,
+    /// Retention may have removed the beginning of any series, so that only a sample of the indicator's own series proves
+    /// that an earlier scrape of its target would have shown the others.
+    Retained,
+}
+
+/// What a series is to the indicator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A counter of events.
+    Counter,
+    /// A boolean gauge: each sample is an event.
+    Gauge,
+    /// `up`: a scrape that succeeded or failed.
+    Up,
+    /// `process_start_time_seconds`: a change shows a restart.
+    StartTime,
+    /// A counter that is not of the indicator: a fall shows a restart.
+    Witness,
+}
+
+/// A sample of one series among those of its target's instant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point<'a> {
+    pub(super) labels: &'a Labels,
+    pub(super) kind: Kind,
+    pub(super) value: f64,
+}
+
+#[derive(Clone, Debug)]
+struct SeriesState {
+    last: f64,
+    last_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct TargetState {
+    /// The last scrape that is known to have succeeded.
+    last_scrape: Option<Timestamp>,
+    /// Whether a series of the indicator was ever seen here.
+    has_own: bool,
+    /// The latest "before" of a fall: some counter was at its old height then and lower at its next sample.
+    fell_from: Option<Timestamp>,
+    /// The last sample of any kind.
+    last_at: Timestamp,
+    /// When it was being scraped.
+    pub(super) coverage: Coverage,
+    /// The groups that it has totals in.
+    pub(super) groups: BTreeSet<Labels>,
+}
+
+/// Everything remembered of the series that an indicator reads. Cloned at each check point: 100 bytes a series and its share of a map.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fold {
+    series: HashMap<Labels, SeriesState>,
+    targets: HashMap<TargetKey, TargetState>,
+    /// Scrapes at or before this instant prove nothing about what was not in them: the selection may have changed.
+    proof_floor: Option<Timestamp>,
+    /// Samples of series refused because there were too many.
+    refused: u64,
+}
+
+/// More series than this for one objective are not counted; a selector that finds more is a mistake.
+pub const SERIES_MAX: usize = 200_000;
+
+/// A successful scrape covers this much time after it (contract, "coverage").
+pub(super) const SCRAPE_COVERS_MS: i64 = 5 * 60 * 1000;
+
+impl Fold {
+    /// Takes all samples of one target at one instant, later than all before of that target. Returns what each counts, in order.
+    pub(super) fn step(
+        &mut self,
+        key: &TargetKey,
+        at: Timestamp,
+        points: &[Point<'_>],
+        history: History,
+    ) -> (Vec<f64>, &mut TargetState) {
+        self.witness(key, at, points);
+        let increases = points.iter().map(|point| self.count(key, at, *point)).collect();
+        let target = self.targets.get_mut(key).expect("BUG: a target vanished within a step");
+        let sees_own = points.iter().any(|point| matches!(point.kind, Kind::Counter | Kind::Gauge));
+        target.has_own |= sees_own;
+        let succeeded = points.iter().any(|point| point.kind != Kind::Up || point.value == 1.0);
+        if succeeded && (target.has_own || history == History::Complete) {
+            target.last_scrape = Some(at);
+            target.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
+        }
+        target.last_at = at;
+        (increases, target)
+    }
+
+    /// First pass over an instant: falls must be known before comebacks are judged.
+    fn witness(&mut self, key: &TargetKey, at: Timestamp, points: &[Point<'_>]) {
+        let target = self.targets.entry(key.clone()).or_insert_with(|| TargetState {
+            last_scrape: None,
+            has_own: false,
+            fell_from: None,
+            last_at: at,
+            coverage: Coverage::default(),
+            groups: BTreeSet::new(),
+        });
+        for point in points {
+            let Some(state) = self.series.get(point.labels) else { continue };
+            let shows_restart = match point.kind {
+                Kind::Counter | Kind::Witness => point.value < state.last,
+                Kind::StartTime => point.value != state.last,
+                Kind::Gauge | Kind::Up => false,
+            };
+            if shows_restart {
+                target.fell_from = target.fell_from.max(Some(state.last_at));
+            }
+        }
+    }
+
+    fn count(&mut self, key: &TargetKey, at: Timestamp, point: Point<'_>) -> f64 {
+        match point.kind {
+            Kind::Gauge => return 1.0,
+            Kind::Up => return 0.0,
+            Kind::Counter | Kind::StartTime | Kind::Witness => {}
+        }
+        let target = &self.targets[key];
+        let is_full = self.series.len() >= SERIES_MAX;
+        match self.series.get_mut(point.labels) {
+            Some(state) => {
+                let was_missing = target.last_scrape > Some(state.last_at);
+                let restarted = was_missing && target.fell_from >= Some(state.last_at);
+                let increase =
+                    if point.value < state.last || restarted { point.value } else { point.value - state.last };
+                *state = SeriesState { last: point.value, last_at: at };
+                increase
+            }
+            None if is_full => {
+                self.refused += 1;
+                0.0
+            }
+            None => {
+                self.series.insert(point.labels.clone(), SeriesState { last: point.value, last_at: at });
+                let was_absent = target.last_scrape.is_some() && target.last_scrape > self.proof_floor;
+                if was_absent { point.value } else { 0.0 }
+            }
+        }
+    }
+
+    /// From now on only scrapes after `at` prove that a series was not there.
+    pub(super) fn distrust_through(&mut self, at: Timestamp) {
+        self.proof_floor = self.proof_floor.max(Some(at));
+    }
+
+    /// Forgets series and targets without a sample since `at`.
+    pub(super) fn drop_before(&mut self, at: Timestamp) {
+        self.series.retain(|_, state| state.last_at >= at);
+        self.targets.retain(|_, target| target.last_at >= at);
+        self.targets.values_mut().for_each(|target| target.coverage.drop_before(at));
+    }
+
+    /// How many series are remembered, and how many samples were refused beyond [`SERIES_MAX`].
+    pub(super) fn series_counts(&self) -> (usize, u64) {
+        (self.series.len(), self.refused)
+    }
+}

@@ -1,0 +1,122 @@
+//! What a specification says once it has been checked: nothing here can be wrong any more.
+//!
+//! In the flow: [`super::decode`] makes these from YAML; accounting reads the indicator, the alerts read the policy.
+//! **Units.** Objectives are percent as people write them and ratios inside; windows are durations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Labels, Matcher};
+
+use super::policy::Policy;
+
+/// One objective on one indicator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slo {
+    /// Unique in its file; the label `slo` of everything it records.
+    pub name: Arc<str>,
+    /// What people read about it.
+    pub about: About,
+    /// Added to everything it records and to its alerts; `service` among them.
+    pub labels: Labels,
+    /// What is counted.
+    pub indicator: Indicator,
+    /// One budget for each combination of these labels' values.
+    pub group_by: Vec<Arc<str>>,
+    /// The share of events that must be good.
+    pub objective: Objective,
+    /// The rolling window of the budget.
+    pub window: Duration,
+    /// When to alert, and how.
+    pub policy: Policy,
+}
+
+/// Texts for people; each may be empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// What the objective is for.
+    pub description: String,
+    /// Whose it is.
+    pub owner: String,
+    /// A link to what to do when it burns.
+    pub runbook: String,
+}
+
+/// What is counted as events, and which of them are bad.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Indicator {
+    /// Each sample of a boolean gauge such as `up` is an event; a value of 0 is a bad one.
+    Availability(Selector),
+    /// Counters of all events and of some of them.
+    Errors {
+        /// The counters of some events.
+        part: Selector,
+        /// Whether those are the good or the bad ones.
+        part_is: PartIs,
+        /// The counters of all events.
+        total: Selector,
+    },
+}
+
+/// Which events the partial counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartIs {
+    /// The bad ones; good is the rest.
+    Bad,
+    /// The good ones; bad is the rest.
+    Good,
+}
+
+/// Which series. Two selectors of equal meaning but other spelling are two indicators: an edit is taken at its word.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selector {
+    /// As written.
+    pub text: Arc<str>,
+    /// All tests, that on the metric name included.
+    pub matchers: Vec<Matcher>,
+}
+
+/// The share of events that must be good, above 0 and below 100 percent.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Objective {
+    percent: f64,
+}
+
+impl Objective {
+    /// `None` unless 0 < percent < 100 and something is left for the budget at the precision we keep (1e-9 percent).
+    pub fn from_percent(percent: f64) -> Option<Self> {
+        let objective = Objective { percent };
+        (percent > 0.0 && percent < 100.0 && objective.budget_ratio() > 0.0).then_some(objective)
+    }
+
+    /// As written, 99.9.
+    pub fn percent(self) -> f64 {
+        self.percent
+    }
+
+    /// As a share, 0.999.
+    pub fn ratio(self) -> f64 {
+        self.percent / 100.0
+    }
+
+    /// The share of events that may be bad. Rounded to 1e-11, so that 99.9 percent leaves 0.001 and not
+    /// 0.0010000000000000009: an objective met to the last event must not count as missed.
+    pub fn budget_ratio(self) -> f64 {
+        ((100.0 - self.percent) * 1e9).round() / 1e11
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Objective;
+
+    #[test]
+    fn the_budget_is_the_decimal_that_people_mean() {
+        for (percent, budget) in [(99.9, 0.001), (99.99, 0.0001), (99.0, 0.01), (50.0, 0.5), (99.999, 0.00001)] {
+            assert_eq!(Objective::from_percent(percent).unwrap().budget_ratio(), budget);
+        }
+        for percent in [0.0, 100.0, -1.0, 101.0, f64::NAN, 99.999_999_999_9] {
+            assert_eq!(Objective::from_percent(percent), None, "{percent}");
+        }
+    }
+}

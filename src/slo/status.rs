@@ -1,0 +1,50 @@
+//! A snapshot of one objective's group, for the page and the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Labels, Timestamp};
+
+use super::figures::Figures;
+use super::policy::{Severity, Tier};
+use super::spec::About;
+
+/// How one group of one objective stood at the last slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SloStatus {
+    /// The objective's name.
+    pub name: Arc<str>,
+    /// The values of its grouping labels; empty when it is not grouped.
+    pub group: Labels,
+    /// The labels of the specification, `service` among them.
+    pub labels: Labels,
+    /// Texts of the specification.
+    pub about: About,
+    /// In percent.
+    pub objective_percent: f64,
+    /// The objective's window.
+    pub window: Duration,
+    /// The tiers of its policy.
+    pub tiers: Vec<Tier>,
+    /// All figures: windows with events, error ratio, burn rate and coverage; the budget; the state.
+    pub figures: Figures,
+    /// The alerts that fire.
+    pub alerts: Vec<SloAlert>,
+}
+
+/// An alert of an objective's group that fires.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SloAlert {
+    /// `SLOErrorBudgetBurn` or `SLONotMeasured`.
+    pub name: &'static str,
+    /// Page or ticket.
+    pub severity: Severity,
+    /// The tier that showed it last.
+    pub tier: Option<String>,
+    /// Its identity.
+    pub labels: Labels,
+    /// Its texts.
+    pub annotations: Labels,
+    /// Since when.
+    pub active_at: Timestamp,
+}

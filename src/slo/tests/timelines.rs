@@ -1,0 +1,343 @@
+//! Outages, blindness and recovery as an operator lives them, in virtual time: scrapes and evaluations every 15 s.
+
+use std::time::Duration;
+
+use super::{Tape, file, labels, secs};
+use crate::model::{Labels, Timestamp, Value};
+use crate::promql::{Querier, QuerierError};
+use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
+use crate::slo::{SloGroup, State};
+
+const SPEC: &str = r#"
+slos:
+  - name: requests
+    service: shop
+    objective: 99.9
+    window: 30d
+    group_by: [zone]
+    runbook: https://example.org/r
+    indicator: {errors: {bad: 'requests_total{code="500"}', total: requests_total}}
+"#;
+
+/// A small world: two zones with one target each, a group of objectives, and what was sent.
+struct World {
+    tape: Tape,
+    group: SloGroup,
+    environment: Environment,
+    now: i64,
+    step: i64,
+    scraped_at: i64,
+    counters: [[f64; 2]; 2],
+    /// Alerts sent: seconds, name, severity, zone, whether resolved.
+    sent: Vec<(i64, String)>,
+    last: Outcome,
+    is_resolved: std::collections::BTreeMap<Labels, bool>,
+}
+
+/// What a zone does: share of bad requests, requests a second; `None`: its scrape fails.
+type Zone = Option<(f64, f64)>;
+const FINE: Zone = Some((0.0, 10.0));
+
+impl World {
+    fn new(spec: &str) -> Self {
+        let environment = Environment {
+            external_labels: Labels::empty(),
+            external_url: "http://almenara".into(),
+            lookback_delta: Duration::from_secs(300),
+            default_subquery_step: Duration::from_secs(60),
+            resend_delay: Duration::from_secs(60),
+        };
+        World {
+            tape: Tape::default(),
+            group: SloGroup::new(file(spec), Duration::from_secs(15)),
+            environment,
+            now: 1_000_000,
+            step: 15,
+            scraped_at: 1_000_000,
+            counters: [[0.0; 2]; 2],
+            sent: Vec::new(),
+            last: Outcome::default(),
+            is_resolved: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn scrape(&mut self, zones: [Zone; 2]) {
+        for (index, zone) in zones.into_iter().enumerate() {
+            let name = ["a", "b"][index];
+            let target = [("job", "shop"), ("instance", name)];
+            let up = labels("up", &target);
+            let Some((bad, rate)) = zone else {
+                self.tape.push(&up, secs(self.now), 0.0);
+                continue;
+            };
+            self.tape.push(&up, secs(self.now), 1.0);
+            let events = rate * (self.now - self.scraped_at) as f64;
+            self.counters[index][0] += events * (1.0 - bad);
+            self.counters[index][1] += events * bad;
+            for (code, value) in ["200", "500"].iter().zip(self.counters[index]) {
+                let pairs: Vec<_> = target.into_iter().chain([("zone", name), ("code", code)]).collect();
+                self.tape.push(&labels("requests_total", &pairs), secs(self.now), value);
+            }
+        }
+        self.scraped_at = self.now;
+    }
+
+    /// Three fine days that are already stored when the first slot comes, so that every tier's window is full.
+    fn after_three_days(spec: &str) -> Self {
+        let mut world = World::new(spec);
+        for _ in 0..3 * 24 * 60 {
+            world.now += 60;
+            world.scrape([FINE, FINE]);
+        }
+        world
+    }
+
+    fn eval(&mut self) {
+        let context = EvalContext { querier: &self.tape, environment: &self.environment };
+        self.last = self.group.eval(secs(self.now), &context);
+        for alert in &self.last.alerts {
+            let is_resolved = alert.is_resolved_at(secs(self.now));
+            if self.is_resolved.insert(alert.labels.clone(), is_resolved) != Some(is_resolved) {
+                let label = |name| alert.labels.get(name).unwrap_or("-");
+                let word = if is_resolved { "resolved" } else { "firing" };
+                let text = format!("{} {} {} {word}", label("alertname"), label("severity"), label("zone"));
+                self.sent.push((self.now, text));
+            }
+        }
+    }
+
+    /// Runs for a while; returns what changed, as "seconds into the run: alert".
+    fn run(&mut self, duration_secs: i64, zones: [Zone; 2]) -> Vec<String> {
+        let (begin, sent) = (self.now, self.sent.len());
+        while self.now < begin + duration_secs {
+            self.now += self.step;
+            self.scrape(zones);
+            self.eval();
+        }
+        self.sent[sent..].iter().map(|(at, text)| format!("{}: {text}", at - begin)).collect()
+    }
+
+    fn state(&self, zone: &str) -> State {
+        let status = self.group.status();
+        status.iter().find(|status| status.group.get("zone") == Some(zone)).expect("a group").figures.state
+    }
+
+    fn recorded(&self, series: &str) -> Option<f64> {
+        let found = self.last.recorded.iter().find(|sample| sample.labels.to_string() == series)?;
+        match found.value {
+            Value::Float(value) => Some(value),
+            Value::Histogram(_) => None,
+        }
+    }
+}
+
+#[test]
+fn an_outage_pages_once_and_resolves() {
+    let mut world = World::after_three_days(SPEC);
+    assert!(world.run(3600, [FINE, FINE]).is_empty());
+    let down = world.run(600, [Some((1.0, 10.0)), FINE]);
+    // The long window (1h, of which the errors need 1.44 %) decides: 51.84 s, so the fourth step.
+    assert_eq!(down, ["60: SLOErrorBudgetBurn page a firing"], "no ticket beside the page, and zone b is quiet");
+    assert_eq!(world.state("a"), State::Breached, "three days old, ten minutes lost");
+    assert_eq!(world.state("b"), State::Met);
+    let alert = &world.group.status()[0].alerts[0];
+    assert_eq!(alert.tier.as_deref(), Some("page-fast"));
+    assert_eq!(alert.labels.get("service"), Some("shop"));
+    assert_eq!(alert.annotations.get("runbook_url"), Some("https://example.org/r"));
+    assert_eq!(
+        alert.annotations.get("summary"),
+        Some(r#"requests{zone="a"} burns its error budget 167 times too fast"#)
+    );
+    let series = r#"ALERTS{alertname="SLOErrorBudgetBurn",alertstate="firing",service="shop",severity="page",slo="requests",zone="a"}"#;
+    assert_eq!(world.recorded(series), Some(1.0));
+
+    // page-fast ends when its short window is clean; page-slow keeps the same alert alive for its 30 minutes.
+    let up = world.run(3600, [FINE, FINE]);
+    assert_eq!(up, ["1800: SLOErrorBudgetBurn page a resolved", "1800: SLOErrorBudgetBurn ticket a firing",]);
+    assert!(
+        crate::model::is_stale(last_of_alerts(World::after_three_days(SPEC))),
+        "an alert's series ends with a marker"
+    );
+}
+
+/// Plays a short outage to the slot at which the page resolves and returns what `ALERTS` ends with.
+fn last_of_alerts(mut world: World) -> f64 {
+    world.run(3600, [FINE, FINE]);
+    world.run(120, [Some((1.0, 10.0)), FINE]);
+    while world.is_resolved.values().all(|resolved| !resolved) {
+        world.run(15, [FINE, FINE]);
+    }
+    let series = r#"ALERTS{alertname="SLOErrorBudgetBurn",alertstate="firing",service="shop",severity="page",slo="requests",zone="a"}"#;
+    world.recorded(series).expect("a marker")
+}
+
+#[test]
+fn a_slow_burn_makes_a_ticket_and_not_a_page() {
+    let mut world = World::after_three_days(SPEC);
+    world.step = 60;
+    let burn = world.run(30 * 3600, [Some((0.00275, 10.0)), FINE]);
+    // 2.75 times too fast is below the other tiers; over three days it exceeds 1 after 72 h / 2.75 = 94,254.5 s.
+    assert_eq!(burn, ["94260: SLOErrorBudgetBurn ticket a firing"]);
+    assert_eq!(world.group.status()[0].alerts[0].tier.as_deref(), Some("ticket-slow"));
+    let after = world.run(7 * 3600, [FINE, FINE]);
+    // Its short window of 6 h falls to 1 when 2.75 x (6 h - t) = 6 h.
+    assert_eq!(after, ["13800: SLOErrorBudgetBurn ticket a resolved"]);
+}
+
+#[test]
+fn blindness_holds_the_page_and_raises_its_own() {
+    let mut world = World::after_three_days(SPEC);
+    world.run(3600, [FINE, FINE]);
+    world.run(300, [Some((1.0, 10.0)), FINE]);
+    let blind = world.run(3 * 3600, [None, FINE]);
+    assert_eq!(blind, ["300: SLONotMeasured page a firing"], "the page is not resolved by silence");
+    let status = world.group.status();
+    let names: Vec<&str> = status[0].alerts.iter().map(|alert| alert.name).collect();
+    assert_eq!(names, ["SLOErrorBudgetBurn", "SLONotMeasured"]);
+    assert!(status[0].alerts[0].annotations.get("held").unwrap().starts_with("no scrape has succeeded since"));
+    let seen = world.run(7200, [FINE, FINE]);
+    // Five minutes lost are above 1 x over three days, so a ticket is left when the page may go.
+    assert_eq!(
+        seen,
+        [
+            "15: SLOErrorBudgetBurn page a resolved",
+            "15: SLOErrorBudgetBurn ticket a firing",
+            "15: SLONotMeasured page a resolved"
+        ]
+    );
+}
+
+#[test]
+fn our_own_downtime_raises_nothing() {
+    let mut world = World::new(SPEC);
+    world.run(3600, [FINE, FINE]);
+    world.now += 3600;
+    world.eval();
+    assert_eq!(world.state("a"), State::NotMeasured);
+    assert!(world.last.alerts.is_empty());
+    assert!(world.run(3600, [FINE, FINE]).is_empty());
+}
+
+#[test]
+fn an_objective_that_was_never_measured_makes_a_ticket() {
+    let spec =
+        SPEC.replace("total: requests_total", "total: request_total").replace("group_by: [zone]", "group_by: []");
+    let mut world = World::new(&spec);
+    let sent = world.run(2 * 3600, [FINE, FINE]);
+    assert_eq!(sent, ["3615: SLONotMeasured ticket - firing"], "an hour after the first slot");
+}
+
+#[test]
+fn availability_counts_samples_and_down_is_measured() {
+    let spec =
+        "slos:\n  - {name: up, objective: 99, window: 30d, group_by: [instance], indicator: {availability: up}}\n";
+    let mut world = World::after_three_days(spec);
+    world.run(3600, [FINE, FINE]);
+    world.run(900, [None, FINE]);
+    let status = world.group.status();
+    assert_eq!(status[0].group.to_string(), r#"{instance="a"}"#);
+    assert_eq!((status[0].figures.whole().bad, status[0].figures.whole().total), (60.0, 4320.0 + 300.0));
+    assert_eq!(status[0].figures.whole().coverage_ratio, (3.0 * 86_400.0 + 4500.0 - 60.0) / (30.0 * 86_400.0));
+    assert_eq!(status[0].alerts.iter().map(|alert| alert.name).collect::<Vec<_>>(), ["SLOErrorBudgetBurn"]);
+    assert_eq!(status[1].figures.whole().bad, 0.0);
+}
+
+#[test]
+fn samples_that_are_committed_after_the_slot_are_counted() {
+    let mut world = World::new(SPEC);
+    for _ in 0..40 {
+        world.now += world.step;
+        world.eval(); // the slot comes first, its scrape is committed later
+        world.scrape([FINE, FINE]);
+    }
+    world.now += world.step;
+    world.eval();
+    let status = world.group.status();
+    assert_eq!(status[0].figures.whole().total, 39.0 * 150.0);
+}
+
+#[test]
+fn figures_are_recorded_as_series() {
+    let mut world = World::new(SPEC);
+    world.run(3600, [Some((0.0005, 10.0)), FINE]);
+    for (series, expected) in [
+        (r#"slo_objective_ratio{service="shop",slo="requests",zone="a"}"#, 0.999),
+        (r#"slo_window_seconds{service="shop",slo="requests",zone="a"}"#, 2_592_000.0),
+        (r#"slo_events_total{service="shop",slo="requests",zone="b"}"#, 239.0 * 150.0),
+        (r#"slo_burn_rate{service="shop",slo="requests",window="30d",zone="a"}"#, 0.5),
+        (r#"slo_error_ratio{service="shop",slo="requests",window="5m",zone="a"}"#, 0.0005),
+        (r#"slo_error_budget_remaining_ratio{service="shop",slo="requests",zone="a"}"#, 0.5),
+        (r#"slo_state{service="shop",slo="requests",state="met",zone="a"}"#, 1.0),
+        (r#"slo_state{service="shop",slo="requests",state="breached",zone="a"}"#, 0.0),
+    ] {
+        let value = world.recorded(series).unwrap_or_else(|| panic!("{series} is not recorded"));
+        assert!((value - expected).abs() < 1e-9, "{series}: {value}");
+    }
+    let count = world.last.recorded.len();
+    let ended = world.group.retire(secs(world.now));
+    assert_eq!(ended.len(), count);
+    assert!(ended.iter().all(|sample| sample.value.is_stale()));
+    assert!(world.group.retire(secs(world.now)).is_empty());
+}
+
+#[test]
+fn an_edited_target_keeps_the_counters_and_an_edited_indicator_does_not() {
+    let mut world = World::new(SPEC);
+    world.run(3600, [Some((0.01, 10.0)), FINE]);
+    let total = |world: &World| world.recorded(r#"slo_events_total{service="shop",slo="requests",zone="a"}"#);
+    let before = total(&world).unwrap();
+    let adopt = |world: &mut World, spec: &str| {
+        let new = SloGroup::new(file(spec), Duration::from_secs(15));
+        let old = std::mem::replace(&mut world.group, new);
+        world.group.adopt_state(old);
+    };
+    adopt(&mut world, &SPEC.replace("99.9", "99.5"));
+    world.tape = Tape::default(); // nothing could be read again
+    world.run(15, [Some((0.01, 10.0)), FINE]);
+    assert_eq!(total(&world), Some(before + 150.0));
+    assert_eq!(world.recorded(r#"slo_objective_ratio{service="shop",slo="requests",zone="a"}"#), Some(0.995));
+
+    adopt(&mut world, &SPEC.replace("code=\"500\"", "code=~\"5..\""));
+    world.run(30, [FINE, FINE]);
+    assert!(total(&world).unwrap() < before);
+}
+
+#[test]
+fn a_removed_objective_resolves_its_alerts_and_ends_its_series() {
+    let mut world = World::after_three_days(SPEC);
+    world.run(3600, [FINE, FINE]);
+    world.run(120, [Some((1.0, 10.0)), FINE]);
+    let old = std::mem::replace(&mut world.group, SloGroup::new(file("slos: []"), Duration::from_secs(15)));
+    world.group.adopt_state(old);
+    let sent = world.run(15, [FINE, FINE]);
+    assert_eq!(sent, ["15: SLOErrorBudgetBurn page a resolved"]);
+    assert!(!world.last.recorded.is_empty() && world.last.recorded.iter().all(|sample| sample.value.is_stale()));
+}
+
+/// A source that cannot be read.
+struct Broken;
+
+impl Querier for Broken {
+    fn select(
+        &self,
+        _: &[crate::model::Matcher],
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Result<Vec<crate::model::Series>, QuerierError> {
+        Err(QuerierError("no route to host".to_owned()))
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_read_changes_nothing() {
+    let mut world = World::after_three_days(SPEC);
+    world.run(3600, [FINE, FINE]);
+    world.run(120, [Some((1.0, 10.0)), FINE]);
+    let before = world.group.status();
+    world.now += world.step;
+    let context = EvalContext { querier: &Broken, environment: &world.environment };
+    let outcome = world.group.eval(secs(world.now), &context);
+    assert_eq!(outcome.failures, [("requests".to_owned(), "no route to host".to_owned())]);
+    assert!(outcome.recorded.iter().all(|sample| !sample.value.is_stale()));
+    assert_eq!(world.group.status(), before);
+}

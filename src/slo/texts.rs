@@ -1,0 +1,148 @@
+//! What alerts say, written to be understood at three in the morning: what burns, how fast, how much is left, when it is gone.
+//!
+//! In the flow: [`super::alerts`] asks for the annotations whenever an alert's cause is there. Annotations of the specification win over ours.
+
+use std::time::Duration;
+
+use crate::model::{Labels, LabelsBuilder};
+use crate::source::format_duration;
+
+use super::alerts::Kind;
+use super::figures::Figures;
+use super::policy::Tier;
+use super::spec::Slo;
+
+/// The annotation that says why an alert does not resolve; part of the description would repeat itself at every slot.
+const HELD: &str = "held";
+
+/// The annotations of an alert whose cause is there.
+pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Kind, tier: Option<&Tier>) -> Labels {
+    let mut texts = LabelsBuilder::default();
+    let severity = match kind {
+        Kind::Burn(severity) => {
+            burn(&mut texts, slo, group, figures, tier.expect("BUG: a burn without a tier"));
+            severity
+        }
+        Kind::NotMeasured(severity) => {
+            not_measured(&mut texts, slo, group, figures);
+            severity
+        }
+    };
+    texts.set("owner", slo.about.owner.as_str());
+    texts.set("runbook_url", slo.about.runbook.as_str());
+    for label in &slo.policy.texts(severity).annotations {
+        texts.set(label.name.clone(), label.value.clone());
+    }
+    texts.build()
+}
+
+/// The annotations of an alert that cannot be seen to have ended.
+pub(super) fn held(annotations: &Labels, figures: &Figures) -> Labels {
+    let mut texts = annotations.to_builder();
+    let since = figures.last_measured.map_or_else(|| "the beginning".to_owned(), |at| at.to_rfc3339());
+    texts.set(HELD, format!("no scrape has succeeded since {since}, so an end of this alert could not be seen"));
+    texts.build()
+}
+
+fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures, tier: &Tier) {
+    let long = figures.burn_rate(tier.long).unwrap_or(0.0);
+    let short = figures.burn_rate(tier.short).unwrap_or(0.0);
+    let ratio = |window| figures.window(window).and_then(|figures| figures.error_ratio).unwrap_or(0.0);
+    let remaining = figures.budget_remaining_ratio.unwrap_or(1.0);
+    let budget = match figures.time_left(long) {
+        Some(left) => {
+            let left = coarse(left);
+            format!("{} of the error budget is left; at this pace it is gone in {left}", percent(remaining))
+        }
+        None => format!("the error budget is spent: {} of it is left", percent(remaining)),
+    };
+    texts.set("summary", format!("{} burns its error budget {} times too fast", title(slo, group), number(long)));
+    texts.set(
+        "description",
+        format!(
+            "{} of events were bad in the last {} and {} in the last {}: burn rates {} and {}, above {} ({}). \
+             The objective is {}% over {}: {budget}.",
+            percent(ratio(tier.long)),
+            format_duration(tier.long),
+            percent(ratio(tier.short)),
+            format_duration(tier.short),
+            number(long),
+            number(short),
+            number(tier.factor),
+            tier.name,
+            slo.objective.percent(),
+            format_duration(slo.window),
+        ),
+    );
+    texts.set("tier", tier.name.as_str());
+    texts.set("burn_rate_long", number(long)).set("burn_rate_short", number(short));
+    texts.set("budget_remaining", percent(remaining));
+}
+
+fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures) {
+    texts.set("summary", format!("{} is not measured", title(slo, group)));
+    let description = match figures.last_measured.filter(|_| figures.is_measured) {
+        Some(last) => format!(
+            "No target of this objective has been scraped since {}: its targets are down or gone. Errors now would not be seen.",
+            last.to_rfc3339()
+        ),
+        None => "No sample of the total was ever seen: the selector finds nothing, or nothing is deployed.".to_owned(),
+    };
+    texts.set("description", description);
+}
+
+fn title(slo: &Slo, group: &Labels) -> String {
+    if group.is_empty() { slo.name.to_string() } else { format!("{}{group}", slo.name) }
+}
+
+/// A share as percent with three significant digits, or two decimals from 1 % on.
+fn percent(ratio: f64) -> String {
+    format!("{}%", number(ratio * 100.0))
+}
+
+/// A number for people: at most two decimals, three significant digits below one, no trailing zeros.
+pub(super) fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    let decimals = if magnitude >= 100.0 {
+        0
+    } else if magnitude >= 1.0 || magnitude == 0.0 {
+        2
+    } else {
+        (2 - magnitude.log10().floor() as i32).clamp(2, 9) as usize
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A duration with no more precision than a forecast has: seconds below an hour in minutes, minutes below two days, else hours.
+fn coarse(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    let step = match secs {
+        0..60 => 1,
+        60..172_800 => 60,
+        _ => 3600,
+    };
+    format_duration(Duration::from_secs(secs / step * step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, text) in [
+            (14.4, "14.4"),
+            (500.0, "500"),
+            (1234.6, "1235"),
+            (0.0, "0"),
+            (0.012_345, "0.0123"),
+            (-26.0, "-26"),
+            (1.0, "1"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(percent(0.5), "50%");
+        assert_eq!(coarse(Duration::from_secs(200_000)), "55h");
+    }
+}
