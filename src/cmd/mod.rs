@@ -1,3 +1,4 @@
 //! The subcommands.
 
+pub mod check_router;
 pub mod check_slo;

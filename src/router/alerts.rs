@@ -93,6 +93,25 @@ pub(crate) fn complete(posted: PostedAlert, now: Timestamp, resolve_timeout: Dur
     (alert, posted.ends_at.is_none())
 }
 
+impl PostedAlert {
+    /// Whether it can be taken in at `now`; Alertmanager's words if not.
+    pub fn check(&self, now: Timestamp, resolve_timeout: Duration) -> Result<(), String> {
+        let (alert, _) = complete(self.clone(), now, resolve_timeout);
+        if alert.ends_at < alert.starts_at {
+            return Err("start time must be before end time".to_owned());
+        }
+        if alert.labels.is_empty() {
+            return Err("at least one label pair required".to_owned());
+        }
+        for (labels, what) in [(&alert.labels, "label set"), (&alert.annotations, "annotations")] {
+            if labels.get("").is_some() {
+                return Err(format!("invalid {what}: invalid name \"\""));
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! The integration tests, one binary so that it links once.
 
+mod api_v2;
+mod broken_router;
 mod broken_slo;
 mod layers;
 mod loopback;

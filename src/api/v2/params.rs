@@ -1,0 +1,71 @@
+//! What a list of alerts or groups is filtered by.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Labels, MatchOp, Matcher};
+use crate::router::matchers;
+
+/// The query parameters of `/alerts` and `/alerts/groups`; the booleans are on unless switched off.
+#[derive(Debug)]
+pub(super) struct Filter {
+    pub(super) active: bool,
+    pub(super) inhibited: bool,
+    matchers: Vec<Matcher>,
+    receiver: Option<Matcher>,
+    receiver_matchers: Vec<Matcher>,
+}
+
+impl Filter {
+    /// Reads a query string; fails with a text for the client.
+    pub(super) fn parse(query: Option<&str>) -> Result<Filter, String> {
+        let mut filter = Filter {
+            active: true,
+            inhibited: true,
+            matchers: Vec::new(),
+            receiver: None,
+            receiver_matchers: Vec::new(),
+        };
+        for (key, value) in url::form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
+            match &*key {
+                "active" => filter.active = boolean(&key, &value)?,
+                "inhibited" => filter.inhibited = boolean(&key, &value)?,
+                // Nothing is ever silenced, unprocessed or muted here, so that these select the same either way.
+                "silenced" | "unprocessed" | "muted" | "expired" | "pending" => drop(boolean(&key, &value)?),
+                "filter" => filter.matchers.extend(matchers::parse_one(&value)?.matchers),
+                "receiver" if value.is_empty() => {}
+                "receiver" => {
+                    let matcher = Matcher::new(MatchOp::Regex, "receiver", &*value);
+                    let matcher = matcher.map_err(|error| format!("failed to parse receiver param: {error}"))?;
+                    filter.receiver = Some(matcher);
+                }
+                "receiver_matchers" => {
+                    let parsed = matchers::parse_one(&value);
+                    let parsed = parsed.map_err(|error| format!("failed to parse receiver_matchers param: {error}"))?;
+                    filter.receiver_matchers.extend(parsed.matchers);
+                }
+                _ => {}
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Whether an alert with `labels` is asked for.
+    pub(super) fn passes_labels(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+
+    /// Whether a receiver is asked for.
+    pub(super) fn passes_receiver(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        let value = |name: &str| labels.get(name).map_or("", String::as_str);
+        self.receiver.as_ref().is_none_or(|matcher| matcher.matches(name))
+            && self.receiver_matchers.iter().all(|matcher| matcher.matches(value(&matcher.name)))
+    }
+}
+
+fn boolean(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" | "t" | "T" | "True" | "TRUE" | "yes" | "on" => Ok(true),
+        "false" | "0" | "f" | "F" | "False" | "FALSE" | "no" | "off" | "" => Ok(false),
+        _ => Err(format!("{key} in query must be of type boolean: {value:?}")),
+    }
+}

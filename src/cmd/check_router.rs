@@ -1,0 +1,53 @@
+//! `almenara check router FILE…`: reads router configurations as the daemon would and says what is wrong.
+//!
+//! Exit code 0 if all files can be used (warnings allowed), 1 if not.
+//! **Differs:** `amtool check-config` stops at the first mistake of a file and gives no position for most.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::router::RouterConfig;
+use crate::source::{Diagnostic, Diagnostics, SourceFile};
+
+/// Checks `files`: summaries go to `out`, diagnostics to `err`. Returns the exit code.
+pub fn run(files: &[PathBuf], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let mut code = 0;
+    for file in files {
+        let name = file.display().to_string();
+        let (config, diagnostics) = read(file, &name);
+        for diagnostic in &diagnostics {
+            writeln!(err, "{diagnostic}")?;
+        }
+        match config {
+            Some(config) => summarize(&name, &config, out)?,
+            None => {
+                writeln!(out, "Checking {name}  FAILED")?;
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn read(file: &PathBuf, name: &str) -> (Option<RouterConfig>, Diagnostics) {
+    match std::fs::read_to_string(file) {
+        Ok(text) => RouterConfig::parse(&SourceFile::new(name, text)),
+        Err(error) => {
+            let mut diagnostics = Diagnostics::default();
+            diagnostics.push(Diagnostic::error_without_place(format!("cannot read {name}: {error}")));
+            (None, diagnostics)
+        }
+    }
+}
+
+fn summarize(name: &str, config: &RouterConfig, out: &mut dyn Write) -> io::Result<()> {
+    let webhooks: usize = config.receivers.iter().map(|receiver| receiver.webhooks.len()).sum();
+    writeln!(out, "Checking {name}  SUCCESS")?;
+    writeln!(out, "  {}", counted(config.route_count(), "route"))?;
+    writeln!(out, "  {} with {}", counted(config.receivers.len(), "receiver"), counted(webhooks, "webhook"))?;
+    writeln!(out, "  {}", counted(config.inhibit_rules.len(), "inhibit rule"))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
