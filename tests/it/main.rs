@@ -4,6 +4,7 @@ mod alertmanager_peer;
 mod api_v2;
 mod broken_router;
 mod broken_slo;
+mod deliver;
 mod layers;
 mod loopback;
 mod notifier;
