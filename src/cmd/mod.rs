@@ -2,4 +2,3 @@
 
 pub mod check_router;
 pub mod check_slo;
-pub mod test_promql;

@@ -6,7 +6,6 @@
 pub mod ast;
 mod check;
 mod error;
-pub mod eval;
 pub mod functions;
 mod hint;
 mod lexer;

@@ -7,7 +7,6 @@ use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
 use crate::promql::literal;
 use crate::promql::token::{Keyword, TokenKind};
 
-use super::expression::starts_expression;
 use super::{Parsed, Parser};
 
 /// `bool on (…) group_left (…) fill (…)`, as written.
@@ -36,9 +35,7 @@ impl Parser<'_> {
                 self.next();
                 matching.cardinality =
                     if keyword == Keyword::GroupLeft { Cardinality::ManyToOne } else { Cardinality::OneToMany };
-                // Without labels the right side follows; anything else is taken for a mistake in the labels.
-                let next = self.peek().kind;
-                if next == TokenKind::LeftParen || !starts_expression(next) {
+                if self.peek().kind == TokenKind::LeftParen {
                     matching.include = self.grouping_labels()?;
                 }
             }
