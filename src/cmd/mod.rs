@@ -2,3 +2,4 @@
 
 pub mod check_router;
 pub mod check_slo;
+pub mod test_promql;

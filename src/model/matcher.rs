@@ -106,7 +106,21 @@ fn anchored(pattern: &str) -> Result<Regex, MatcherError> {
     regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
         .size_limit(REGEX_SIZE_MAX)
         .build()
-        .map_err(|error| MatcherError(error.to_string().lines().last().unwrap_or("").trim().to_owned()))
+        .map_err(|error| MatcherError(format!("error parsing regexp: {}", regex_mistake(pattern, &error.to_string()))))
+}
+
+/// Go's words for the commonest mistakes, the regex library's own for the others. `report` ends in a line `error: …`.
+fn regex_mistake(pattern: &str, report: &str) -> String {
+    let reason = report.lines().last().unwrap_or("").trim().trim_start_matches("error: ");
+    match reason {
+        "unclosed group" => format!("missing closing ): `{pattern}`"),
+        "unopened group" => format!("unexpected ): `{pattern}`"),
+        "repetition operator missing expression" => {
+            let operator = pattern.find(['*', '+', '?', '{']).map_or("", |at| &pattern[at..=at]);
+            format!("missing argument to repetition operator: `{operator}`")
+        }
+        _ => reason.to_owned(),
+    }
 }
 
 impl PartialEq for Matcher {
@@ -146,6 +160,18 @@ mod tests {
         assert!(test(MatchOp::Regex, "a", "1.2"));
         assert!(!test(MatchOp::Regex, "a", "1"));
         assert!(test(MatchOp::NotRegex, "a", "1|2"));
-        assert!(Matcher::new(MatchOp::Regex, "a", "(").is_err());
+    }
+
+    #[test]
+    fn regex_mistakes_in_the_words_of_go() {
+        for (pattern, text) in [
+            ("b(", "missing closing ): `b(`"),
+            ("b)", "unexpected ): `b)`"),
+            ("*b", "missing argument to repetition operator: `*`"),
+            ("a{2,1}", "invalid repetition count range, the start must be <= the end"),
+        ] {
+            let error = Matcher::new(MatchOp::Regex, "a", pattern).unwrap_err().to_string();
+            assert_eq!(error, format!("error parsing regexp: {text}"));
+        }
     }
 }

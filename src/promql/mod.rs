@@ -6,6 +6,7 @@
 pub mod ast;
 mod check;
 mod error;
+pub mod eval;
 pub mod functions;
 mod hint;
 mod lexer;

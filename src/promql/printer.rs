@@ -2,7 +2,8 @@
 //!
 //! In the flow: the rules API and messages show expressions in this form, as Prometheus does in its own.
 //!
-//! **Invariants.** Parsing the text again gives an equal tree but for places.
+//! **Invariants.** Parsing the text again gives an equal tree but for places, and for a sign: `Inf ^ x` is printed `+Inf ^ x`,
+//! as Prometheus does, which reads as `+(Inf ^ x)`.
 //! **Source.** Prometheus 3.14 `promql/parser/printer.go`.
 
 use std::fmt::{self, Display, Formatter};

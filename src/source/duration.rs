@@ -23,6 +23,8 @@ pub enum DurationError {
     Empty,
     /// Not of the form `1h30m`.
     Malformed(String),
+    /// A unit that does not exist, and the whole text.
+    UnknownUnit(String, String),
     /// More than 2^63 - 1 nanoseconds (about 292 years).
     OutOfRange,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for DurationError {
         match self {
             DurationError::Empty => f.write_str("empty duration string"),
             DurationError::Malformed(text) => write!(f, "not a valid duration string: {text:?}"),
+            DurationError::UnknownUnit(unit, text) => write!(f, "unknown unit {unit:?} in duration {text:?}"),
             DurationError::OutOfRange => f.write_str("duration out of range"),
         }
     }
@@ -53,17 +56,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let after = &rest[digits..];
-        let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_lowercase()).len();
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
         if digits == 0 || letters == 0 {
             return Err(malformed());
         }
         let unit = &after[..letters];
-        let index = UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(malformed)?;
+        let index = UNITS
+            .iter()
+            .position(|(name, _)| *name == unit)
+            .ok_or_else(|| DurationError::UnknownUnit(unit.to_owned(), text.to_owned()))?;
         if index < next_unit {
             return Err(malformed());
         }
         next_unit = index + 1;
-        let count: u64 = rest[..digits].parse().map_err(|_| DurationError::OutOfRange)?;
+        let count: u64 = rest[..digits].parse().map_err(|_| malformed())?;
         total_ms = count
             .checked_mul(UNITS[index].1)
             .and_then(|ms| total_ms.checked_add(ms))
@@ -74,7 +80,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_millis(total_ms))
 }
 
-/// Prints as Prometheus does: years, weeks and days only where they divide the whole; `0s` for zero.
+/// Prints as Prometheus does: years and weeks only where they divide the whole, since 90d reads better than 12w6d; `0s` for zero.
 /// Parts under a millisecond are dropped.
 pub fn format_duration(duration: Duration) -> String {
     let mut ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -83,7 +89,7 @@ pub fn format_duration(duration: Duration) -> String {
     }
     let mut out = String::new();
     for (index, (unit, unit_ms)) in UNITS.iter().enumerate() {
-        let whole_only = index < 3;
+        let whole_only = index < 2;
         if whole_only && !ms.is_multiple_of(*unit_ms) {
             continue;
         }
@@ -107,7 +113,8 @@ mod tests {
             ("1h30m", 5400, "1h30m"),
             ("90m", 5400, "1h30m"),
             ("1d", 86_400, "1d"),
-            ("36h", 129_600, "36h"),
+            ("36h", 129_600, "1d12h"),
+            ("90d", 7_776_000, "90d"),
             ("1w", 604_800, "1w"),
             ("30d", 2_592_000, "30d"),
             ("0", 0, "0s"),
@@ -125,6 +132,8 @@ mod tests {
         for text in ["", "5", "m", "5m1h", "1m1m", "-5m", "1.5h", "5 m", "1x", "5M"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+        let unknown = parse_duration("1.5h").unwrap_err().to_string();
+        assert_eq!(unknown, "unknown unit \".\" in duration \"1.5h\"");
         assert_eq!(parse_duration("9999999y"), Err(DurationError::OutOfRange));
     }
 }

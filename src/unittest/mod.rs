@@ -1,1 +1,8 @@
 //! Drivers that step the core by a scripted clock.
+//!
+//! In the flow: `almenara test` reads files and hands their texts in. **No I/O, no clock.**
+
+mod histogram_notation;
+mod metric_notation;
+pub mod promqltest;
+pub mod series;

@@ -1,8 +1,10 @@
 //! The integration tests, one binary so that it links once.
 
+mod alertmanager_peer;
 mod api_v2;
 mod broken_router;
 mod broken_slo;
+mod deliver;
 mod layers;
 mod loopback;
 mod notifier;

@@ -291,7 +291,8 @@ impl Parser<'_> {
     }
 }
 
-fn starts_expression(kind: TokenKind) -> bool {
+/// Whether an expression can begin with such a token.
+pub(super) fn starts_expression(kind: TokenKind) -> bool {
     use TokenKind::{Duration, LeftBrace, LeftParen, Number, Operator, String};
     matches!(kind, Number | Duration | String | LeftParen | LeftBrace)
         || matches!(kind, Operator(BinaryOp::Add | BinaryOp::Sub))

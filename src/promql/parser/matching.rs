@@ -7,6 +7,7 @@ use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
 use crate::promql::literal;
 use crate::promql::token::{Keyword, TokenKind};
 
+use super::expression::starts_expression;
 use super::{Parsed, Parser};
 
 /// `bool on (…) group_left (…) fill (…)`, as written.
@@ -35,7 +36,9 @@ impl Parser<'_> {
                 self.next();
                 matching.cardinality =
                     if keyword == Keyword::GroupLeft { Cardinality::ManyToOne } else { Cardinality::OneToMany };
-                if self.peek().kind == TokenKind::LeftParen {
+                // Without labels the right side follows; anything else is taken for a mistake in the labels.
+                let next = self.peek().kind;
+                if next == TokenKind::LeftParen || !starts_expression(next) {
                     matching.include = self.grouping_labels()?;
                 }
             }

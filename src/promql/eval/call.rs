@@ -1,0 +1,274 @@
+//! Calls: arguments evaluated, then the function dispatched on.
+//!
+//! There are three shapes: functions of windows (one series at a time), functions of rows (label functions, which do not
+//! look at samples), and functions of the vectors at a step.
+
+use crate::model::{Labels, Timestamp, Value};
+use crate::promql::ast::{Call, Expr, ExprKind, ValueType};
+use crate::promql::functions::FunctionId;
+use crate::source::Span;
+
+use super::error::EvalError;
+use super::evaluator::Evaluator;
+use super::grid::Grid;
+use super::matrix::{Element, Row, refuse_same_labels};
+use super::number::{go_max, go_min};
+use super::selector::RangeSource;
+use super::window::Window;
+use super::{absent, calendar, math, over_time, rate, regression, sorting, statistics};
+
+impl Evaluator<'_> {
+    pub(super) fn call(&mut self, call: &Call, span: Span, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        let id = call.function.id;
+        match id {
+            FunctionId::LabelReplace => return self.label_replace(&call.args, grid),
+            FunctionId::LabelJoin => return self.label_join(&call.args, grid),
+            FunctionId::Info | FunctionId::StartTimestamp => return Err(EvalError::Unsupported(call.function.name)),
+            _ => {}
+        }
+        if let Some(position) = call.args.iter().position(|arg| arg.value_type() == ValueType::Matrix) {
+            return self.range_call(call, position, grid);
+        }
+        if id == FunctionId::TimestampOf
+            && let ExprKind::VectorSelector(selector) = &call.args[0].unparenthesised().kind
+        {
+            let mut rows = self.sample_times(selector, grid)?;
+            for row in &mut rows {
+                row.labels = self.without_name(&row.labels);
+                row.drop_name = true;
+            }
+            if !self.options.delayed_name_removal {
+                rows = self.by_step(grid, &[&rows], |_, _, vectors| Ok(vectors[0].clone()))?;
+            }
+            return Ok(rows);
+        }
+        if sorting::is_sort(id) && !grid.is_single() {
+            let text = "sort is ineffective for range queries since results are always ordered by labels";
+            self.annotations.warn(span, text);
+        }
+        self.vector_call(call, grid)
+    }
+
+    fn vector_call(&mut self, call: &Call, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        let args: Vec<&Expr> = call.args.iter().map(Expr::unparenthesised).collect();
+        let mut inputs = Vec::new();
+        for arg in args.iter().filter(|arg| arg.value_type() != ValueType::String) {
+            inputs.push(self.eval(arg, grid)?);
+        }
+        let inputs: Vec<&[Row]> = inputs.iter().map(Vec::as_slice).collect();
+        self.by_step(grid, &inputs, |evaluator, step, vectors| {
+            evaluator.vector_function(call.function.id, &args, step, vectors)
+        })
+    }
+
+    /// The function's value at one step. `vectors` are the arguments that are not texts, scalars as one element.
+    fn vector_function(
+        &mut self,
+        id: FunctionId,
+        args: &[&Expr],
+        step: Timestamp,
+        vectors: &[Vec<Element>],
+    ) -> Result<Vec<Element>, EvalError> {
+        use FunctionId as F;
+        let scalar = |value: f64| vec![Element::new(Labels::empty(), step, value)];
+        let parameter = |index: usize| -> f64 { scalar_of(&vectors[index]) };
+        Ok(match id {
+            F::Time => scalar(step.as_secs_f64()),
+            F::Pi => scalar(std::f64::consts::PI),
+            F::StartOf | F::EndOf | F::StepOf | F::RangeOf => scalar(self.query_fact(id)),
+            F::MaxOf => scalar(go_max(parameter(0), parameter(1))),
+            F::MinOf => scalar(go_min(parameter(0), parameter(1))),
+            F::VectorOf => scalar(parameter(0)),
+            F::ScalarOf => scalar(only_float(&vectors[0])),
+            F::Absent if vectors[0].is_empty() => vec![Element::new(absent::labels_of(args[0]), step, 1.0)],
+            F::Absent => Vec::new(),
+            F::TimestampOf => self.map_values(&vectors[0], |element| Some(element.at.as_secs_f64())),
+            F::Clamp => self.clamp(&vectors[0], parameter(1), parameter(2)),
+            F::ClampMin => self.clamp(&vectors[0], parameter(1), f64::INFINITY),
+            F::ClampMax => self.clamp(&vectors[0], f64::NEG_INFINITY, parameter(1)),
+            F::Round => {
+                // Dividing by the inverse loses less than multiplying.
+                let inverse = 1.0 / vectors.get(1).map_or(1.0, |vector| scalar_of(vector));
+                self.map_values(&vectors[0], |element| Some((element.float()? * inverse + 0.5).floor() / inverse))
+            }
+            F::Sort | F::SortDesc => sorting::by_value(&vectors[0], id),
+            F::SortByLabel | F::SortByLabelDesc => sorting::by_labels(&vectors[0], &texts(&args[1..]), id),
+            F::HistogramQuantile => self.histogram_quantile(args, parameter(0), &vectors[1], step),
+            F::HistogramQuantiles => {
+                let quantiles: Vec<f64> = vectors[1..].iter().map(|vector| scalar_of(vector)).collect();
+                self.histogram_quantiles(args, &quantiles, &vectors[0], step)
+            }
+            F::HistogramFraction => self.histogram_fraction(args, [parameter(0), parameter(1)], &vectors[2]),
+            F::HistogramCount | F::HistogramSum | F::HistogramAvg | F::HistogramStddev | F::HistogramStdvar => {
+                self.histogram_statistic(id, &vectors[0])
+            }
+            _ if calendar::is_calendar(id) => match vectors.first() {
+                None => scalar(calendar::field(id, step.as_ms().div_euclid(1000))),
+                Some(vector) => self.map_values(vector, |element| Some(calendar::field(id, element.float()? as i64))),
+            },
+            _ => self.map_values(&vectors[0], |element| Some(math::simple_function(id, element.float()?))),
+        })
+    }
+
+    /// Applies `function` to each element and drops the name; elements without a value vanish.
+    pub(super) fn map_values(&self, vector: &[Element], function: impl Fn(&Element) -> Option<f64>) -> Vec<Element> {
+        let map = |element: &Element| {
+            let value = Value::Float(function(element)?);
+            let labels = self.without_name(&element.labels);
+            Some(Element { labels, drop_name: true, value, row: element.row, at: element.at })
+        };
+        vector.iter().filter_map(map).collect()
+    }
+
+    fn clamp(&self, vector: &[Element], min: f64, max: f64) -> Vec<Element> {
+        if max < min {
+            return Vec::new();
+        }
+        self.map_values(vector, |element| Some(go_max(min, go_min(max, element.float()?))))
+    }
+
+    fn range_call(&mut self, call: &Call, position: usize, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        let id = call.function.id;
+        let range_arg = call.args[position].unparenthesised();
+        let source = match &range_arg.kind {
+            ExprKind::MatrixSelector { selector, range_ms } => self.matrix_rows(selector, *range_ms, grid)?,
+            ExprKind::Subquery(subquery) => self.subquery_rows(subquery, grid)?,
+            _ => unreachable!("BUG: a range vector that is neither a selector nor a subquery"),
+        };
+        let mut parameters = Vec::new();
+        for (index, arg) in call.args.iter().enumerate() {
+            if index != position {
+                parameters.push(self.scalars(arg, grid)?);
+            }
+        }
+        let mut rows = Vec::new();
+        for series in &source.rows {
+            self.check_interrupt()?;
+            let row = self.window_row(call, range_arg.span, &source, series, &parameters, grid)?;
+            if !row.samples.is_empty() {
+                self.hold_samples(row.samples.len())?;
+                self.note_possible_non_counter(id, series, &row, range_arg.span);
+                rows.push(row);
+            }
+        }
+        if id == FunctionId::AbsentOverTime {
+            return Ok(absent::over_time(range_arg, &rows, grid));
+        }
+        if !self.options.delayed_name_removal {
+            refuse_same_labels(&rows)?;
+        }
+        Ok(rows)
+    }
+
+    #[allow(clippy::too_many_arguments)] // the loop body of `range_call`, apart for length
+    fn window_row(
+        &mut self,
+        call: &Call,
+        span: Span,
+        source: &RangeSource,
+        series: &Row,
+        parameters: &[Vec<f64>],
+        grid: Grid,
+    ) -> Result<Row, EvalError> {
+        let id = call.function.id;
+        // These two act like an offset and so keep the name.
+        let keeps_name = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
+        let drop_name = !keeps_name || series.drop_name;
+        let labels = if drop_name { self.without_name(&series.labels) } else { series.labels.clone() };
+        let mut row = Row { labels, drop_name, samples: Vec::new() };
+        let (mut first, mut past) = (0, 0);
+        for (index, step) in grid.steps().enumerate() {
+            let end = self.reference(source.at, source.offset_ms, step);
+            let start = end.plus_ms(-source.range_ms);
+            while series.samples.get(first).is_some_and(|sample| sample.at <= start) {
+                first += 1;
+            }
+            past = past.max(first);
+            while series.samples.get(past).is_some_and(|sample| sample.at <= end) {
+                past += 1;
+            }
+            let samples = &series.samples[first..past];
+            if samples.is_empty() {
+                continue;
+            }
+            self.check_window(samples)?;
+            let window = Window { labels: &series.labels, samples, start, end, at: step, span };
+            let parameters: Vec<f64> = parameters.iter().map(|values| values[index]).collect();
+            if let Some(value) = self.window_function(id, &window, &parameters)? {
+                row.samples.push(crate::model::Sample { at: step, value });
+            }
+        }
+        Ok(row)
+    }
+
+    fn window_function(
+        &mut self,
+        id: FunctionId,
+        window: &Window<'_>,
+        parameters: &[f64],
+    ) -> Result<Option<Value>, EvalError> {
+        use FunctionId as F;
+        let notes = &mut self.annotations;
+        Ok(match id {
+            F::Rate | F::Increase | F::Delta => rate::extrapolated(id, window, notes),
+            F::Irate | F::Idelta => rate::instant(id, window, notes),
+            F::Deriv | F::PredictLinear => regression::linear(id, window, parameters, notes),
+            F::DoubleExponentialSmoothing => regression::smoothed(window, parameters, notes)?,
+            F::SumOverTime | F::AvgOverTime => statistics::sum_or_mean(id, window, notes),
+            F::StddevOverTime | F::StdvarOverTime | F::QuantileOverTime | F::MadOverTime => {
+                statistics::spread(id, window, parameters, notes)
+            }
+            F::MinOverTime | F::MaxOverTime | F::TsOfMinOverTime | F::TsOfMaxOverTime => {
+                over_time::extreme(id, window, notes)
+            }
+            F::Changes | F::Resets => Some(over_time::transitions(id, window)),
+            F::CountOverTime => Some(Value::Float(window.samples.len() as f64)),
+            F::PresentOverTime | F::AbsentOverTime => Some(Value::Float(1.0)),
+            F::FirstOverTime => Some(window.samples[0].value.clone()),
+            F::LastOverTime => Some(window.samples[window.samples.len() - 1].value.clone()),
+            F::TsOfFirstOverTime => Some(Value::Float(window.samples[0].at.as_secs_f64())),
+            F::TsOfLastOverTime => Some(Value::Float(window.samples[window.samples.len() - 1].at.as_secs_f64())),
+            _ => unreachable!("BUG: a function of vectors called with a window"),
+        })
+    }
+
+    fn note_possible_non_counter(&mut self, id: FunctionId, series: &Row, row: &Row, span: Span) {
+        let is_rate = matches!(id, FunctionId::Rate | FunctionId::Increase);
+        let metric = series.labels.metric_name();
+        let suffixes = ["_total", "_sum", "_count", "_bucket"];
+        if !is_rate || metric.is_empty() || suffixes.iter().any(|suffix| metric.ends_with(suffix)) {
+            return;
+        }
+        if row.samples.iter().any(|sample| matches!(sample.value, Value::Float(_))) {
+            let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
+            self.annotations.info(span, format!("{text} {metric:?}"));
+        }
+    }
+}
+
+/// The value of a scalar argument.
+fn scalar_of(vector: &[Element]) -> f64 {
+    vector.first().and_then(Element::float).expect("BUG: a scalar argument without a number")
+}
+
+/// `scalar()`: the one float there is, else NaN.
+fn only_float(vector: &[Element]) -> f64 {
+    let mut floats = vector.iter().filter_map(Element::float);
+    match (floats.next(), floats.next()) {
+        (Some(value), None) => value,
+        _ => f64::NAN,
+    }
+}
+
+/// The texts of arguments that the type check has found to be texts.
+pub(super) fn texts(args: &[&Expr]) -> Vec<std::sync::Arc<str>> {
+    args.iter().map(|arg| text_of(arg)).collect()
+}
+
+/// See [`texts`].
+pub(super) fn text_of(arg: &Expr) -> std::sync::Arc<str> {
+    match &arg.unparenthesised().kind {
+        ExprKind::String(text) => text.clone(),
+        _ => unreachable!("BUG: an argument that should be a text is none"),
+    }
+}

@@ -1,0 +1,37 @@
+//! Functions of one number.
+
+use crate::promql::functions::FunctionId;
+
+/// The value of the function `id` at `value`.
+pub(super) fn simple_function(id: FunctionId, value: f64) -> f64 {
+    use FunctionId as F;
+    match id {
+        F::Abs => value.abs(),
+        F::Ceil => value.ceil(),
+        F::Floor => value.floor(),
+        F::Exp => value.exp(),
+        F::Sqrt => value.sqrt(),
+        F::Ln => value.ln(),
+        F::Log2 => value.log2(),
+        F::Log10 => value.log10(),
+        F::Sin => value.sin(),
+        F::Cos => value.cos(),
+        F::Tan => value.tan(),
+        F::Asin => value.asin(),
+        F::Acos => value.acos(),
+        F::Atan => value.atan(),
+        F::Sinh => value.sinh(),
+        F::Cosh => value.cosh(),
+        F::Tanh => value.tanh(),
+        F::Asinh => value.asinh(),
+        F::Acosh => value.acosh(),
+        F::Atanh => value.atanh(),
+        F::Rad => value * std::f64::consts::PI / 180.0,
+        F::Deg => value * 180.0 / std::f64::consts::PI,
+        F::Sgn if value < 0.0 => -1.0,
+        F::Sgn if value > 0.0 => 1.0,
+        // Zero keeps its sign and NaN stays.
+        F::Sgn => value,
+        _ => unreachable!("BUG: {id:?} is not a function of one number"),
+    }
+}

@@ -1,0 +1,23 @@
+//! Native histograms as text, the form in which `count_values` shows them.
+
+use std::fmt::Write;
+
+use crate::model::Histogram;
+
+use super::native::{all_buckets, uses_custom_buckets};
+use super::number::format_go_float;
+
+/// `{count:4, sum:5, [-1,1]:1, (1,2]:3}`: buckets that are not empty.
+pub(super) fn histogram_text(histogram: &Histogram) -> String {
+    let mut text = format!("{{count:{}, sum:{}", format_go_float(histogram.count), format_go_float(histogram.sum));
+    for (index, bucket) in all_buckets(histogram).into_iter().enumerate().filter(|(_, bucket)| bucket.count != 0.0) {
+        let is_zero_bucket = bucket.lower <= 0.0 && bucket.upper >= 0.0 && !uses_custom_buckets(histogram);
+        let is_first_custom = uses_custom_buckets(histogram) && index == 0 && bucket.lower == f64::NEG_INFINITY;
+        let open = if is_zero_bucket || bucket.upper <= 0.0 || is_first_custom { '[' } else { '(' };
+        let close = if !is_zero_bucket && bucket.upper <= 0.0 && !is_first_custom { ')' } else { ']' };
+        let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(format_go_float);
+        write!(text, ", {open}{lower},{upper}{close}:{count}").expect("BUG: writing to a string failed");
+    }
+    text.push('}');
+    text
+}

@@ -1,0 +1,134 @@
+//! Selectors: from the querier's series to instant vectors and windows.
+//!
+//! Look-back and windows are open on the left and closed on the right (Prometheus 3.0). A staleness marker ends the
+//! look-back and is invisible to windows.
+
+use std::sync::Arc;
+
+use crate::model::{CounterResetHint, Sample, Timestamp, Value};
+use crate::promql::ast::{AtModifier, Subquery, VectorSelector};
+
+use super::error::EvalError;
+use super::evaluator::Evaluator;
+use super::grid::Grid;
+use super::matrix::Row;
+
+/// The series of a range argument, and where their windows lie.
+pub(super) struct RangeSource {
+    pub(super) rows: Vec<Row>,
+    pub(super) range_ms: i64,
+    pub(super) offset_ms: i64,
+    pub(super) at: Option<AtModifier>,
+}
+
+/// What an instant selector gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Yield {
+    Values,
+    /// Seconds since the epoch at which each sample was taken.
+    Times,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn instant_vector(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        self.look_back(selector, grid, Yield::Values)
+    }
+
+    /// `timestamp(selector)`, names still there.
+    pub(super) fn sample_times(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        self.look_back(selector, grid, Yield::Times)
+    }
+
+    fn look_back(&mut self, selector: &VectorSelector, grid: Grid, yields: Yield) -> Result<Vec<Row>, EvalError> {
+        let lookback_ms = duration_ms(self.options.lookback_delta);
+        let first = self.reference(selector.at, selector.offset_ms, grid.start);
+        let last = self.reference(selector.at, selector.offset_ms, grid.end);
+        let series = self.querier.select(&selector.matchers, first.plus_ms(1 - lookback_ms), last)?;
+        let mut rows = Vec::new();
+        for series in series {
+            self.check_interrupt()?;
+            let mut samples = Vec::new();
+            let mut seen = 0;
+            for step in grid.steps() {
+                let reference = self.reference(selector.at, selector.offset_ms, step);
+                while series.samples.get(seen).is_some_and(|sample| sample.at <= reference) {
+                    seen += 1;
+                }
+                let newest = seen.checked_sub(1).map(|index| &series.samples[index]);
+                let Some(sample) = newest.filter(|sample| sample.at > reference.plus_ms(-lookback_ms)) else {
+                    continue;
+                };
+                if sample.value.is_stale() {
+                    continue;
+                }
+                let value = match yields {
+                    Yield::Values => sample.value.clone(),
+                    Yield::Times => Value::Float(sample.at.as_secs_f64()),
+                };
+                samples.push(Sample { at: step, value });
+            }
+            if !samples.is_empty() {
+                self.hold_samples(samples.len())?;
+                rows.push(Row { labels: series.labels, drop_name: false, samples });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// `selector[range]` as the answer of an instant query: the samples themselves.
+    pub(super) fn range_vector(
+        &mut self,
+        selector: &VectorSelector,
+        range_ms: i64,
+        at: Timestamp,
+    ) -> Result<Vec<Row>, EvalError> {
+        let source = self.matrix_rows(selector, range_ms, Grid::instant(at))?;
+        self.hold_samples(source.rows.iter().map(|row| row.samples.len()).sum())?;
+        Ok(source.rows)
+    }
+
+    /// The series of `selector[range]` for all windows of `grid`, without staleness markers.
+    pub(super) fn matrix_rows(
+        &mut self,
+        selector: &VectorSelector,
+        range_ms: i64,
+        grid: Grid,
+    ) -> Result<RangeSource, EvalError> {
+        let first = self.reference(selector.at, selector.offset_ms, grid.start);
+        let last = self.reference(selector.at, selector.offset_ms, grid.end);
+        let mut rows = Vec::new();
+        for mut series in self.querier.select(&selector.matchers, first.plus_ms(1 - range_ms), last)? {
+            series.samples.retain(|sample| !sample.value.is_stale());
+            if !series.samples.is_empty() {
+                rows.push(Row { labels: series.labels, drop_name: false, samples: series.samples });
+            }
+        }
+        Ok(RangeSource { rows, range_ms, offset_ms: selector.offset_ms, at: selector.at })
+    }
+
+    /// The rows of a subquery for all windows of `grid`, on the subquery's own grid.
+    pub(super) fn subquery_rows(&mut self, subquery: &Subquery, grid: Grid) -> Result<RangeSource, EvalError> {
+        let first = self.reference(subquery.at, subquery.offset_ms, grid.start);
+        let last = self.reference(subquery.at, subquery.offset_ms, grid.end);
+        let step_ms = subquery.step_ms.unwrap_or(duration_ms(self.options.default_subquery_step));
+        let inner_grid = Grid::subquery(first, last, subquery.range_ms, step_ms);
+        let mut rows = self.eval(&subquery.expr, inner_grid)?;
+        for sample in rows.iter_mut().flat_map(|row| &mut row.samples) {
+            forget_reset_hint(&mut sample.value);
+        }
+        Ok(RangeSource { rows, range_ms: subquery.range_ms, offset_ms: subquery.offset_ms, at: subquery.at })
+    }
+}
+
+/// A subquery leaves samples out or repeats them, so that their hints say nothing of their neighbours any more.
+fn forget_reset_hint(value: &mut Value) {
+    if let Value::Histogram(histogram) = value
+        && matches!(histogram.counter_reset_hint, CounterResetHint::Reset | CounterResetHint::NotReset)
+    {
+        Arc::make_mut(histogram).counter_reset_hint = CounterResetHint::Unknown;
+    }
+}
+
+fn duration_ms(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,323 @@
+//! The same configuration and the same alerts at the same times, in the real Alertmanager and in our router: the messages
+//! must be equal byte by byte, in the same order, at the same time.
+//!
+//! Needs `prometheus-alertmanager` or `alertmanager` in the folder that `ALMENARA_PEERS` names (0.33); without it the test
+//! passes. Takes sixteen seconds, since the real one cannot be stepped.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use almenara::model::{Labels, Timestamp};
+use almenara::router::{Event, Message, PostedAlert, Router, RouterConfig};
+use almenara::source::SourceFile;
+use serde_json::json;
+
+/// How far apart the same message may be: ticks are three seconds apart and alerts come in their middle.
+const TOLERANCE: Duration = Duration::from_millis(900);
+
+const CONFIG: &str = r#"
+route:
+  receiver: web.hook
+  group_by: [alertname]
+  group_wait: 1s
+  group_interval: 3s
+  repeat_interval: 1h
+  routes:
+  - {matchers: [scenario="group"], receiver: group, group_by: [cluster, job]}
+  - {matchers: [scenario="two"], receiver: two-a, continue: true}
+  - {match: {scenario: two}, receiver: two-b}
+  - {matchers: [scenario="repeat"], receiver: repeat, repeat_interval: 5s}
+  - matchers: [scenario="nested"]
+    routes:
+    - {matchers: ['x!="y"', 'sev=~"p|q\\d"', '"spa ce"!=a'], receiver: nested, group_by: ['...']}
+  - {matchers: [scenario="none"], receiver: none, group_by: []}
+inhibit_rules:
+- {source_matchers: [kind="src"], target_matchers: [kind="dst"], equal: [cluster]}
+receivers:
+- {name: web.hook, webhook_configs: [{url: 'http://SINK/fallback'}]}
+- {name: group, webhook_configs: [{url: 'http://SINK/group'}]}
+- {name: two-a, webhook_configs: [{url: 'http://SINK/two-a'}]}
+- {name: two-b, webhook_configs: [{url: 'http://SINK/two-b', send_resolved: false, max_alerts: 1}, {url: 'http://SINK/two-b1', max_alerts: 1}]}
+- {name: repeat, webhook_configs: [{url: 'http://SINK/repeat'}]}
+- {name: nested, webhook_configs: [{url: 'http://SINK/nested'}]}
+- {name: none, webhook_configs: [{url: 'http://SINK/none'}]}
+"#;
+
+/// At how many ms: which alerts (labels), and whether they end then.
+const SCRIPT: &[(u64, bool, &[&str])] = &[
+    (
+        0,
+        false,
+        &[
+            "alertname=A scenario=group cluster=x job=b instance=2",
+            "alertname=B scenario=group cluster=x job=b instance=1",
+            "alertname=C scenario=group cluster=<y>&\"\\",
+            "alertname=D scenario=two i=1",
+            "alertname=R scenario=repeat",
+            "alertname=N scenario=nested sev=p",
+            "alertname=M scenario=nested sev=q7 text=ü☃",
+            "alertname=L scenario=nested sev=z",
+            "alertname=G scenario=none",
+            "alertname=F z=1",
+            "alertname=F a=1",
+            "alertname=T kind=dst cluster=x",
+            "alertname=U kind=dst cluster=y",
+            "alertname=Short",
+        ],
+    ),
+    (500, true, &["alertname=Short"]),
+    (
+        2500,
+        false,
+        &[
+            "alertname=E scenario=group cluster=x job=b",
+            "alertname=D scenario=two i=2",
+            "alertname=H scenario=none",
+            "alertname=S kind=src cluster=x",
+            "alertname=V kind=dst cluster=x",
+        ],
+    ),
+    (5500, true, &["alertname=A scenario=group cluster=x job=b instance=2", "alertname=D scenario=two i=1"]),
+    (
+        8500,
+        true,
+        &[
+            "alertname=B scenario=group cluster=x job=b instance=1",
+            "alertname=E scenario=group cluster=x job=b",
+            "alertname=D scenario=two i=2",
+            "alertname=U kind=dst cluster=y",
+            "alertname=S kind=src cluster=x",
+        ],
+    ),
+    (11500, false, &["alertname=A scenario=group cluster=x job=b instance=2", "alertname=D scenario=two i=1"]),
+];
+const SCRIPT_END_MS: u64 = 15_000;
+
+/// A message: when, and its body.
+type Got = (Duration, String);
+type Messages = BTreeMap<String, Vec<Got>>;
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn alertmanager() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("ALMENARA_PEERS")?);
+    ["prometheus-alertmanager", "alertmanager"].iter().map(|name| folder.join(name)).find(|file| file.is_file())
+}
+
+fn start(program: &Path, folder: &Path, config: &str) -> (Running, String) {
+    let file = folder.join("alertmanager.yml");
+    std::fs::write(&file, config).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let child = Command::new(program)
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.path={}", folder.join("data").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .args(["--cluster.listen-address=", "--web.external-url=http://am.example/prefix"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let running = Running(child);
+    let started = Instant::now();
+    while request(&address, "GET", "/prefix/-/ready", "").is_none_or(|status| status != 200) {
+        assert!(started.elapsed() < Duration::from_secs(20), "the real Alertmanager does not come up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (running, address)
+}
+
+fn request(address: &str, method: &str, path: &str, body: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).ok()?;
+    reply.split(' ').nth(1)?.parse().ok()
+}
+
+/// Takes every message and says when it came.
+fn sink() -> (String, mpsc::Receiver<(Instant, String, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let sender = sender.clone();
+            std::thread::spawn(move || take(stream.unwrap(), &sender));
+        }
+    });
+    (address, receiver)
+}
+
+fn take(mut stream: TcpStream, sender: &mpsc::Sender<(Instant, String, String)>) {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut chunk).unwrap_or(0);
+        if count == 0 {
+            return;
+        }
+        bytes.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() < length.unwrap_or(0) {
+            continue;
+        }
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        if sender.send((Instant::now(), path, body.to_owned())).is_err() {
+            return;
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok();
+        bytes.clear();
+    }
+}
+
+/// The alerts of one line of the script at `now`. The start of an alert is when it was first posted since its last end.
+fn posted(line: &(u64, bool, &[&str]), now: Timestamp, starts: &mut BTreeMap<String, Timestamp>) -> Vec<PostedAlert> {
+    let (_, is_end, alerts) = line;
+    alerts
+        .iter()
+        .map(|text| {
+            let pairs: Vec<(&str, &str)> = text.split(' ').map(|pair| pair.split_once('=').unwrap()).collect();
+            let name = pairs[0].1;
+            let annotations = [("summary", "one & <all>".to_owned()), ("name", name.to_owned())];
+            let starts_at = *starts.entry((*text).to_owned()).or_insert(now);
+            if *is_end {
+                starts.remove(*text);
+            }
+            PostedAlert {
+                labels: Labels::from_pairs(pairs),
+                annotations: Labels::from_pairs(annotations),
+                starts_at: Some(starts_at),
+                ends_at: Some(if *is_end { now } else { now + Duration::from_secs(3600) }),
+                generator_url: format!("http://prom/graph?g0.expr=a+%3E+1&name={name}"),
+            }
+        })
+        .collect()
+}
+
+fn body(alerts: &[PostedAlert]) -> String {
+    let object = |labels: &Labels| -> serde_json::Value {
+        labels
+            .iter()
+            .map(|label| (label.name.to_string(), json!(*label.value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let alerts: Vec<_> = alerts
+        .iter()
+        .map(|alert| {
+            json!({
+                "labels": object(&alert.labels), "annotations": object(&alert.annotations),
+                "startsAt": alert.starts_at.unwrap().to_rfc3339(), "endsAt": alert.ends_at.unwrap().to_rfc3339(),
+                "generatorURL": alert.generator_url,
+            })
+        })
+        .collect();
+    json!(alerts).to_string()
+}
+
+/// Runs the script against the real one. Returns its messages and what was posted when.
+fn run_theirs(
+    program: &Path,
+    config: &str,
+    got: &mpsc::Receiver<(Instant, String, String)>,
+) -> (Messages, Vec<(Timestamp, Vec<PostedAlert>)>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (_running, address) = start(program, folder.path(), config);
+    let (began, began_at) = (Instant::now(), almenara::clock::now());
+    let (mut inputs, mut starts) = (Vec::new(), BTreeMap::new());
+    for line in SCRIPT {
+        std::thread::sleep((began + Duration::from_millis(line.0)).saturating_duration_since(Instant::now()));
+        let now = began_at + began.elapsed();
+        let alerts = posted(line, now, &mut starts);
+        assert_eq!(request(&address, "POST", "/prefix/api/v2/alerts", &body(&alerts)), Some(200));
+        inputs.push((now, alerts));
+    }
+    std::thread::sleep((began + Duration::from_millis(SCRIPT_END_MS)).saturating_duration_since(Instant::now()));
+    let mut messages = Messages::new();
+    for (at, path, body) in got.try_iter() {
+        messages.entry(path).or_default().push((at - began, body));
+    }
+    (messages, inputs)
+}
+
+fn run_ours(config: &str, inputs: &[(Timestamp, Vec<PostedAlert>)]) -> Messages {
+    let (config, diagnostics) = RouterConfig::parse(&SourceFile::new("router.yml", config));
+    let began_at = inputs[0].0;
+    let config = config.unwrap_or_else(|| panic!("{diagnostics}"));
+    let mut router = Router::new(config, "http://am.example/prefix", began_at);
+    let mut messages = Messages::new();
+    let mut inputs = inputs.iter().cloned().peekable();
+    let end = began_at + Duration::from_millis(SCRIPT_END_MS);
+    let mut delivered = Vec::new();
+    loop {
+        let input_at = inputs.peek().map(|(at, _)| *at);
+        let Some(now) = router.next_wakeup().into_iter().chain(input_at).min().filter(|now| *now < end) else {
+            return messages;
+        };
+        let mut events: Vec<Event> = std::mem::take(&mut delivered);
+        if input_at == Some(now) {
+            events.extend(inputs.next().map(|(_, alerts)| Event::Posted(alerts)));
+        }
+        for notification in router.step(now, events) {
+            delivered.push(Event::Delivered(notification.id));
+            let Message::Webhook { url, body } = notification.message;
+            let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+            messages.entry(format!("/{path}")).or_default().push((now.since(began_at), body));
+        }
+        router.ingest(now, std::mem::take(&mut delivered));
+    }
+}
+
+fn difference(theirs: &Messages, ours: &Messages) -> String {
+    let mut text = String::new();
+    let paths: std::collections::BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
+    for path in paths {
+        // Several groups of one receiver flush at the same instant in any order.
+        let sorted = |messages: &Messages| {
+            let mut all = messages.get(path).cloned().unwrap_or_default();
+            all.sort_by_key(|(at, body)| ((at.as_millis() + 250) / 500, body.clone()));
+            all
+        };
+        let (theirs, ours) = (sorted(theirs), sorted(ours));
+        for index in 0..theirs.len().max(ours.len()) {
+            let (a, b) = (theirs.get(index), ours.get(index));
+            let is_equal = a.zip(b).is_some_and(|(a, b)| a.1 == b.1 && a.0.abs_diff(b.0) <= TOLERANCE);
+            if !is_equal {
+                writeln!(text, "{path} {index}\n  theirs {a:?}\n  ours   {b:?}").unwrap();
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn the_messages_are_those_of_alertmanager() {
+    let Some(program) = alertmanager() else { return };
+    let (address, got) = sink();
+    let config = CONFIG.replace("SINK", &address);
+    let (theirs, inputs) = run_theirs(&program, &config, &got);
+    let ours = run_ours(&config, &inputs);
+    let count = |messages: &Messages| messages.values().map(Vec::len).sum::<usize>();
+    assert!(count(&theirs) >= 20, "the script says little: {}", count(&theirs));
+    let difference = difference(&theirs, &ours);
+    assert!(difference.is_empty(), "{difference}");
+}
