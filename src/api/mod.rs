@@ -1,3 +1,94 @@
-//! The HTTP API.
+//! The HTTP API of Prometheus 3, so that its clients, promtool and dashboards work unchanged.
+//!
+//! In the flow: `serve` makes an [`AppState`] and mounts [`router`]; handlers read snapshots and the store. Nothing is changed through
+//! this API but by `/-/reload`.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/api/v1/query`, `query_range`, `format_query` | evaluation, beside the async threads |
+//! | `/api/v1/series`, `labels`, `label/NAME/values`, `metadata` | what there is to query |
+//! | `/api/v1/status/*` | what runs here |
+//! | `/-/healthy`, `/-/ready`, `/-/reload` | life cycle |
+//! | `/metrics` | our own metrics |
+//! | `/api/v2/*` | Alertmanager's API, see [`v2`] |
+//!
+//! **Invariants.** No handler computes on an async thread; JSON is Prometheus's to the byte, times and identities aside.
+//! **Limits.** Concurrent queries, their time and their samples ([`QuerySettings`]); 11,000 points a series; forms of 10 MiB.
+//! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `web/web.go`; answers compared with those of the running program.
+//! **Differs:** answers are not compressed; `query_exemplars` is always empty, as no exemplars are kept.
 
+mod answer;
+mod cors;
+mod execution;
+mod json;
+mod lifecycle;
+mod metadata;
+mod params;
+mod query;
+mod result;
+mod self_metrics;
+mod series;
+mod state;
+mod status;
 pub mod v2;
+
+pub use state::{AppState, Collector, Live, Queries, QuerySettings, ReloadRequest, Source};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{any, get};
+
+use answer::{Answer, ApiResult};
+
+/// All paths of the table above. The caller mounts pages beside them and sets the fallback.
+pub fn router(state: AppState) -> Router {
+    let api = Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(no_exemplars).post(no_exemplars))
+        .route("/format_query", get(query::format).post(query::format))
+        .route("/series", get(series::series).post(series::series))
+        .route("/labels", get(series::label_names).post(series::label_names))
+        .route("/label/{name}/values", get(series::label_values))
+        .route("/metadata", get(metadata::metadata))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/tsdb", get(status::tsdb))
+        .route("/status/walreplay", get(status::wal_replay))
+        .route("/notifications", get(nothing_to_notify))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))
+        .layer(from_fn(cors::allow_origin));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/-/healthy", get(lifecycle::healthy))
+        .route("/-/ready", get(lifecycle::ready))
+        .route("/-/reload", any(lifecycle::reload))
+        .route("/metrics", get(self_metrics::metrics))
+        .with_state(state)
+}
+
+async fn no_exemplars() -> ApiResult {
+    Ok(Answer::of(|json| json.array(|_| {})))
+}
+
+/// Notices for Prometheus's own page; we have none.
+async fn nothing_to_notify() -> ApiResult {
+    Ok(Answer::of(|json| json.array(|_| {})))
+}
+
+async fn not_found() -> Response {
+    lifecycle::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+async fn method_not_allowed() -> Response {
+    lifecycle::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
+#[cfg(test)]
+mod tests;

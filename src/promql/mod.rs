@@ -12,6 +12,7 @@ mod hint;
 mod lexer;
 mod literal;
 mod parser;
+mod pretty;
 mod printer;
 mod querier;
 mod token;

@@ -99,7 +99,13 @@ fn write_duration(f: &mut Formatter<'_>, ms: i64) -> fmt::Result {
 }
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    write!(f, "{}[", subquery.expr)?;
+    write!(f, "{}", subquery.expr)?;
+    write_subquery_range(f, subquery)
+}
+
+/// What follows the expression of a subquery.
+pub(super) fn write_subquery_range(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
+    f.write_str("[")?;
     write_duration(f, subquery.range_ms)?;
     f.write_str(":")?;
     if let Some(step_ms) = subquery.step_ms {
@@ -111,17 +117,23 @@ fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
 }
 
 fn write_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
+    write_grouping(f, aggregate)?;
+    f.write_str("(")?;
+    if let Some(param) = &aggregate.param {
+        write!(f, "{param}, ")?;
+    }
+    write!(f, "{})", aggregate.expr)
+}
+
+/// An aggregation up to its opening parenthesis.
+pub(super) fn write_grouping(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
     f.write_str(aggregate.op.as_str())?;
     if aggregate.without || !aggregate.grouping.is_empty() {
         f.write_str(if aggregate.without { " without " } else { " by " })?;
         write_labels(f, &aggregate.grouping)?;
         f.write_str(" ")?;
     }
-    f.write_str("(")?;
-    if let Some(param) = &aggregate.param {
-        write!(f, "{param}, ")?;
-    }
-    write!(f, "{})", aggregate.expr)
+    Ok(())
 }
 
 fn write_labels(f: &mut Formatter<'_>, labels: &[Arc<str>]) -> fmt::Result {
@@ -138,14 +150,18 @@ fn write_labels(f: &mut Formatter<'_>, labels: &[Arc<str>]) -> fmt::Result {
 }
 
 fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} {}", binary.lhs, binary.op.as_str())?;
+    write!(f, "{} ", binary.lhs)?;
+    write_operator(f, binary)?;
+    write!(f, " {}", binary.rhs)
+}
+
+/// An operator with all that stands between its operands.
+pub(super) fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    f.write_str(binary.op.as_str())?;
     if binary.return_bool {
         f.write_str(" bool")?;
     }
-    if let Some(matching) = &binary.matching {
-        write_matching(f, matching)?;
-    }
-    write!(f, " {}", binary.rhs)
+    binary.matching.as_ref().map_or(Ok(()), |matching| write_matching(f, matching))
 }
 
 fn write_matching(f: &mut Formatter<'_>, matching: &VectorMatching) -> fmt::Result {

@@ -55,6 +55,7 @@ use super::Querier;
 use super::ast::{Expr, ExprKind, ValueType};
 
 pub use error::EvalError;
+pub use native::{Bucket, all_buckets};
 pub use number::{almost_equal, format_go_float};
 
 use evaluator::{Evaluator, QueryRange};

@@ -30,10 +30,13 @@ pub(crate) struct Combined {
 
 /// One bucket, `(lower, upper]` on the positive side.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bucket {
-    pub(super) lower: f64,
-    pub(super) upper: f64,
-    pub(super) count: f64,
+pub struct Bucket {
+    /// Where it begins.
+    pub lower: f64,
+    /// Where it ends.
+    pub upper: f64,
+    /// Observations in it.
+    pub count: f64,
 }
 
 /// Which part of a histogram a bucket belongs to.
@@ -279,7 +282,7 @@ pub(super) fn map_buckets(histogram: &Histogram, mut map: impl FnMut(Place, &Buc
 }
 
 /// All buckets from the lowest to the highest, the zero bucket in its place; those cut by it begin at its edge.
-pub(super) fn all_buckets(histogram: &Histogram) -> Vec<Bucket> {
+pub fn all_buckets(histogram: &Histogram) -> Vec<Bucket> {
     let open = Open::of(histogram);
     let threshold = histogram.zero_threshold;
     let mut buckets: Vec<Bucket> = Vec::new();

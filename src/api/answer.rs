@@ -1,0 +1,126 @@
+//! The envelope around every answer, and the errors.
+//!
+//! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `respond`, `respondError`.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::json::Json;
+
+/// What handlers of `/api/v1` return.
+pub(super) type ApiResult = Result<Answer, ApiError>;
+
+/// A success.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// The value of `data`, finished.
+    data: String,
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+/// The warning on an answer that `limit` cut.
+const TRUNCATED: &str = "results truncated due to limit";
+
+impl Answer {
+    /// The data that `write` writes.
+    pub(super) fn of(write: impl FnOnce(&mut Json)) -> Self {
+        Answer { data: Json::of(write), ..Answer::default() }
+    }
+
+    /// Adds what an evaluation had to say.
+    pub(super) fn annotated(mut self, warnings: Vec<String>, infos: Vec<String>) -> Self {
+        self.warnings.extend(warnings);
+        self.infos.extend(infos);
+        self
+    }
+
+    /// Adds the warning of a cut answer if `is_cut`.
+    pub(super) fn truncated_if(mut self, is_cut: bool) -> Self {
+        self.warnings.extend(is_cut.then(|| TRUNCATED.to_owned()));
+        self
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let body = Json::of(|json| {
+            json.object(|json| {
+                json.key("status").string("success");
+                json.key("data").raw(&self.data);
+                for (key, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
+                    if !texts.is_empty() {
+                        json.key(key).list(texts, |json, text| json.string(text));
+                    }
+                }
+            });
+        });
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+/// Why there is no answer; the kind decides the HTTP code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorKind {
+    /// The request is wrong.
+    BadData,
+    /// The query failed.
+    Execution,
+    /// The query took too long.
+    Timeout,
+    /// The one who asked went away.
+    Canceled,
+    /// Our own mistake.
+    Internal,
+}
+
+impl ErrorKind {
+    fn word_and_code(self) -> (&'static str, u16) {
+        match self {
+            ErrorKind::BadData => ("bad_data", 400),
+            ErrorKind::Execution => ("execution", 422),
+            ErrorKind::Timeout => ("timeout", 503),
+            ErrorKind::Canceled => ("canceled", 499),
+            ErrorKind::Internal => ("internal", 500),
+        }
+    }
+}
+
+/// A failure.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) kind: ErrorKind,
+    pub(super) message: String,
+}
+
+impl ApiError {
+    /// A failure of `kind`.
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        ApiError { kind, message: message.into() }
+    }
+
+    /// A wrong request.
+    pub(super) fn bad_data(message: impl Into<String>) -> Self {
+        ApiError::new(ErrorKind::BadData, message)
+    }
+
+    /// A parameter that cannot be used.
+    pub(super) fn bad_parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        ApiError::bad_data(format!("invalid parameter {name:?}: {reason}"))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (word, code) = self.kind.word_and_code();
+        let body = Json::of(|json| {
+            json.object(|json| {
+                json.key("status").string("error");
+                json.key("errorType").string(word);
+                json.key("error").string(&self.message);
+            });
+        });
+        let code = StatusCode::from_u16(code).expect("BUG: a code of the table is none");
+        (code, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}

@@ -1,0 +1,122 @@
+//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
+//!
+//! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `query`, `queryRange`, in whose order parameters are checked: it decides
+//! which of several mistakes is reported.
+//! **Differs:** the `stats` parameter is accepted and nothing is added. Times beyond the year 292277025 end there instead of
+//! wrapping round.
+
+use std::time::Duration;
+
+use axum::extract::State;
+
+use super::answer::{Answer, ApiError, ApiResult};
+use super::execution::{InterruptHook, run};
+use super::params::{Params, parse_duration_ns};
+use super::result::{cut, write_value};
+use super::state::AppState;
+use crate::clock;
+use crate::promql::eval::{EvalError, QueryOptions, QueryResult, eval_instant, eval_range};
+use crate::promql::{Expr, parse_with};
+
+/// Points of one series in an answer. **Source.** `queryRange`: enough for a week at one minute or a year at one hour.
+const POINTS_MAX: i128 = 11_000;
+
+/// What both kinds of query have in common.
+struct Query {
+    text: String,
+    expr: Expr,
+    limit: Option<usize>,
+    timeout: Duration,
+    lookback_delta: Duration,
+    state: AppState,
+}
+
+pub(super) async fn instant(State(state): State<AppState>, params: Params) -> ApiResult {
+    let limit = params.limit()?;
+    let at = params.time_or("time", clock::now())?;
+    let query = Query::read(state, &params, limit)?;
+    query.run(move |query, options| eval_instant(&query.expr, at, &*query.state.store, options)).await
+}
+
+pub(super) async fn range(State(state): State<AppState>, params: Params) -> ApiResult {
+    let limit = params.limit()?;
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    if end < start {
+        return Err(ApiError::bad_parameter("end", "end timestamp must not be before start time"));
+    }
+    let step = parse_duration_ns(params.text("step")).map_err(|reason| ApiError::bad_parameter("step", reason))?;
+    let step_ns = u64::try_from(step).ok().filter(|step| *step > 0).ok_or_else(|| {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        ApiError::bad_parameter("step", reason)
+    })?;
+    let range_ns = i128::from(end.as_ms()).saturating_sub(start.as_ms().into()) * 1_000_000;
+    if range_ns / i128::from(step_ns) > POINTS_MAX {
+        let message = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+                       (?step=XX)";
+        return Err(ApiError::bad_data(message));
+    }
+    let query = Query::read(state, &params, limit)?;
+    let step = Duration::from_nanos(step_ns);
+    query.run(move |query, options| eval_range(&query.expr, start, end, step, &*query.state.store, options)).await
+}
+
+pub(super) async fn format(State(state): State<AppState>, params: Params) -> ApiResult {
+    let expr = parse_query(&state, &params)?;
+    Ok(Answer::of(|json| json.string(&expr.pretty())))
+}
+
+fn parse_query(state: &AppState, params: &Params) -> Result<Expr, ApiError> {
+    let parsed = parse_with(params.text("query"), state.queries.settings.features);
+    parsed.map_err(|errors| ApiError::bad_parameter("query", &errors[0]))
+}
+
+impl Query {
+    fn read(state: AppState, params: &Params, limit: Option<usize>) -> Result<Self, ApiError> {
+        let settings = state.queries.settings;
+        let timeout = match params.text("timeout") {
+            "" => settings.timeout,
+            text => {
+                let ns = parse_duration_ns(text).map_err(|reason| ApiError::bad_parameter("timeout", reason))?;
+                Duration::from_nanos(u64::try_from(ns).unwrap_or(0)).min(settings.timeout)
+            }
+        };
+        let lookback_delta = match params.text("lookback_delta") {
+            "" => settings.lookback_delta,
+            text => {
+                let bad = |reason| ApiError::bad_data(format!("error parsing lookback delta duration: {reason}"));
+                let ns = u64::try_from(parse_duration_ns(text).map_err(bad)?).unwrap_or(0);
+                if ns == 0 { settings.lookback_delta } else { Duration::from_nanos(ns) }
+            }
+        };
+        let expr = parse_query(&state, params)?;
+        Ok(Query { text: params.text("query").to_owned(), expr, limit, timeout, lookback_delta, state })
+    }
+
+    async fn run(
+        self,
+        eval: impl FnOnce(&Query, &QueryOptions<'_>) -> Result<QueryResult, EvalError> + Send + 'static,
+    ) -> ApiResult {
+        let (queries, timeout) = (self.state.queries.clone(), self.timeout);
+        run(&queries, timeout, move |interrupt| self.answer(interrupt, eval)).await
+    }
+
+    fn answer(
+        &self,
+        interrupt: InterruptHook<'_>,
+        eval: impl FnOnce(&Query, &QueryOptions<'_>) -> Result<QueryResult, EvalError>,
+    ) -> Result<Answer, EvalError> {
+        let settings = &self.state.queries.settings;
+        let options = QueryOptions {
+            lookback_delta: self.lookback_delta,
+            default_subquery_step: self.state.live.read().default_subquery_step,
+            max_samples: settings.max_samples,
+            delayed_name_removal: settings.delayed_name_removal,
+            text: &self.text,
+            interrupt: Some(interrupt),
+        };
+        let QueryResult { mut value, warnings, infos } = eval(self, &options)?;
+        let is_cut = self.limit.is_some_and(|limit| cut(&mut value, limit));
+        let answer = Answer::of(|json| write_value(json, &value));
+        Ok(answer.annotated(warnings, infos).truncated_if(is_cut))
+    }
+}

@@ -1,0 +1,99 @@
+//! What the handlers read: the store, and snapshots of what the rest of the program is doing.
+//!
+//! The API starts nothing and owns nothing. What runs elsewhere is read through a [`Source`], a function that gives a snapshot,
+//! so that neither side holds a lock of the other while it works.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::exposition::Family;
+use crate::model::Timestamp;
+use crate::notifier::Alertmanagers;
+use crate::promql::Features;
+use crate::store::{MetadataStore, Store};
+
+/// Gives a snapshot of something that lives elsewhere. Must be quick and must not block.
+pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
+
+/// Adds a part's own metrics.
+pub type Collector = Arc<dyn Fn(&mut Vec<Family>) + Send + Sync>;
+
+/// Asks for a reload; the answer comes through the sender inside: the text of the failure, if it failed.
+pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+
+/// Everything that the handlers read. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The samples.
+    pub store: Arc<Store>,
+    /// Types and help texts.
+    pub metadata: Arc<MetadataStore>,
+    /// How queries run.
+    pub queries: Arc<Queries>,
+    /// What changes with a reload.
+    pub live: Arc<RwLock<Live>>,
+    /// The Alertmanagers that get alerts.
+    pub alertmanagers: Source<Alertmanagers>,
+    /// Asks for a reload; `None` where it is not allowed by HTTP.
+    pub reload: Option<mpsc::Sender<ReloadRequest>>,
+    /// Who contributes to `/metrics`, in order.
+    pub collectors: Arc<[Collector]>,
+}
+
+/// What a reload may change, and what the start has set.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The configuration in force as YAML, secrets masked.
+    pub config_yaml: Arc<str>,
+    /// The settings in force, in order of name.
+    pub flags: Vec<(String, String)>,
+    /// Our own address as users reach it, without a trailing slash.
+    pub external_url: Arc<str>,
+    /// `global.evaluation_interval`: the step of subqueries that name none.
+    pub default_subquery_step: Duration,
+    /// How long samples are kept.
+    pub retention: Duration,
+    /// When the process started.
+    pub started_at: Timestamp,
+    /// When a configuration was last loaded.
+    pub config_loaded_at: Timestamp,
+    /// Whether the last attempt to load one succeeded.
+    pub is_config_good: bool,
+    /// Whether we answer queries: not while starting or draining.
+    pub is_ready: bool,
+}
+
+/// How queries run. Fixed at the start.
+#[derive(Clone, Copy, Debug)]
+pub struct QuerySettings {
+    /// `--query.lookback-delta`
+    pub lookback_delta: Duration,
+    /// `--query.timeout`; a request may ask for less.
+    pub timeout: Duration,
+    /// `--query.max-samples`
+    pub max_samples: usize,
+    /// `--query.max-concurrency`
+    pub max_concurrency: usize,
+    /// Which parts of the language are on.
+    pub features: Features,
+    /// Whether metric names are dropped at the end of a query.
+    pub delayed_name_removal: bool,
+}
+
+/// [`QuerySettings`], and the count of queries that run.
+#[derive(Debug)]
+pub struct Queries {
+    pub(super) settings: QuerySettings,
+    pub(super) slots: Arc<Semaphore>,
+}
+
+impl Queries {
+    /// No query runs yet.
+    pub fn new(settings: QuerySettings) -> Self {
+        let slots = settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        Queries { settings, slots: Arc::new(Semaphore::new(slots)) }
+    }
+}

@@ -1,0 +1,323 @@
+//! Requests and the answers that Prometheus 3.5 gives to them on the same samples.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use parking_lot::RwLock;
+use tower::ServiceExt;
+
+use super::*;
+use crate::model::{Histogram, HistogramSpan, Labels, Metadata, MetricKind, Timestamp, Value};
+use crate::notifier::Alertmanagers;
+use crate::promql::Features;
+use crate::store::{MetadataStore, Row, Store, StoreOptions};
+
+/// `up` of two jobs from 1000 s to 1060 s every 15 s, a histogram, and metadata.
+fn state() -> AppState {
+    let store = Store::new(StoreOptions { retention: Duration::from_secs(3600) });
+    let up = |job: &str, instance: &str| Labels::from_pairs([("__name__", "up"), ("job", job), ("instance", instance)]);
+    let histogram = Histogram {
+        count: 7.0,
+        sum: 8.5,
+        zero_count: 1.0,
+        zero_threshold: 0.001,
+        positive_spans: vec![HistogramSpan { offset: 0, length: 2 }],
+        positive_buckets: vec![3.0, 2.0],
+        negative_spans: vec![HistogramSpan { offset: 0, length: 1 }],
+        negative_buckets: vec![1.0],
+        ..Histogram::default()
+    };
+    let histogram = Value::Histogram(Arc::new(histogram));
+    let of = |labels, value| (store.series_ref(&labels), value);
+    let series = [
+        of(up("a", "x:1"), Value::Float(1.0)),
+        of(up("b", "<y>"), Value::Float(0.0)),
+        of(Labels::from_pairs([("__name__", "latency")]), histogram),
+    ];
+    for slot in 0..5 {
+        let at = Timestamp::from_ms(1_000_000 + slot * 15_000);
+        let rows: Vec<Row> =
+            series.iter().map(|(series, value)| Row { series: *series, at, value: value.clone() }).collect();
+        store.commit(&rows);
+    }
+    let metadata = MetadataStore::new();
+    let gauge = Metadata { kind: MetricKind::Gauge, help: "Is it <up>?".into(), unit: "".into() };
+    metadata.update("up", &gauge, Timestamp::EPOCH);
+    metadata.update("latency", &Metadata { kind: MetricKind::Histogram, ..gauge }, Timestamp::EPOCH);
+    AppState {
+        store: Arc::new(store),
+        metadata: Arc::new(metadata),
+        queries: Arc::new(Queries::new(settings())),
+        live: Arc::new(RwLock::new(live())),
+        alertmanagers: Arc::new(Alertmanagers::default),
+        reload: None,
+        collectors: Arc::new([]),
+    }
+}
+
+fn settings() -> QuerySettings {
+    QuerySettings {
+        lookback_delta: Duration::from_secs(300),
+        timeout: Duration::from_secs(60),
+        max_samples: 1_000,
+        max_concurrency: 2,
+        features: Features::STABLE,
+        delayed_name_removal: false,
+    }
+}
+
+fn live() -> Live {
+    Live {
+        config_yaml: "global: {}\n".into(),
+        flags: vec![("log.level".to_owned(), "info".to_owned())],
+        external_url: "http://localhost:9597".into(),
+        default_subquery_step: Duration::from_secs(60),
+        retention: Duration::from_secs(86_400),
+        started_at: Timestamp::from_ms(1_000),
+        config_loaded_at: Timestamp::from_ms(2_500),
+        is_config_good: true,
+        is_ready: true,
+    }
+}
+
+async fn send(state: AppState, request: Request<Body>) -> (u16, String) {
+    let response = router(state).oneshot(request).await.unwrap();
+    let code = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (code, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn get_from(state: &AppState, path: &str) -> (u16, String) {
+    send(state.clone(), Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+async fn check(path: &str, code: u16, body: &str) {
+    assert_eq!(get_from(&state(), path).await, (code, body.to_owned()), "{path}");
+}
+
+async fn check_data(path: &str, data: &str) {
+    check(path, 200, &format!(r#"{{"status":"success","data":{data}}}"#)).await;
+}
+
+async fn check_bad(path: &str, message: &str) {
+    check(path, 400, &format!(r#"{{"status":"error","errorType":"bad_data","error":"{message}"}}"#)).await;
+}
+
+#[tokio::test]
+async fn instant_queries() {
+    let query = |rest: &str| format!("/api/v1/query?query={rest}");
+    check_data(
+        &query("up&time=1015.25"),
+        r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","instance":"<y>","job":"b"},"value":[1015.250,"0"]},{"metric":{"__name__":"up","instance":"x:1","job":"a"},"value":[1015.250,"1"]}]}"#,
+    )
+    .await;
+    check_data(&query("1&time=1.25"), r#"{"resultType":"scalar","result":[1.25,"1"]}"#).await;
+    check_data(&query("%22%3Ca%3E%22&time=1"), r#"{"resultType":"string","result":[1,"\u003ca\u003e"]}"#).await;
+    check_data(
+        &query("vector(1e-7)&time=0"),
+        r#"{"resultType":"vector","result":[{"metric":{},"value":[0,"1e-07"]}]}"#,
+    )
+    .await;
+    check_data(
+        &query("up%7Bjob=%22a%22%7D%5B20s%5D&time=1016"),
+        r#"{"resultType":"matrix","result":[{"metric":{"__name__":"up","instance":"x:1","job":"a"},"values":[[1000,"1"],[1015,"1"]]}]}"#,
+    )
+    .await;
+    check_data(
+        &query("latency&time=1015"),
+        r#"{"resultType":"vector","result":[{"metric":{"__name__":"latency"},"histogram":[1015,{"count":"7","sum":"8.5","buckets":[[1,"-1","-0.5","1"],[3,"-0.001","0.001","1"],[0,"0.5","1","3"],[0,"1","2","2"]]}]}]}"#,
+    )
+    .await;
+    check(
+        &query("count(up)%20or%20up&time=1015&limit=1"),
+        200,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1015,"2"]}]},"warnings":["results truncated due to limit"]}"#,
+    )
+    .await;
+    check(
+        &query("rate(up%5B1m%5D)&time=1015&limit=1"),
+        200,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"instance":"<y>","job":"b"},"value":[1015,"0"]}]},"warnings":["results truncated due to limit"],"infos":["PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"up\" (1:6)"]}"#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_queries() {
+    let query = |rest: &str| format!("/api/v1/query?query={rest}");
+    let parse_error = |text: &str| format!(r#"invalid parameter \"query\": {text}"#);
+    check_bad("/api/v1/query", &parse_error("unknown position: parse error: no expression found in input")).await;
+    check_bad(&query("up%20%2B"), &parse_error("1:5: parse error: unexpected end of input")).await;
+    check_bad(
+        &query("up&time=abc"),
+        r#"invalid parameter \"time\": invalid time value for 'time': cannot parse \"abc\" to a valid timestamp"#,
+    )
+    .await;
+    check_bad(&query("up&timeout=x"), r#"invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"#).await;
+    check_bad(
+        &query("up(&lookback_delta=x"),
+        r#"error parsing lookback delta duration: cannot parse \"x\" to a valid duration"#,
+    )
+    .await;
+    check_bad(&query("up&limit=-1"), r#"invalid parameter \"limit\": limit must be non-negative"#).await;
+    let (code, body) = get_from(&state(), &query("up*on()up&time=1000")).await;
+    assert_eq!(code, 422);
+    assert!(body.starts_with(r#"{"status":"error","errorType":"execution","error":"found duplicate series"#), "{body}");
+}
+
+#[tokio::test]
+async fn range_queries() {
+    let range = |rest: &str| format!("/api/v1/query_range?query=up&{rest}");
+    let too_many =
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+    check_data(
+        "/api/v1/query_range?query=sum(up)&start=999.5&end=1030&step=15s",
+        r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1014.500,"1"],[1029.500,"1"]]}]}"#,
+    )
+    .await;
+    let all = get_from(&state(), &range("start=0&end=11000&step=1")).await;
+    assert_eq!((all.0, all.1.matches("[1360,").count()), (200, 0), "the look-back ends 300 s after the last sample");
+    assert_eq!(all.1.matches("[1359,").count(), 2);
+    check_bad(&range("start=0&end=11001&step=1"), too_many).await;
+    check_bad(&range("start=0&end=10&step=0.0001"), too_many).await;
+    let step = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+    check_bad(&range("start=0&end=1&step=0"), &format!(r#"invalid parameter \"step\": {step}"#)).await;
+    check_bad(&range("start=0&end=1"), r#"invalid parameter \"step\": cannot parse \"\" to a valid duration"#).await;
+    check_bad(&range("end=1&step=1"), r#"invalid parameter \"start\": cannot parse \"\" to a valid timestamp"#).await;
+    check_bad(
+        &range("start=2&end=1&step=1"),
+        r#"invalid parameter \"end\": end timestamp must not be before start time"#,
+    )
+    .await;
+    check_bad(
+        "/api/v1/query_range?query=up%5B1m%5D&start=0&end=1&step=1",
+        r#"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"#,
+    )
+    .await;
+}
+
+/// What Grafana sends: a form whose values come before those of the URL.
+#[tokio::test]
+async fn a_dashboard_posts_forms() {
+    let form = "query=sum+by+%28job%29+%28up%7Bjob%3D%7E%22a%7Cb%22%7D%29&start=1000&end=1030&step=15";
+    let request = Request::post("/api/v1/query_range?query=wrong(")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(form))
+        .unwrap();
+    let data = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"job":"a"},"values":[[1000,"1"],[1015,"1"],[1030,"1"]]},{"metric":{"job":"b"},"values":[[1000,"0"],[1015,"0"],[1030,"0"]]}]}}"#;
+    assert_eq!(send(state(), request).await, (200, data.to_owned()));
+}
+
+#[tokio::test]
+async fn queries_end_in_time() {
+    let late = get_from(&state(), "/api/v1/query?query=up&timeout=0").await;
+    let message = "query timed out in expression evaluation";
+    assert_eq!(late, (503, format!(r#"{{"status":"error","errorType":"timeout","error":"{message}"}}"#)));
+
+    let state = state();
+    let _all = state.queries.slots.clone().acquire_many_owned(2).await.unwrap();
+    let late = get_from(&state, "/api/v1/query?query=up&timeout=0.01").await;
+    let message = "query timed out in query queue";
+    assert_eq!(late, (503, format!(r#"{{"status":"error","errorType":"timeout","error":"{message}"}}"#)));
+}
+
+#[tokio::test]
+async fn series_and_labels() {
+    let (a, b) = (r#"{"__name__":"up","instance":"x:1","job":"a"}"#, r#"{"__name__":"up","instance":"<y>","job":"b"}"#);
+    let series = "/api/v1/series";
+    check_bad(series, "no match[] parameter provided").await;
+    check_data(&format!("{series}?match[]=up"), &format!("[{b},{a}]")).await;
+    check_data(&format!("{series}?match[]=up&match[]=%7Bjob=%22a%22%7D"), &format!("[{b},{a}]")).await;
+    check_data(&format!("{series}?match[]=up&end=999"), "[]").await;
+    check_bad(
+        &format!("{series}?match[]=%7B%7D"),
+        r#"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"#,
+    )
+    .await;
+    check_bad(&format!("{series}?match[]=up("), r#"invalid parameter \"match[]\": 1:3: parse error: unexpected \"(\""#)
+        .await;
+    let cut = format!(r#"{{"status":"success","data":[{b}],"warnings":["results truncated due to limit"]}}"#);
+    check(&format!("{series}?match[]=up&limit=1"), 200, &cut).await;
+
+    check_data("/api/v1/labels", r#"["__name__","instance","job"]"#).await;
+    check_data("/api/v1/labels?match[]=latency", r#"["__name__"]"#).await;
+    check_data("/api/v1/labels?start=1&end=2", "[]").await;
+    check_bad("/api/v1/labels?match[]=%7B%7D", "match[] must contain at least one non-empty matcher").await;
+    check_data("/api/v1/label/instance/values", r#"["\u003cy\u003e","x:1"]"#).await;
+    check_data("/api/v1/label/job/values?match[]=up%7Binstance=%22x:1%22%7D", r#"["a"]"#).await;
+    check_data("/api/v1/label/U__no_2e_such/values", "[]").await;
+}
+
+#[tokio::test]
+async fn metadata_of_families() {
+    let latency = r#""latency":[{"type":"histogram","unit":"","help":"Is it \u003cup\u003e?"}]"#;
+    let up = r#""up":[{"type":"gauge","unit":"","help":"Is it \u003cup\u003e?"}]"#;
+    check_data("/api/v1/metadata", &format!("{{{latency},{up}}}")).await;
+    check_data("/api/v1/metadata?metric=up", &format!("{{{up}}}")).await;
+    check_data("/api/v1/metadata?limit=1", &format!("{{{latency}}}")).await;
+    check_data("/api/v1/metadata?limit=0", "{}").await;
+    check_data("/api/v1/metadata?limit=-1&limit_per_metric=0", &format!("{{{latency},{up}}}")).await;
+    check_bad("/api/v1/metadata?limit=x", "limit must be a number").await;
+}
+
+#[tokio::test]
+async fn status() {
+    check_data("/api/v1/status/config", r#"{"yaml":"global: {}\n"}"#).await;
+    check_data("/api/v1/status/flags", r#"{"log.level":"info"}"#).await;
+    check_data("/api/v1/status/walreplay", r#"{"min":0,"max":0,"current":0}"#).await;
+    check_data(
+        "/api/v1/status/tsdb?limit=1",
+        r#"{"headStats":{"numSeries":3,"numLabelPairs":6,"chunkCount":3,"minTime":1000000,"maxTime":1060000},"seriesCountByMetricName":[{"name":"up","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":11}],"seriesCountByLabelValuePair":[{"name":"__name__=up","value":2}]}"#,
+    )
+    .await;
+    check_bad("/api/v1/status/tsdb?limit=0", "limit must be a positive number").await;
+    let (code, body) = get_from(&state(), "/api/v1/status/runtimeinfo").await;
+    assert_eq!(code, 200);
+    assert!(body.contains(r#""startTime":"1970-01-01T00:00:01Z""#), "{body}");
+    assert!(body.contains(r#""reloadConfigSuccess":true,"lastConfigTime":"1970-01-01T00:00:02.5Z""#), "{body}");
+    assert!(body.ends_with(r#""storageRetention":"1d"}}"#), "{body}");
+    check_data("/api/v1/format_query?query=sum(a)by(b)", r#""sum by (b) (a)""#).await;
+    check_data("/api/v1/query_exemplars?query=up", "[]").await;
+    check("/api/v1/nothing", 404, "404 page not found\n").await;
+}
+
+#[tokio::test]
+async fn life_cycle() {
+    let mut state = state();
+    let post = || Request::post("/-/reload").body(Body::empty()).unwrap();
+    assert_eq!(get_from(&state, "/-/healthy").await, (200, "Almenara is Healthy.\n".to_owned()));
+    assert_eq!(get_from(&state, "/-/ready").await.0, 200);
+    assert_eq!(get_from(&state, "/-/reload").await, (405, "Only POST or PUT requests allowed".to_owned()));
+    assert_eq!(send(state.clone(), post()).await, (403, "Lifecycle API is not enabled.".to_owned()));
+
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<ReloadRequest>(1);
+    state.reload = Some(sender);
+    let answers = tokio::spawn(async move {
+        receiver.recv().await.unwrap().send(Ok(())).unwrap();
+        receiver.recv().await.unwrap().send(Err("a.yml:1:1: bad".to_owned())).unwrap();
+    });
+    assert_eq!(send(state.clone(), post()).await, (200, String::new()));
+    assert_eq!(send(state.clone(), post()).await, (500, "failed to reload config: a.yml:1:1: bad\n".to_owned()));
+    answers.await.unwrap();
+    assert_eq!(send(state.clone(), post()).await, (500, "failed to reload config: shutting down\n".to_owned()));
+
+    state.live.write().is_ready = false;
+    assert_eq!(get_from(&state, "/-/ready").await.0, 503);
+    assert_eq!(get_from(&state, "/api/v1/query?query=1").await.0, 503);
+    assert_eq!(get_from(&state, "/-/healthy").await.0, 200);
+}
+
+#[tokio::test]
+async fn our_own_metrics() {
+    let mut state = state();
+    let collector: Collector = Arc::new(|families| {
+        families.push(crate::exposition::Family::single("a_total", "A.", crate::exposition::FamilyKind::Counter, 3.0));
+    });
+    state.collectors = Arc::new([collector]);
+    let (code, body) = get_from(&state, "/metrics").await;
+    assert_eq!(code, 200);
+    assert!(body.starts_with("# HELP a_total A.\n# TYPE a_total counter\na_total 3\n"), "{body}");
+    assert!(body.contains("\nalmenara_store_samples 15\n"), "{body}");
+}
