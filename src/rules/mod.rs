@@ -1,8 +1,24 @@
 //! Rule files, groups, the life of an alert.
 //!
-//! In the flow: files become groups; a driver steps each group as an [`Evaluator`]; samples go to the store, alerts to the router
-//! and the notifier. **No clock, no I/O.**
+//! In the flow: files become groups; a driver steps each group as an [`Evaluator`] at the [`slots`] of its interval; samples go
+//! to the store, alerts to the router and the notifier. **No clock, no I/O.**
 
+mod alerting;
 mod evaluator;
+mod file;
+mod group;
+mod overlay;
+mod place;
+mod query;
+mod recording;
+pub mod slots;
+mod status;
 
+pub use alerting::{AlertState, RESOLVED_RETENTION};
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
+pub use file::{Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
+pub use group::{Elapsed, Group, GroupDefaults};
+pub use status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
+
+#[cfg(test)]
+mod tests;

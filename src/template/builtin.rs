@@ -268,7 +268,7 @@ fn js(text: &str) -> String {
 }
 
 /// Go's `url.QueryEscape`.
-pub(super) fn query_escape(text: &str) -> String {
+pub fn query_escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

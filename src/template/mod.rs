@@ -36,6 +36,7 @@ use std::sync::Arc;
 use crate::model::{Labels, Timestamp};
 
 pub use alert::{ALERT_FUNCTIONS, ALERT_PREAMBLE, alert_data, sample_value};
+pub use builtin::query_escape;
 pub use exec::{CALLS_MAX, OUTPUT_MAX, STEPS_MAX};
 pub use value::{List, Map, Method, STRING_MAP, Struct, Type, Value};
 

@@ -3,6 +3,7 @@
 mod alertmanager_peer;
 mod api_v2;
 mod broken_router;
+mod broken_rules;
 mod broken_slo;
 mod deliver;
 mod layers;

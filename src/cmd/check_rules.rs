@@ -1,0 +1,258 @@
+//! `almenara check rules [FILE…]`: promtool's `check rules`, with every mistake at its place.
+//!
+//! Streams, summary lines and exit codes are promtool's (0 fine, 1 failed, 3 lint findings with `--lint-fatal`), so that it can
+//! take promtool's place in a pipeline. **Source.** Prometheus 3.5 `cmd/promtool/main.go`, compared with the program itself.
+//! **Differs:** a mistake is told as `file:line:column: message; help`, all of a file at once; warnings go to stderr.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::model::Labels;
+use crate::rules::{RuleConfig, RuleFile};
+use crate::source::SourceFile;
+
+const FINE: u8 = 0;
+const FAILED: u8 = 1;
+/// Lint findings, where they are fatal.
+const LINT: u8 = 3;
+
+/// The command line.
+pub fn command() -> Command {
+    Command::new("rules")
+        .about("Check rule files: exit 0 when they are fine, 1 when not, 3 for fatal lint findings")
+        .arg(
+            Arg::new("lint")
+                .long("lint")
+                .value_name("LINTS")
+                .default_value("duplicate-rules")
+                .help("Lints to apply, separated by commas: all, duplicate-rules, none"),
+        )
+        .arg(
+            Arg::new("lint-fatal")
+                .long("lint-fatal")
+                .action(ArgAction::SetTrue)
+                .help("Exit with 3 when a lint finds something"),
+        )
+        .arg(
+            Arg::new("files")
+                .value_name("FILE")
+                .action(ArgAction::Append)
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Rule files; none reads standard input"),
+        )
+}
+
+/// Runs the command and returns its exit code.
+pub fn run(matches: &ArgMatches) -> u8 {
+    let files: Vec<PathBuf> = matches.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect();
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let text = matches.get_one::<String>("lint").expect("BUG: the flag has a default");
+    let mut streams = Streams { out: &mut out, err: &mut err };
+    let checked = streams.lints(text, matches.get_flag("lint-fatal")).and_then(|lints| streams.check(&files, lints));
+    match checked {
+        Ok(code) => code,
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => FINE,
+        Err(_) => FAILED,
+    }
+}
+
+/// What to look for beside mistakes.
+#[derive(Clone, Copy)]
+struct Lints {
+    duplicate_rules: bool,
+    fatal: bool,
+}
+
+struct Streams<'a> {
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+}
+
+impl Streams<'_> {
+    fn lints(&mut self, text: &str, fatal: bool) -> io::Result<Lints> {
+        let mut lints = Lints { duplicate_rules: false, fatal };
+        for word in text.split(',') {
+            match word {
+                "all" | "duplicate-rules" => lints.duplicate_rules = true,
+                "none" => lints.duplicate_rules = false,
+                other => writeln!(self.out, "WARNING: unknown lint option: {other:?}")?,
+            }
+        }
+        Ok(lints)
+    }
+
+    fn check(&mut self, files: &[PathBuf], lints: Lints) -> io::Result<u8> {
+        // As promtool: a path that is no file ends the run before anything is checked.
+        for file in files {
+            if !file.exists() {
+                writeln!(self.err, "almenara: error: path '{}' does not exist, try --help", file.display())?;
+                return Ok(FAILED);
+            }
+            if file.is_dir() {
+                writeln!(self.err, "almenara: error: '{}' is a directory, try --help", file.display())?;
+                return Ok(FAILED);
+            }
+        }
+        let (mut failed, mut found) = (false, false);
+        let mut each = |outcome: Outcome| match outcome {
+            Outcome::Fine => {}
+            Outcome::Failed => failed = true,
+            Outcome::Linted => found = true,
+        };
+        if files.is_empty() {
+            writeln!(self.out, "Checking standard input")?;
+            let mut bytes = Vec::new();
+            io::stdin().read_to_end(&mut bytes)?;
+            each(self.check_bytes("<stdin>", bytes, lints)?);
+        }
+        for file in files {
+            writeln!(self.out, "Checking {}", file.display())?;
+            each(self.check_file(file, lints)?);
+        }
+        Ok(match (failed, found && lints.fatal) {
+            (true, _) => FAILED,
+            (false, true) => LINT,
+            (false, false) => FINE,
+        })
+    }
+
+    fn check_file(&mut self, file: &Path, lints: Lints) -> io::Result<Outcome> {
+        match fs::read(file) {
+            Ok(bytes) => self.check_bytes(&file.display().to_string(), bytes, lints),
+            Err(error) => {
+                writeln!(self.err, "  FAILED:\n{}: {error}", file.display())?;
+                Ok(Outcome::Failed)
+            }
+        }
+    }
+
+    fn check_bytes(&mut self, name: &str, bytes: Vec<u8>, lints: Lints) -> io::Result<Outcome> {
+        let Ok(text) = String::from_utf8(bytes) else {
+            writeln!(self.err, "  FAILED:\n{name}: not valid YAML: the file is not UTF-8")?;
+            return Ok(Outcome::Failed);
+        };
+        let (file, diagnostics) = RuleFile::parse(&SourceFile::new(name, text));
+        let Some(file) = file else {
+            writeln!(self.err, "  FAILED:\n{diagnostics}")?;
+            return Ok(Outcome::Failed);
+        };
+        if !diagnostics.is_empty() {
+            writeln!(self.err, "{diagnostics}")?;
+        }
+        let rules: Vec<&RuleConfig> = file.groups.iter().flat_map(|group| &group.rules).collect();
+        if lints.duplicate_rules {
+            let duplicates = duplicates(&rules);
+            if !duplicates.is_empty() {
+                self.tell_duplicates(&duplicates)?;
+                writeln!(self.out)?;
+                return Ok(Outcome::Linted);
+            }
+        }
+        writeln!(self.out, "  SUCCESS: {} rules found\n", rules.len())?;
+        Ok(Outcome::Fine)
+    }
+
+    fn tell_duplicates(&mut self, duplicates: &[(String, Labels)]) -> io::Result<()> {
+        writeln!(self.err, "  FAILED:\nlint error {} duplicate rule(s) found.", duplicates.len())?;
+        for (name, labels) in duplicates {
+            writeln!(self.err, "Metric: {name}\nLabel(s):")?;
+            for label in labels {
+                writeln!(self.err, "\t{}: {}", label.name, label.value)?;
+            }
+        }
+        writeln!(self.err, "Might cause inconsistency while recording expressions")
+    }
+}
+
+/// How the check of a file went.
+enum Outcome {
+    Fine,
+    Failed,
+    Linted,
+}
+
+/// Name and labels that more than one rule has, once for each rule too many.
+fn duplicates(rules: &[&RuleConfig]) -> Vec<(String, Labels)> {
+    let mut counts: BTreeMap<(String, Labels), usize> = BTreeMap::new();
+    for rule in rules {
+        let labels = Labels::from_pairs(rule.labels.iter().map(|entry| (entry.name.clone(), entry.value.clone())));
+        *counts.entry((rule.name.to_string(), labels)).or_default() += 1;
+    }
+    counts.into_iter().flat_map(|(rule, count)| std::iter::repeat_n(rule, count - 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks files of these texts, named `0.yml`, `1.yml`, …; gives exit code, stdout and stderr.
+    fn check(texts: &[&str], lints: Lints) -> (u8, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let path = folder.path().join(format!("{index}.yml"));
+            fs::write(&path, text).unwrap();
+            files.push(path);
+        }
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = Streams { out: &mut out, err: &mut err }.check(&files, lints).unwrap();
+        let read = |bytes| String::from_utf8(bytes).unwrap().replace(&format!("{}/", folder.path().display()), "");
+        (code, read(out), read(err))
+    }
+
+    const DEFAULT: Lints = Lints { duplicate_rules: true, fatal: false };
+    const TWICE: &str = "groups:
+- {name: g, labels: {severity: page}, rules: [{record: r, expr: a}, {record: r, expr: b}, {alert: A, expr: c}]}";
+
+    #[test]
+    fn as_promtool() {
+        let good = "groups:\n- {name: g, rules: [{record: r, expr: up}]}\n";
+        let (code, out, err) = check(&[good, ""], DEFAULT);
+        let expected = "Checking 0.yml\n  SUCCESS: 1 rules found\n\nChecking 1.yml\n  SUCCESS: 0 rules found\n\n";
+        assert_eq!((code, out.as_str(), err.as_str()), (0, expected, ""));
+    }
+
+    #[test]
+    fn duplicates_are_a_finding_and_fatal_where_asked() {
+        let found = "  FAILED:\nlint error 1 duplicate rule(s) found.\nMetric: r\nLabel(s):\n\tseverity: page\n\
+                     Might cause inconsistency while recording expressions\n";
+        let (code, out, err) = check(&[TWICE], DEFAULT);
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "Checking 0.yml\n\n", found));
+        assert_eq!(check(&[TWICE], Lints { fatal: true, ..DEFAULT }).0, 3);
+        assert_eq!(check(&[TWICE, "groups: 1"], Lints { fatal: true, ..DEFAULT }).0, 1);
+        let (code, out, _) = check(&[TWICE], Lints { duplicate_rules: false, fatal: true });
+        assert_eq!((code, out.as_str()), (0, "Checking 0.yml\n  SUCCESS: 3 rules found\n\n"));
+    }
+
+    #[test]
+    fn every_mistake_of_every_file_is_told() {
+        let first = "groups:\n- name: g\n  rules:\n  - {record: r, expr: rate(x)}\n  - {alert: A}\n";
+        let (code, out, err) = check(&[first, "groups: 1"], DEFAULT);
+        assert_eq!((code, out.as_str()), (1, "Checking 0.yml\nChecking 1.yml\n"));
+        let lines: Vec<&str> = err.lines().collect();
+        assert_eq!(lines.len(), 5, "{err}");
+        assert!(
+            lines[1]
+                .starts_with("0.yml:4:28: group \"g\", rule 1, \"r\": could not parse expression: 1:6: parse error: "),
+            "{err}"
+        );
+        assert!(
+            lines[2].starts_with("0.yml:5:5: group \"g\", rule 2, \"A\": field 'expr' must be set in rule"),
+            "{err}"
+        );
+        assert!(lines[4].starts_with("1.yml:1:9: expected a list"), "{err}");
+    }
+
+    #[test]
+    fn a_path_that_is_no_file_ends_the_run() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = Streams { out: &mut out, err: &mut err }.check(&[PathBuf::from("/nowhere.yml")], DEFAULT).unwrap();
+        assert_eq!((code, out.as_slice()), (1, b"".as_slice()));
+        assert_eq!(err, b"almenara: error: path '/nowhere.yml' does not exist, try --help\n");
+    }
+}

@@ -1,0 +1,325 @@
+//! A group of rules, evaluated in order at one timestamp.
+//!
+//! In the flow: the driver steps it as an [`Evaluator`]; what its rules recorded is returned, not stored, and a later rule
+//! sees what an earlier one recorded in the same slot.
+//!
+//! **Invariants.** A rule that fails leaves the others alone, writes nothing and ends no series. Each series that a rule wrote
+//! before and does not write now gets one staleness marker.
+//! **Source.** Prometheus 3.14 `rules/group.go`.
+//! **Differs:** the samples of all rules of a slot are committed in one go, after all of them ran.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Alert, Labels, Timestamp, Value, stale_nan};
+use crate::promql::Querier;
+use crate::template::query_escape;
+
+use super::alerting::{self, AlertState, Alerts, Moment};
+use super::overlay::Overlay;
+use super::query;
+use super::status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
+use super::{Entry, EvalContext, Evaluator, GroupConfig, Outcome, Recorded, RuleConfig, RuleKind, recording};
+
+/// What a group takes where it says nothing itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupDefaults {
+    /// `global.evaluation_interval`.
+    pub interval: Duration,
+    /// `global.rule_query_offset`.
+    pub query_offset: Duration,
+}
+
+/// Time that has passed since some fixed moment. The core has no clock; a driver may lend one.
+pub type Elapsed = fn() -> Duration;
+
+/// Rules that are evaluated together.
+#[derive(Debug)]
+pub struct Group {
+    file: Arc<str>,
+    name: Arc<str>,
+    interval: Duration,
+    query_offset: Duration,
+    limit: u64,
+    rules: Vec<Rule>,
+    /// Series of rules that a reload removed; they end at the next slot.
+    orphans: BTreeSet<Labels>,
+    evaluated_at: Option<Timestamp>,
+    evaluation_duration: Duration,
+    elapsed: Option<Elapsed>,
+}
+
+/// A rule and what it remembers.
+#[derive(Debug)]
+struct Rule {
+    config: RuleConfig,
+    /// As the parser prints it.
+    query: Arc<str>,
+    /// Empty for a recording rule.
+    alerts: Alerts,
+    /// What it wrote at its last good evaluation.
+    series: BTreeSet<Labels>,
+    health: Health,
+    last_error: Option<Arc<str>>,
+    evaluated_at: Option<Timestamp>,
+    evaluation_duration: Duration,
+}
+
+/// What a rule made of a slot.
+struct RuleOutcome {
+    series: BTreeMap<Labels, Value>,
+    alerts: Vec<Alert>,
+}
+
+impl Group {
+    /// A group that has not run yet.
+    pub fn new(file: impl Into<Arc<str>>, config: &GroupConfig, defaults: GroupDefaults) -> Self {
+        Group {
+            file: file.into(),
+            name: config.name.clone(),
+            interval: config.interval.unwrap_or(defaults.interval),
+            query_offset: config.query_offset.unwrap_or(defaults.query_offset),
+            limit: config.limit,
+            rules: config.rules.iter().cloned().map(Rule::new).collect(),
+            orphans: BTreeSet::new(),
+            evaluated_at: None,
+            evaluation_duration: Duration::ZERO,
+            elapsed: None,
+        }
+    }
+
+    /// Lends a clock, so that the duration of each rule is measured.
+    pub fn measure_with(&mut self, elapsed: Elapsed) {
+        self.elapsed = Some(elapsed);
+    }
+
+    /// Notes how long the last evaluation took.
+    pub fn record_duration(&mut self, duration: Duration) {
+        self.evaluation_duration = duration;
+    }
+
+    /// Whether `other` is configured alike, so that a reload may keep this one untouched.
+    pub fn is_same(&self, other: &Group) -> bool {
+        self.file == other.file
+            && self.name == other.name
+            && self.interval == other.interval
+            && self.query_offset == other.query_offset
+            && self.limit == other.limit
+            && self.rules.len() == other.rules.len()
+            && self.rules.iter().zip(&other.rules).all(|(a, b)| a.is_same(b))
+    }
+
+    /// Takes over the state of `old`, the group of this name before a reload: rule by rule, by kind, name and labels, equal ones in
+    /// order. The series of rules that are gone end at the next slot. Alerts of such rules are forgotten, as in Prometheus.
+    pub fn adopt_state(&mut self, old: &mut Group) {
+        let mut left: Vec<Option<Rule>> = std::mem::take(&mut old.rules).into_iter().map(Some).collect();
+        for rule in &mut self.rules {
+            let found = left.iter_mut().find(|slot| slot.as_ref().is_some_and(|old| old.has_identity_of(rule)));
+            if let Some(old) = found.and_then(Option::take) {
+                rule.adopt(old);
+            }
+        }
+        self.orphans.append(&mut old.orphans);
+        self.orphans.extend(left.into_iter().flatten().flat_map(|rule| rule.series));
+        self.evaluated_at = old.evaluated_at;
+        self.evaluation_duration = old.evaluation_duration;
+    }
+
+    /// A snapshot for the API and the pages.
+    pub fn status(&self) -> GroupStatus {
+        GroupStatus {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            interval: self.interval,
+            limit: self.limit,
+            evaluation_duration: self.evaluation_duration,
+            evaluated_at: self.evaluated_at,
+            rules: self.rules.iter().map(Rule::status).collect(),
+        }
+    }
+
+    fn recorded_at(&self, slot: Timestamp) -> Timestamp {
+        slot - self.query_offset
+    }
+}
+
+impl Evaluator for Group {
+    fn file(&self) -> &str {
+        &self.file
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome {
+        let at = self.recorded_at(slot);
+        let step = Step {
+            slot,
+            at,
+            limit: self.limit,
+            validity: self.interval.max(context.environment.resend_delay),
+            context,
+        };
+        let mut overlay = Overlay::new(context.querier);
+        let mut outcome = Outcome::default();
+        let now = || self.elapsed.map_or(Duration::ZERO, |elapsed| elapsed());
+        for rule in &mut self.rules {
+            let started = now();
+            match rule.eval(&step, &overlay) {
+                Ok(made) => {
+                    let recorded = rule.replace_series(made.series, at);
+                    overlay.add(&recorded);
+                    outcome.recorded.extend(recorded);
+                    outcome.alerts.extend(made.alerts);
+                }
+                Err(reason) => outcome.failures.push((rule.config.name.to_string(), reason)),
+            }
+            rule.evaluation_duration = now().saturating_sub(started);
+        }
+        let orphans = std::mem::take(&mut self.orphans);
+        let written: BTreeSet<&Labels> = outcome.recorded.iter().map(|recorded| &recorded.labels).collect();
+        let ended: Vec<Labels> = orphans.into_iter().filter(|labels| !written.contains(labels)).collect();
+        outcome.recorded.extend(ended.into_iter().map(|labels| end_of(labels, at)));
+        self.evaluated_at = Some(slot);
+        outcome
+    }
+
+    fn retire(&mut self, at: Timestamp) -> Vec<Recorded> {
+        let mut ended = std::mem::take(&mut self.orphans);
+        ended.extend(self.rules.iter_mut().flat_map(|rule| std::mem::take(&mut rule.series)));
+        let at = self.recorded_at(at);
+        ended.into_iter().map(|labels| end_of(labels, at)).collect()
+    }
+}
+
+/// What is the same for all rules of an evaluation.
+struct Step<'a> {
+    slot: Timestamp,
+    /// When expressions are evaluated and samples written: the slot less the query offset.
+    at: Timestamp,
+    limit: u64,
+    /// See [`alerting::take_due`].
+    validity: Duration,
+    context: &'a EvalContext<'a>,
+}
+
+impl Rule {
+    fn new(config: RuleConfig) -> Self {
+        let query = config.expr.to_string().into();
+        Rule {
+            config,
+            query,
+            alerts: Alerts::new(),
+            series: BTreeSet::new(),
+            health: Health::Unknown,
+            last_error: None,
+            evaluated_at: None,
+            evaluation_duration: Duration::ZERO,
+        }
+    }
+
+    fn eval(&mut self, step: &Step<'_>, querier: &dyn Querier) -> Result<RuleOutcome, String> {
+        let result = self.make(step, querier);
+        self.evaluated_at = Some(step.slot);
+        self.health = if result.is_ok() { Health::Ok } else { Health::Err };
+        self.last_error = result.as_ref().err().map(|reason| Arc::from(reason.as_str()));
+        result
+    }
+
+    fn make(&mut self, step: &Step<'_>, querier: &dyn Querier) -> Result<RuleOutcome, String> {
+        let environment = step.context.environment;
+        let elements = query::elements(&self.config.expr, step.at, querier, environment)?;
+        if self.config.kind == RuleKind::Recording {
+            let series = recording::record(&self.config, elements, step.limit)?;
+            return Ok(RuleOutcome { series, alerts: Vec::new() });
+        }
+        // Templates look at the slot itself, whatever the query offset.
+        let query = |text: &str| query::elements_of_text(text, step.slot, querier, environment);
+        let moment = Moment { now: step.slot, environment, query: &query };
+        let series = alerting::step(&self.config, &mut self.alerts, elements, step.limit, &moment)?;
+        let url = format!("{}/graph?g0.expr={}&g0.tab=1", environment.external_url, query_escape(&self.query));
+        let alerts = alerting::take_due(&mut self.alerts, &moment, step.validity, &url);
+        Ok(RuleOutcome { series, alerts })
+    }
+
+    /// The samples of `series`, and the ends of those written before and not now.
+    fn replace_series(&mut self, series: BTreeMap<Labels, Value>, at: Timestamp) -> Vec<Recorded> {
+        let before = std::mem::replace(&mut self.series, series.keys().cloned().collect());
+        let ended: Vec<Labels> = before.into_iter().filter(|labels| !self.series.contains(labels)).collect();
+        let written = series.into_iter().map(|(labels, value)| Recorded { labels, at, value });
+        written.chain(ended.into_iter().map(|labels| end_of(labels, at))).collect()
+    }
+
+    fn has_identity_of(&self, other: &Rule) -> bool {
+        self.config.kind == other.config.kind
+            && self.config.name == other.config.name
+            && texts(&self.config.labels) == texts(&other.config.labels)
+    }
+
+    fn is_same(&self, other: &Rule) -> bool {
+        self.has_identity_of(other)
+            && self.query == other.query
+            && self.config.hold_duration == other.config.hold_duration
+            && self.config.keep_firing_for == other.config.keep_firing_for
+            && texts(&self.config.annotations) == texts(&other.config.annotations)
+    }
+
+    fn adopt(&mut self, old: Rule) {
+        self.alerts = old.alerts;
+        self.series = old.series;
+        self.health = old.health;
+        self.last_error = old.last_error;
+        self.evaluated_at = old.evaluated_at;
+        self.evaluation_duration = old.evaluation_duration;
+    }
+
+    fn status(&self) -> RuleStatus {
+        let is_alerting = self.config.kind == RuleKind::Alerting;
+        RuleStatus {
+            name: self.config.name.clone(),
+            query: self.query.clone(),
+            labels: texts(&self.config.labels),
+            health: self.health,
+            last_error: self.last_error.clone(),
+            evaluation_duration: self.evaluation_duration,
+            evaluated_at: self.evaluated_at,
+            alerting: is_alerting.then(|| self.alerting_status()),
+        }
+    }
+
+    fn alerting_status(&self) -> AlertingStatus {
+        let live = self.alerts.iter().filter(|(_, alert)| alert.state != AlertState::Inactive);
+        let alerts: Vec<AlertStatus> = live
+            .map(|(labels, alert)| AlertStatus {
+                labels: labels.clone(),
+                annotations: alert.annotations.clone(),
+                state: alert.state,
+                active_at: alert.active_at,
+                keep_firing_since: alert.keep_firing_since,
+                value: alert.value.clone(),
+            })
+            .collect();
+        let worst = alerts.iter().map(|alert| alert.state).max().unwrap_or(AlertState::Inactive);
+        AlertingStatus {
+            hold_duration: self.config.hold_duration,
+            keep_firing_for: self.config.keep_firing_for,
+            annotations: texts(&self.config.annotations),
+            state: (self.health != Health::Unknown).then_some(worst),
+            alerts,
+        }
+    }
+}
+
+fn texts(entries: &[Entry]) -> Labels {
+    Labels::from_pairs(entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())))
+}
+
+fn end_of(labels: Labels, at: Timestamp) -> Recorded {
+    Recorded { labels, at, value: Value::Float(stale_nan()) }
+}

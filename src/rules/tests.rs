@@ -1,0 +1,120 @@
+//! Timelines of groups under virtual time, with the real evaluator over samples in memory.
+
+mod alert_life;
+mod group_life;
+mod rule_file;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::{Alert, Labels, Matcher, Sample, Series, Timestamp, Value};
+use crate::promql::{Querier, QuerierError};
+use crate::source::SourceFile;
+
+use super::*;
+
+/// Samples in memory; what a group records can be written back.
+#[derive(Default)]
+struct Samples(BTreeMap<Labels, Vec<Sample>>);
+
+impl Querier for Samples {
+    fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QuerierError> {
+        let matching =
+            self.0.iter().filter(|(labels, _)| matchers.iter().all(|matcher| matcher.matches_labels(labels)));
+        Ok(matching
+            .map(|(labels, samples)| {
+                let samples = samples.iter().filter(|sample| (start..=end).contains(&sample.at)).cloned().collect();
+                Series { labels: labels.clone(), samples }
+            })
+            .collect())
+    }
+}
+
+/// A group, its store and its clock.
+struct Bench {
+    samples: Samples,
+    group: Group,
+    environment: Environment,
+}
+
+fn secs(secs: i64) -> Timestamp {
+    Timestamp::from_ms(secs * 1000)
+}
+
+fn environment() -> Environment {
+    Environment {
+        external_labels: Labels::from_pairs([("region", "eu")]),
+        external_url: "http://p.example".into(),
+        lookback_delta: Duration::from_secs(300),
+        default_subquery_step: Duration::from_secs(60),
+        resend_delay: Duration::from_secs(60),
+    }
+}
+
+fn group_of(yaml: &str) -> Group {
+    let (file, diagnostics) = RuleFile::parse(&SourceFile::new("rules.yml", yaml));
+    let file = file.unwrap_or_else(|| panic!("{diagnostics}"));
+    let defaults = GroupDefaults { interval: Duration::from_secs(60), query_offset: Duration::ZERO };
+    Group::new("rules.yml", &file.groups[0], defaults)
+}
+
+/// The rules of a group named `g`, each a YAML flow mapping, after `head`, further keys of the group.
+fn group(head: &str, rules: &[&str]) -> Group {
+    let rules: String = rules.iter().map(|rule| format!("  - {rule}\n")).collect();
+    let head: String = head.lines().map(|line| format!("  {line}\n")).collect();
+    group_of(&format!("groups:\n- name: g\n{head}  rules:\n{}", rules))
+}
+
+impl Bench {
+    fn new(group: Group) -> Self {
+        Bench { samples: Samples::default(), group, environment: environment() }
+    }
+
+    /// Writes a sample of a series such as `m{a="1"}`, given as pairs.
+    fn write(&mut self, at: i64, pairs: &[(&str, &str)], value: f64) {
+        let labels = Labels::from_pairs(pairs.iter().copied());
+        self.samples.0.entry(labels).or_default().push(Sample::float(secs(at), value));
+    }
+
+    /// Evaluates at `at` seconds and writes back what was recorded.
+    fn eval(&mut self, at: i64) -> Outcome {
+        let context = EvalContext { querier: &self.samples, environment: &self.environment };
+        let outcome = self.group.eval(secs(at), &context);
+        for recorded in &outcome.recorded {
+            let sample = Sample { at: recorded.at, value: recorded.value.clone() };
+            self.samples.0.entry(recorded.labels.clone()).or_default().push(sample);
+        }
+        outcome
+    }
+
+    /// State, and seconds of `active_at`, of each live alert of the first alerting rule.
+    fn alerts(&self) -> Vec<(&'static str, i64)> {
+        let status = self.group.status();
+        let alerting = status.rules.iter().find_map(|rule| rule.alerting.clone()).expect("an alerting rule");
+        alerting.alerts.iter().map(|alert| (alert.state.as_str(), alert.active_at.as_ms() / 1000)).collect()
+    }
+}
+
+/// `series value@secs`, stale markers as `stale`, in order.
+fn recorded(outcome: &Outcome) -> Vec<String> {
+    let mut lines: Vec<String> = outcome
+        .recorded
+        .iter()
+        .map(|recorded| {
+            let value = match &recorded.value {
+                value if value.is_stale() => "stale".to_owned(),
+                Value::Float(value) => value.to_string(),
+                Value::Histogram(_) => "histogram".to_owned(),
+            };
+            format!("{} {value}@{}", recorded.labels, recorded.at.as_ms() / 1000)
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// `starts-ends` in seconds of each alert sent.
+fn sent(outcome: &Outcome) -> Vec<(i64, i64)> {
+    let seconds = |alert: &Alert| (alert.starts_at.as_ms() / 1000, alert.ends_at.as_ms() / 1000);
+    outcome.alerts.iter().map(seconds).collect()
+}
