@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::gotext;
-use crate::model::{MatchOp, Matcher, MatcherError};
+use crate::model::{MatchOp, Matcher};
 
 /// Longest text of a matcher list in bytes.
 const TEXT_MAX: usize = 64 << 10;
@@ -147,13 +147,7 @@ fn parse_classic_one(input: &str) -> Result<Matcher, String> {
     if is_open {
         return Err(stray_quote());
     }
-    Matcher::new(op, &parts[1], value).map_err(|error| regex_problem(&error))
-}
-
-/// What to say of a regular expression that does not compile.
-pub(crate) fn regex_problem(error: &MatcherError) -> String {
-    let text = error.to_string();
-    format!("bad regular expression: {}", text.strip_prefix("error: ").unwrap_or(&text))
+    Matcher::new(op, &parts[1], value).map_err(|error| error.to_string())
 }
 
 fn op(text: &str) -> Option<MatchOp> {

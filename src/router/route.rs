@@ -262,7 +262,7 @@ fn read_pairs(decoder: &mut Decoder<'_>, node: &Node, op: MatchOp) -> Option<Vec
         }
         match Matcher::new(op, name, value) {
             Ok(matcher) => all.push(matcher),
-            Err(error) => decoder.error(value_span, matchers::regex_problem(&error)),
+            Err(error) => decoder.error(value_span, error.to_string()),
         }
     }
     Some(all)

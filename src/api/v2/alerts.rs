@@ -37,8 +37,7 @@ fn list(router: &Router, filter: &Filter, now: Timestamp) -> Value {
         .collect();
     let inhibited_by = router.inhibited_by(now, found.iter().map(|(_, stored, _)| &stored.alert.labels));
     let shown = found.iter().zip(inhibited_by).filter(|((_, _, receivers), inhibited_by)| {
-        let is_asked_for =
-            |name: &&str| config.receiver(name).is_some_and(|receiver| filter.passes_receiver(name, &receiver.labels));
+        let is_asked_for = |name: &&str| filter.passes_receiver(config, name);
         passes_state(filter, *inhibited_by) && receivers.iter().any(is_asked_for)
     });
     shown.map(|((fingerprint, stored, receivers), by)| gettable(*fingerprint, stored, receivers, by)).collect()

@@ -23,11 +23,8 @@ pub(super) async fn get_groups(State(handle): State<RouterHandle>, RawQuery(quer
 }
 
 fn list(router: &Router, filter: &Filter, now: Timestamp) -> Value {
-    let config = router.config();
-    let is_asked_for =
-        |name: &str| config.receiver(name).is_some_and(|receiver| filter.passes_receiver(name, &receiver.labels));
     let mut groups: Vec<(&GroupId, &AlertGroup)> =
-        router.groups().filter(|(_, group)| is_asked_for(group.receiver())).collect();
+        router.groups().filter(|(_, group)| filter.passes_receiver(router.config(), group.receiver())).collect();
     groups.sort_by(|a, b| label_order(&a.0.labels, &b.0.labels).then_with(|| a.1.receiver().cmp(b.1.receiver())));
     let shown = groups.into_iter().filter_map(|(id, group)| {
         let alerts = alerts(router, group, filter, now);
@@ -52,6 +49,8 @@ fn alerts(router: &Router, group: &AlertGroup, filter: &Filter, now: Timestamp) 
         .map(|((fingerprint, stored), by)| {
             let routes = router.config().route.matching(&stored.alert.labels);
             let mut receivers: Vec<&str> = routes.iter().map(|route| route.options.receiver.as_str()).collect();
+            // An alert names here only those receivers whose groups were asked for.
+            receivers.retain(|name| filter.passes_receiver(router.config(), name));
             receivers.sort_unstable();
             gettable(fingerprint, stored, &receivers, by)
         })

@@ -1,9 +1,7 @@
 //! What a list of alerts or groups is filtered by.
 
-use std::collections::BTreeMap;
-
 use crate::model::{Labels, MatchOp, Matcher};
-use crate::router::matchers;
+use crate::router::{Receiver, RouterConfig, matchers};
 
 /// The query parameters of `/alerts` and `/alerts/groups`; the booleans are on unless switched off.
 #[derive(Debug)]
@@ -54,10 +52,15 @@ impl Filter {
         self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
     }
 
-    /// Whether a receiver is asked for.
-    pub(super) fn passes_receiver(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        let value = |name: &str| labels.get(name).map_or("", String::as_str);
-        self.receiver.as_ref().is_none_or(|matcher| matcher.matches(name))
+    /// Whether the receiver of that name is asked for.
+    pub(super) fn passes_receiver(&self, config: &RouterConfig, name: &str) -> bool {
+        config.receiver(name).is_some_and(|receiver| self.passes(receiver))
+    }
+
+    /// Whether `receiver` is asked for.
+    pub(super) fn passes(&self, receiver: &Receiver) -> bool {
+        let value = |name: &str| receiver.labels.get(name).map_or("", String::as_str);
+        self.receiver.as_ref().is_none_or(|matcher| matcher.matches(&receiver.name))
             && self.receiver_matchers.iter().all(|matcher| matcher.matches(value(&matcher.name)))
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn get_receivers(State(handle): State<RouterHandle>, RawQuery(q
         Err(reason) => return reply::refuse(StatusCode::BAD_REQUEST, reason),
     };
     let config = handle.read(|router| router.config().clone());
-    let asked_for = config.receivers.iter().filter(|receiver| filter.passes_receiver(&receiver.name, &receiver.labels));
+    let asked_for = config.receivers.iter().filter(|receiver| filter.passes(receiver));
     let shown: Value = asked_for.map(|receiver| json!({ "labels": receiver.labels, "name": receiver.name })).collect();
     reply::json(StatusCode::OK, &shown)
 }
