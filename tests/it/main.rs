@@ -9,3 +9,4 @@ mod deliver;
 mod layers;
 mod loopback;
 mod notifier;
+mod notifier_peer;
