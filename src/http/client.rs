@@ -27,21 +27,28 @@ pub struct Client {
     built: Mutex<Built>,
 }
 
-/// The library's client and the files it was built from.
+/// The library's clients and the files they were built from.
 #[derive(Debug)]
 struct Built {
-    client: reqwest::Client,
+    clients: Clients,
     stamps: Vec<Stamp>,
     /// Files that were tried and found unusable: tried and logged again only when they change.
     refused: Option<Vec<Stamp>>,
+}
+
+/// One per method, since the library's redirect policy is the client's.
+#[derive(Clone, Debug)]
+struct Clients {
+    get: reqwest::Client,
+    post: reqwest::Client,
 }
 
 impl Client {
     /// A client that names itself `user_agent`. Fails when a certificate or key cannot be used.
     pub fn new(config: ClientConfig, user_agent: &str) -> Result<Client, HttpError> {
         let stamps = config.tls.stamps();
-        let client = build(&config, user_agent)?;
-        let built = Mutex::new(Built { client, stamps, refused: None });
+        let clients = build(&config, user_agent)?;
+        let built = Mutex::new(Built { clients, stamps, refused: None });
         Ok(Client { config, user_agent: user_agent.to_owned(), built })
     }
 
@@ -71,32 +78,32 @@ impl Client {
                 .map_err(|_| HttpError::Request("not a header name".to_owned()))?;
             all.insert(name, header_value(value.as_bytes())?);
         }
-        let method = if body.is_some() { Method::POST } else { Method::GET };
-        let mut request = self.current().request(method, url).timeout(timeout).headers(all);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
-        match request.send().await {
+        let clients = self.current();
+        let request = match body {
+            Some(body) => clients.post.post(url).body(body),
+            None => clients.get.get(url),
+        };
+        match request.timeout(timeout).headers(all).send().await {
             Ok(inner) => Ok(Response { inner, address }),
             Err(error) => Err(HttpError::from_reqwest(error, &address)),
         }
     }
 
-    /// The library's client, rebuilt if a TLS file changed. An unusable new file keeps the old client.
-    fn current(&self) -> reqwest::Client {
+    /// The library's clients, rebuilt if a TLS file changed. An unusable new file keeps the old ones.
+    fn current(&self) -> Clients {
         let mut built = self.built.lock();
         let stamps = self.config.tls.stamps();
         if stamps == built.stamps || built.refused.as_ref() == Some(&stamps) {
-            return built.client.clone();
+            return built.clients.clone();
         }
         match build(&self.config, &self.user_agent) {
-            Ok(client) => *built = Built { client, stamps, refused: None },
+            Ok(clients) => *built = Built { clients, stamps, refused: None },
             Err(error) => {
                 tracing::warn!(%error, "new TLS files cannot be used, the last good ones stay");
                 built.refused = Some(stamps);
             }
         }
-        built.client.clone()
+        built.clients.clone()
     }
 
     fn configured_headers(&self) -> Result<HeaderMap, HttpError> {
@@ -143,34 +150,39 @@ fn read_trimmed(text: &Text) -> Result<Vec<u8>, HttpError> {
     Ok(if matches!(text, Text::File(_)) { bytes.trim_ascii().to_vec() } else { bytes })
 }
 
-fn build(config: &ClientConfig, user_agent: &str) -> Result<reqwest::Client, HttpError> {
+fn build(config: &ClientConfig, user_agent: &str) -> Result<Clients, HttpError> {
     let mut tls = config.tls.load()?;
     let protocols: &[&str] = if config.enable_http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
     tls.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(redirect_policy(config))
-        .referer(false)
-        .no_proxy()
-        .user_agent(user_agent);
-    let builder = if config.enable_http2 { builder } else { builder.http1_only() };
-    builder.build().map_err(|error| HttpError::Request(error.without_url().to_string()))
+    let of_method = |method: Method| {
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.clone())
+            .redirect(redirect_policy(config, &method))
+            .referer(false)
+            .no_proxy()
+            .user_agent(user_agent);
+        let builder = if config.enable_http2 { builder } else { builder.http1_only() };
+        builder.build().map_err(|error| HttpError::Request(error.without_url().to_string()))
+    };
+    Ok(Clients { get: of_method(Method::GET)?, post: of_method(Method::POST)? })
 }
 
-/// The library drops `Authorization` when a redirect leaves the host; it knows nothing of our own headers.
-fn redirect_policy(config: &ClientConfig) -> redirect::Policy {
+/// The library drops `Authorization` when a redirect leaves the host, but knows nothing of our own headers; and it turns a POST
+/// into a GET on 301, 302 and 303, whose 200 would then pass for a delivery.
+fn redirect_policy(config: &ClientConfig, method: &Method) -> redirect::Policy {
     if !config.follow_redirects {
         return redirect::Policy::none();
     }
-    if config.headers.is_empty() {
-        return redirect::Policy::limited(REDIRECTS_MAX);
-    }
-    redirect::Policy::custom(|attempt| {
-        let same_host = attempt.previous().last().is_some_and(|from| address_of(from) == address_of(attempt.url()));
-        match (same_host, attempt.previous().len() <= REDIRECTS_MAX) {
-            (true, true) => attempt.follow(),
-            (true, false) => attempt.error("stopped after 10 redirects"),
-            (false, _) => attempt.stop(),
+    let (has_own_headers, is_post) = (!config.headers.is_empty(), method == Method::POST);
+    redirect::Policy::custom(move |attempt| {
+        let leaves = attempt.previous().last().is_none_or(|from| address_of(from) != address_of(attempt.url()));
+        let loses_body = is_post && !matches!(attempt.status().as_u16(), 307 | 308);
+        if loses_body || (leaves && has_own_headers) {
+            attempt.stop()
+        } else if attempt.previous().len() > REDIRECTS_MAX {
+            attempt.error("stopped after 10 redirects")
+        } else {
+            attempt.follow()
         }
     })
 }

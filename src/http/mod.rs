@@ -13,7 +13,8 @@
 //! **Source.** Prometheus common v0.66 `config/http_config.go`.
 //! **Differs:** TLS below 1.2 is not offered (`min_version: TLS10` means 1.2). `server_name` is what the certificate is
 //! checked against; the name sent to the server stays that of the URL. With `http_headers`, a redirect to another host is not followed,
-//! since such headers are often credentials. oauth2, sigv4 and proxies are refused with a position, not ignored.
+//! since such headers are often credentials. A POST follows 307 and 308 only: after 301, 302 and 303 Go's client sends a GET, whose
+//! answer says nothing about the message. oauth2, sigv4 and proxies are refused with a position, not ignored.
 
 mod backoff;
 mod client;

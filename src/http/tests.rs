@@ -195,29 +195,46 @@ async fn failures_have_short_texts_without_the_url() {
 }
 
 #[tokio::test]
-async fn own_headers_stay_on_their_host() {
+async fn redirects_lose_neither_body_nor_secrets() {
     let other = serve(ok).await;
-    let port = other.rsplit_once(':').unwrap().1.to_owned();
     let here = serve(move |head| {
-        if head.starts_with("GET /same") {
-            return "HTTP/1.1 302 Found\r\nlocation: /final\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned();
-        }
-        if head.starts_with("GET /final") {
-            return ok("final");
-        }
-        format!("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{port}/x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let Some((status, place)) = path[1..].split_once('/') else { return ok(head) };
+        let location = match place {
+            "here" => "/final".to_owned(),
+            "there" => format!("http://{other}/final"),
+            _ => path.to_owned(),
+        };
+        format!("HTTP/1.1 {status} X\r\nlocation: {location}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
     })
     .await;
-    for (config, path, status) in [
-        ("{}", "same", 200),
-        ("{}", "other", 200),
-        ("follow_redirects: false", "same", 302),
-        ("http_headers: {X-Key: {values: [k]}}", "same", 200),
-        ("http_headers: {X-Key: {values: [k]}}", "other", 302),
+    let own_header = "http_headers: {X-Key: {values: [k]}}";
+    for (method, config, path, status) in [
+        ("GET", "{}", "302/here", 200),
+        ("GET", "{}", "302/there", 200),
+        ("GET", "follow_redirects: false", "302/here", 302),
+        ("GET", own_header, "302/here", 200),
+        ("GET", own_header, "302/there", 302),
+        ("POST", "{}", "302/here", 302),
+        ("POST", "{}", "301/here", 301),
+        ("POST", "{}", "307/here", 200),
+        ("POST", "{}", "308/there", 200),
     ] {
-        let response = client(decode(config).0).get(&format!("http://{here}/{path}"), &[], TIMEOUT).await.unwrap();
-        assert_eq!(response.status(), status, "{config} {path}");
+        let (client, url) = (client(decode(config).0), format!("http://{here}/{path}"));
+        let response = match method {
+            "GET" => client.get(&url, &[], TIMEOUT).await,
+            _ => client.post_json(&url, Bytes::from_static(b"{}"), TIMEOUT).await,
+        };
+        assert_eq!(response.unwrap().status(), status, "{method} {config} {path}");
     }
+    let with_token = client(decode("bearer_token: t0ken").0);
+    for (path, is_sent) in [("302/here", true), ("302/there", false)] {
+        let response = with_token.get(&format!("http://{here}/{path}"), &[], TIMEOUT).await.unwrap();
+        let seen = String::from_utf8(response.bytes(10_000).await.unwrap().to_vec()).unwrap();
+        assert_eq!(seen.contains("t0ken"), is_sent, "{path}: {seen}");
+    }
+    let error = with_token.get(&format!("http://{here}/302/again"), &[], TIMEOUT).await.unwrap_err();
+    assert_eq!(error.to_string(), "stopped after 10 redirects");
 }
 
 /// An authority and what it signed, as PEM.
