@@ -59,6 +59,8 @@ struct GroupCounters {
     coverage: Coverage,
     /// Whether the total was ever there.
     is_measured: bool,
+    /// The last failed scrape of a target.
+    last_failed: Option<Timestamp>,
 }
 
 /// A series of a batch, resolved once.
@@ -189,10 +191,13 @@ impl Accounting {
                 }
             }
         }
+        let succeeded = target.coverage.end() == Some(at.plus_ms(SCRAPE_COVERS_MS));
         for group in &target.groups {
-            let covers_now = target.coverage.end() == Some(at.plus_ms(SCRAPE_COVERS_MS));
-            if let Some(group) = self.groups.get_mut(group).filter(|_| covers_now) {
+            let Some(group) = self.groups.get_mut(group) else { continue };
+            if succeeded {
                 group.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
+            } else {
+                group.last_failed = group.last_failed.max(Some(at));
             }
         }
     }
@@ -251,6 +256,11 @@ impl Accounting {
     /// The last successful scrape of a target of `group` (of availability: its last sample).
     pub fn last_measured(&self, group: &Labels) -> Option<Timestamp> {
         self.groups.get(group)?.coverage.end().map(|end| end.plus_ms(-SCRAPE_COVERS_MS))
+    }
+
+    /// The last scrape of a target of `group` that failed.
+    pub fn last_failed(&self, group: &Labels) -> Option<Timestamp> {
+        self.groups.get(group)?.last_failed
     }
 
     /// Events of `group` in `(end - window, end]`: those of the partial counter, and all.

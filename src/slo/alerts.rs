@@ -1,17 +1,20 @@
 //! The alerts of a group of objectives: which are raised, held, suppressed and resolved, and when they are sent.
 //!
-//! In the flow: [`super::SloGroup`] asks [`conditions`] of each objective and group, hands them to [`Alerts::step`], and sends what
-//! [`Alerts::finish`] returns.
+//! In the flow: [`super::SloGroup`] hands the figures of each objective and group to [`Alerts::step`], and sends what [`Alerts::finish`]
+//! returns.
 //!
 //! | alert | while |
 //! |---|---|
 //! | `SLOErrorBudgetBurn`, one per severity | a tier of that severity holds |
 //! | `SLONotMeasured` | no target was scraped for longer than the fastest tier's short window, though we were awake; or never |
 //!
+//! `SLONotMeasured` has the severity of the fastest tier, which is then blind, while targets are down or no group of the objective is
+//! measured at all. A group whose targets are gone while others are measured, and an objective that was never measured, make a ticket.
+//!
 //! **Invariants.** An alert's identity is its labels: objective, group and severity, never the tier, so that a faster tier does not make a
 //! second alert. A ticket does not start while the page of its group lives; one that was sent before goes on. Missing coverage keeps an
 //! alert from resolving, never from firing. An alert whose objective, group or labels vanish resolves.
-//! **Limits.** [`NEVER_MEASURED_MS`]. Our own downtime, or a window that is still filling, raises nothing: the state and the
+//! **Limits.** [`NEVER_MEASURED`]. Our own downtime, or a window that is still filling, raises nothing: the state and the
 //! coverage of the objective show them.
 //! **Source.** Resend and `endsAt` as Prometheus 3.5 `rules/alerting.go`: an alert believed for four times the larger of interval and
 //! resend delay, a resolved one repeated for 15 minutes.
@@ -23,8 +26,8 @@ use std::time::Duration;
 use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Timestamp};
 use crate::rules::{Environment, Recorded};
 
-use super::figures::Figures;
-use super::policy::{Severity, Tier};
+use super::figures::{Figures, SCRAPE_COVERS};
+use super::policy::{NotMeasured, Severity, Tier};
 use super::spec::Slo;
 use super::texts;
 
@@ -34,7 +37,7 @@ pub const BURN_ALERT: &str = "SLOErrorBudgetBurn";
 pub const NOT_MEASURED_ALERT: &str = "SLONotMeasured";
 
 /// An objective whose total was not seen for this long after we woke raises a ticket: the selector is wrong, or nothing is deployed.
-pub const NEVER_MEASURED_MS: i64 = 3600 * 1000;
+pub const NEVER_MEASURED: Duration = Duration::from_secs(3600);
 
 /// A resolved alert is repeated for this long, in case a receiver missed its end.
 const RESOLVED_RETENTION_MS: i64 = 15 * 60 * 1000;
@@ -55,31 +58,50 @@ pub(super) enum Condition {
     Unknown,
 }
 
+/// What lies around one group's figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings {
+    /// Since when slots follow each other without a pause.
+    pub(super) awake_since: Timestamp,
+    /// How many groups of the objective are measured now.
+    pub(super) measured_groups: usize,
+}
+
 /// The alerts that may live now, more urgent ones first. Those left out are clear.
-pub(super) fn conditions(slo: &Slo, figures: &Figures, awake_since: Timestamp) -> Vec<(Kind, Condition)> {
-    let mut conditions = Vec::new();
-    for severity in Severity::ALL {
-        let mut tiers = slo.policy.tiers.iter().zip(&figures.holding).filter(|(tier, _)| tier.severity == severity);
-        if let Some((tier, _)) = tiers.clone().find(|(_, holds)| **holds) {
-            conditions.push((Kind::Burn(severity), Condition::Holds(Some(tier.clone()))));
-        } else if tiers.any(|(tier, _)| figures.is_blind_for(tier.short)) {
-            conditions.push((Kind::Burn(severity), Condition::Unknown));
-        }
-    }
-    let Some(fastest) = slo.policy.tiers.iter().min_by_key(|tier| (tier.short, tier.severity)) else {
-        return conditions;
+fn conditions(slo: &Slo, figures: &Figures, around: Surroundings) -> Vec<(Kind, Condition)> {
+    let burns = Severity::ALL.into_iter().filter_map(|severity| burn(slo, figures, severity));
+    burns.chain(not_measured(slo, figures, around)).collect()
+}
+
+fn burn(slo: &Slo, figures: &Figures, severity: Severity) -> Option<(Kind, Condition)> {
+    let tiers = slo.policy.tiers.iter().zip(&figures.holding).filter(|(tier, _)| tier.severity == severity);
+    let condition = match tiers.clone().find(|(_, holds)| **holds) {
+        Some((tier, _)) => Condition::Holds(Some(tier.clone())),
+        None if tiers.clone().any(|(tier, _)| figures.is_blind_for(tier.short)) => Condition::Unknown,
+        None => return None,
     };
-    let awake_ms = figures.at.ms_since(awake_since);
-    if !figures.is_measured {
-        if awake_ms >= NEVER_MEASURED_MS {
-            conditions.push((Kind::NotMeasured(Severity::Ticket), Condition::Holds(None)));
-        }
-    } else if figures.is_blind_for(fastest.short) {
-        let is_awake_long_enough = awake_ms >= ms(fastest.short.max(Duration::from_secs(300)));
-        let condition = if is_awake_long_enough { Condition::Holds(Some(fastest.clone())) } else { Condition::Unknown };
-        conditions.push((Kind::NotMeasured(fastest.severity), condition));
+    Some((Kind::Burn(severity), condition))
+}
+
+fn not_measured(slo: &Slo, figures: &Figures, around: Surroundings) -> Option<(Kind, Condition)> {
+    let fastest = slo.policy.tiers.iter().min_by_key(|tier| (tier.short, tier.severity))?;
+    let awake_for = figures.at.since(around.awake_since);
+    if slo.policy.not_measured == NotMeasured::StateOnly {
+        return None;
     }
-    conditions
+    if !figures.is_measured {
+        let is_due = awake_for >= NEVER_MEASURED;
+        return is_due.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(None)));
+    }
+    if !figures.is_blind_for(fastest.short) {
+        return None;
+    }
+    let is_urgent = figures.is_down() || around.measured_groups == 0;
+    let severity = if is_urgent { fastest.severity } else { Severity::Ticket };
+    // After a pause of ours, targets get as long to be scraped as they would have had otherwise.
+    let is_their_fault = awake_for >= fastest.short.max(SCRAPE_COVERS);
+    let condition = if is_their_fault { Condition::Holds(Some(fastest.clone())) } else { Condition::Unknown };
+    Some((Kind::NotMeasured(severity), condition))
 }
 
 /// One alert that fires, or has ended not long ago.
@@ -113,9 +135,9 @@ pub(super) struct Alerts {
 
 impl Alerts {
     /// Takes what is known at `figures.at` of one objective's group.
-    pub(super) fn step(&mut self, slo: &Slo, group: &Labels, figures: &Figures, awake_since: Timestamp) {
+    pub(super) fn step(&mut self, slo: &Slo, group: &Labels, figures: &Figures, around: Surroundings) {
         let mut is_paging = false;
-        for (kind, condition) in conditions(slo, figures, awake_since) {
+        for (kind, condition) in conditions(slo, figures, around) {
             let (name, severity) = match kind {
                 Kind::Burn(severity) => (BURN_ALERT, severity),
                 Kind::NotMeasured(severity) => (NOT_MEASURED_ALERT, severity),
@@ -207,8 +229,4 @@ fn alert_labels(slo: &Slo, group: &Labels, name: &str, severity: Severity) -> La
     }
     labels.set(ALERT_NAME, name).set("slo", slo.name.clone()).set("severity", severity.as_str());
     labels.build()
-}
-
-fn ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -24,6 +24,7 @@
 //!       annotations: {dashboard: https://grafana.example.org/d/slo}
 //!       page: {disable: false, labels: {}, annotations: {}}
 //!       ticket: {disable: true}
+//!       not_measured: {disable: false}   # the alert for an objective whose targets nobody scrapes
 //!       tiers:                  # default: the four of `policy::default_tiers`
 //!         - {name: fast, severity: page, short: 5m, long: 1h, factor: 14.4}
 //! ```

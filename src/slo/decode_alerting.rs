@@ -11,7 +11,7 @@ use crate::source::yaml::Node;
 use crate::source::{Span, format_duration};
 
 use super::decode::{TIERS_MAX, labels};
-use super::policy::{AlertTexts, Policy, Severity, Tier, default_tiers};
+use super::policy::{AlertTexts, NotMeasured, Policy, Severity, Tier, default_tiers};
 use super::spec::Objective;
 
 /// Reads `alerting`. The objective comes with its place, where warnings about default tiers belong.
@@ -32,6 +32,9 @@ pub(super) fn policy(
         is_disabled = [page.is_disabled, ticket.is_disabled];
         policy.page = common.overridden_by(std::mem::take(&mut page.texts));
         policy.ticket = common.overridden_by(std::mem::take(&mut ticket.texts));
+        if fields.optional("not_measured", switch) == Some(false) {
+            policy.not_measured = NotMeasured::StateOnly;
+        }
         tiers = fields.optional("tiers", |decoder, node| read_tiers(decoder, node, objective, window));
         for key in ["name", "page_alert", "ticket_alert"] {
             fields.unsupported(key, "write page or ticket; the alerts' names are fixed");
@@ -78,6 +81,14 @@ fn channel(decoder: &mut Decoder<'_>, node: &Node) -> Option<Channel> {
     let texts = texts(&mut fields);
     fields.finish();
     Some(Channel { is_disabled, texts })
+}
+
+/// `{disable: true}`; gives whether it is on.
+fn switch(decoder: &mut Decoder<'_>, node: &Node) -> Option<bool> {
+    let mut fields = decoder.fields(node, "not_measured")?;
+    let is_disabled = fields.or("disable", false, Decoder::bool);
+    fields.finish();
+    Some(!is_disabled)
 }
 
 fn texts(fields: &mut Fields<'_, '_, '_>) -> AlertTexts {

@@ -13,7 +13,7 @@ use crate::promql::{Querier, QuerierError};
 
 use super::accounting::{Accounting, MARGIN_MS, Role};
 use super::fold::History;
-use super::spec::{Indicator, Selector};
+use super::spec::{Indicator, Selector, Slo};
 
 /// Samples that become visible this long after their timestamp are still counted there: six of the usual scrape time-outs.
 pub const LATE_MS: i64 = 60 * 1000;
@@ -21,29 +21,30 @@ pub const LATE_MS: i64 = 60 * 1000;
 /// The longest stretch of time read at once.
 const SLICE_MS: i64 = 6 * 3600 * 1000;
 
-/// Counts the samples up to and including `slot`. After an error the accounting stands where it stood before the slot's
-/// first missing sample, and the next call goes on from there.
+/// Counts the samples up to and including `slot`. What was stored up to `warm_through`, the first slot, may have lost its beginning.
+/// After an error the accounting stands before the first slice that could not be read, and the next call goes on from there.
 pub(super) fn advance(
+    slo: &Slo,
     accounting: &mut Accounting,
-    indicator: &Indicator,
-    window_ms: i64,
     querier: &dyn Querier,
     slot: Timestamp,
+    warm_through: Timestamp,
 ) -> Result<(), QuerierError> {
-    let sources = sources(indicator);
-    accounting.rewind();
-    let (mut from, history) = match accounting.settled_through() {
-        Some(through) => (through, History::Complete),
-        None => (slot.plus_ms(-(window_ms + MARGIN_MS)), History::Retained),
+    let sources = sources(&slo.indicator);
+    let slice = |accounting: &mut Accounting, from: Timestamp, through: Timestamp| {
+        let history = if through <= warm_through { History::Retained } else { History::Complete };
+        feed_slice(accounting, &sources, querier, (from, through), history)
     };
+    accounting.rewind();
+    let mut from = accounting.settled_through().unwrap_or((slot - slo.window).plus_ms(-MARGIN_MS));
     let settle_through = slot.plus_ms(-LATE_MS);
     while from < settle_through {
         let through = from.plus_ms(SLICE_MS).min(settle_through);
-        feed_slice(accounting, &sources, querier, (from, through), history)?;
+        slice(accounting, from, through)?;
         accounting.settle();
         from = through;
     }
-    feed_slice(accounting, &sources, querier, (from, slot), history)
+    slice(accounting, from, slot)
 }
 
 fn feed_slice(

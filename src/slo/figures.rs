@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::model::{Labels, Timestamp};
 
 use super::accounting::Accounting;
+use super::fold::SCRAPE_COVERS_MS;
 use super::spec::{Indicator, PartIs, Slo};
 
 const MINUTE: u64 = 60;
@@ -17,6 +18,9 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// The windows of burn rates that are always computed where the objective's window is at least as long, in seconds.
 pub const BURN_WINDOWS_SECS: [u64; 7] = [5 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, 24 * HOUR, 72 * HOUR];
+
+/// A successful scrape covers this much time after it.
+pub(super) const SCRAPE_COVERS: Duration = Duration::from_millis(SCRAPE_COVERS_MS as u64);
 
 /// An objective with less than this share of its budget left is at risk, even while nothing burns.
 pub const AT_RISK_REMAINING_RATIO: f64 = 0.1;
@@ -90,6 +94,8 @@ pub struct Figures {
     pub budget_remaining_ratio: Option<f64>,
     /// The last successful scrape of a target.
     pub last_measured: Option<Timestamp>,
+    /// The last failed scrape of a target.
+    pub last_failed: Option<Timestamp>,
     /// Whether the total was ever there.
     pub is_measured: bool,
     /// Which tiers hold, by their place in the policy.
@@ -108,6 +114,7 @@ impl Figures {
             at,
             budget_remaining_ratio: whole.burn_rate.map(|burn_rate| 1.0 - burn_rate),
             last_measured: accounting.last_measured(group),
+            last_failed: accounting.last_failed(group),
             is_measured: accounting.is_measured(group),
             holding: Vec::new(),
             state: State::Met,
@@ -153,8 +160,14 @@ impl Figures {
 
     /// Whether no scrape succeeded within `window` of the slot, nor within the five minutes that a scrape covers.
     pub fn is_blind_for(&self, window: Duration) -> bool {
-        let reach = window.max(Duration::from_millis(super::fold::SCRAPE_COVERS_MS.unsigned_abs()));
+        let reach = window.max(SCRAPE_COVERS);
         self.last_measured.is_none_or(|last| self.at.since(last) >= reach)
+    }
+
+    /// Whether targets are there but their scrapes fail, as opposed to targets that are gone.
+    pub fn is_down(&self) -> bool {
+        let is_recent = |failed| self.at.since(failed) < SCRAPE_COVERS;
+        self.last_failed > self.last_measured && self.last_failed.is_some_and(is_recent)
     }
 
     /// When the budget is gone if it burns on at `burn_rate` and traffic stays as it was over the window. `None` where it does

@@ -28,10 +28,10 @@ use crate::rules::{EvalContext, Evaluator, Outcome, Recorded};
 use crate::source::format_duration;
 
 use super::accounting::{Accounting, Sizes};
-use super::alerts::Alerts;
+use super::alerts::{Alerts, Surroundings};
 use super::decode::SloFile;
 use super::feed;
-use super::figures::{Figures, State};
+use super::figures::{Figures, SCRAPE_COVERS, State};
 use super::spec::{Indicator, PartIs, Slo};
 use super::status::{SloAlert, SloStatus};
 
@@ -58,12 +58,18 @@ pub struct SloGroup {
 struct Tracked {
     slo: Slo,
     accounting: Accounting,
+    /// The first slot: what lies before it was stored before we counted, maybe with retention.
+    warm_through: Option<Timestamp>,
 }
 
 impl SloGroup {
     /// The objectives of a checked file; `interval_default` holds where the file names no interval.
     pub fn new(file: SloFile, interval_default: Duration) -> Self {
-        let track = |slo: Slo| Tracked { accounting: new_accounting(&slo), slo };
+        let track = |slo: Slo| Tracked {
+            accounting: Accounting::new(&slo.indicator, &slo.group_by, slo.window),
+            warm_through: None,
+            slo,
+        };
         SloGroup {
             file: file.path.to_string(),
             interval: file.interval.unwrap_or(interval_default),
@@ -90,7 +96,8 @@ impl SloGroup {
                     && old.slo.window >= new.slo.window
             };
             if let Some(index) = old_objectives.iter().position(same) {
-                new.accounting = old_objectives.swap_remove(index).accounting;
+                let old = old_objectives.swap_remove(index);
+                (new.accounting, new.warm_through) = (old.accounting, old.warm_through);
             }
         }
         self.alerts = old.alerts;
@@ -172,21 +179,25 @@ impl Evaluator for SloGroup {
         let mut outcome = Outcome::default();
         let mut kept = BTreeSet::new();
         let mut status = Vec::new();
-        for Tracked { slo, accounting } in &mut self.objectives {
-            let window_ms = i64::try_from(slo.window.as_millis()).unwrap_or(i64::MAX);
-            if let Err(error) = feed::advance(accounting, &slo.indicator, window_ms, context.querier, slot) {
+        for Tracked { slo, accounting, warm_through } in &mut self.objectives {
+            let warm_through = *warm_through.get_or_insert(slot);
+            if let Err(error) = feed::advance(slo, accounting, context.querier, slot, warm_through) {
                 outcome.failures.push((slo.name.to_string(), error.to_string()));
                 self.alerts.hold(&slo.name, slot);
                 kept.extend(self.recorded.iter().filter(|labels| labels.get("slo") == Some(&slo.name)).cloned());
                 status.extend(self.status.iter().filter(|status| status.name == slo.name).cloned());
                 continue;
             }
+            let is_measured_now =
+                |group: &&Labels| accounting.last_measured(group).is_some_and(|last| slot.since(last) < SCRAPE_COVERS);
+            let measured_groups = accounting.groups().filter(is_measured_now).count();
+            let around = Surroundings { awake_since: self.awake_since, measured_groups };
             for group in accounting.groups() {
                 let figures = Figures::compute(slo, accounting, group, slot);
                 if !figures.is_measured && !group.is_empty() {
                     continue; // bad events whose total has other labels: not a group of this objective
                 }
-                self.alerts.step(slo, group, &figures, self.awake_since);
+                self.alerts.step(slo, group, &figures, around);
                 record(slo, group, &figures, accounting.events_total(group, slot), &mut outcome.recorded);
                 status.push(new_status(slo, group, figures));
             }
@@ -205,10 +216,6 @@ impl Evaluator for SloGroup {
         self.recorded.clear();
         ended
     }
-}
-
-fn new_accounting(slo: &Slo) -> Accounting {
-    Accounting::new(&slo.indicator, &slo.group_by, slo.window)
 }
 
 fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {

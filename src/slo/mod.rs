@@ -26,12 +26,12 @@ mod texts;
 mod tests;
 
 pub use accounting::{Accounting, GROUPS_MAX, MARGIN_MS, Role, Sizes};
-pub use alerts::{BURN_ALERT, NEVER_MEASURED_MS, NOT_MEASURED_ALERT};
+pub use alerts::{BURN_ALERT, NEVER_MEASURED, NOT_MEASURED_ALERT};
 pub use decode::{SloFile, TIERS_MAX, WINDOW_MAX, WINDOW_MIN, parse_file};
 pub use feed::{LATE_MS, sources};
 pub use figures::{AT_RISK_REMAINING_RATIO, BURN_WINDOWS_SECS, Figures, State, WindowFigures};
 pub use fold::{History, SERIES_MAX};
 pub use group::SloGroup;
-pub use policy::{AlertTexts, Policy, Severity, Tier, default_tiers};
+pub use policy::{AlertTexts, NotMeasured, Policy, Severity, Tier, default_tiers};
 pub use spec::{About, Indicator, Objective, PartIs, Selector, Slo};
 pub use status::{SloAlert, SloStatus};

@@ -85,6 +85,18 @@ pub struct Policy {
     pub page: AlertTexts,
     /// What tickets carry.
     pub ticket: AlertTexts,
+    /// Whether it alerts when nobody measures the objective.
+    pub not_measured: NotMeasured,
+}
+
+/// What to do when no target of an objective is scraped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NotMeasured {
+    /// Raise an alert.
+    #[default]
+    Alert,
+    /// Show it in the state alone: groups come and go, say, as pods do.
+    StateOnly,
 }
 
 impl Policy {

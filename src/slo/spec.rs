@@ -96,7 +96,7 @@ impl Objective {
 
     /// As a share, 0.999.
     pub fn ratio(self) -> f64 {
-        self.percent / 100.0
+        1.0 - self.budget_ratio()
     }
 
     /// The share of events that may be bad. Rounded to 1e-11, so that 99.9 percent leaves 0.001 and not

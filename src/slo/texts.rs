@@ -82,10 +82,11 @@ fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures,
 fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures) {
     texts.set("summary", format!("{} is not measured", title(slo, group)));
     let description = match figures.last_measured.filter(|_| figures.is_measured) {
-        Some(last) => format!(
-            "No target of this objective has been scraped since {}: its targets are down or gone. Errors now would not be seen.",
-            last.to_rfc3339()
-        ),
+        Some(last) => {
+            let why = if figures.is_down() { "scrapes fail" } else { "its targets are gone" };
+            let since = last.to_rfc3339();
+            format!("No target of this objective has been scraped since {since}: {why}. Errors now would not be seen.")
+        }
         None => "No sample of the total was ever seen: the selector finds nothing, or nothing is deployed.".to_owned(),
     };
     texts.set("description", description);

@@ -207,6 +207,37 @@ fn blindness_holds_the_page_and_raises_its_own() {
     );
 }
 
+/// 15 minutes in which the targets of some zones are no longer discovered: no sample at all.
+fn run_with_targets_gone(world: &mut World, zones_left: &[&str]) -> Vec<String> {
+    let (begin, sent) = (world.now, world.sent.len());
+    for _ in 0..60 {
+        world.now += world.step;
+        if zones_left.contains(&"b") {
+            let pairs = [("job", "shop"), ("instance", "b"), ("zone", "b"), ("code", "200")];
+            world.tape.push(&labels("up", &pairs[..2]), secs(world.now), 1.0);
+            world.tape.push(&labels("requests_total", &pairs), secs(world.now), world.counters[1][0]);
+        }
+        world.eval();
+    }
+    world.sent[sent..].iter().map(|(at, text)| format!("{}: {text}", at - begin)).collect()
+}
+
+#[test]
+fn a_group_whose_targets_are_gone_makes_a_ticket() {
+    let mut world = World::new(SPEC);
+    world.run(3600, [FINE, FINE]);
+    let only_b = run_with_targets_gone(&mut world, &["b"]);
+    assert_eq!(only_b, ["300: SLONotMeasured ticket a firing"]);
+    let mut none = run_with_targets_gone(&mut world, &[]);
+    none.sort();
+    let escalated = [
+        "300: SLONotMeasured page a firing",
+        "300: SLONotMeasured page b firing",
+        "300: SLONotMeasured ticket a resolved",
+    ];
+    assert_eq!(none, escalated, "nothing is measured any more");
+}
+
 #[test]
 fn our_own_downtime_raises_nothing() {
     let mut world = World::new(SPEC);

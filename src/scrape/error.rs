@@ -1,0 +1,65 @@
+//! Why a scrape failed, in the words of Prometheus's `lastError`.
+
+use std::fmt;
+
+use crate::exposition::{ContentTypeError, ParseError};
+use crate::http::HttpError;
+
+/// Why a scrape failed. Holds no URL and no header: it goes to the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ScrapeError {
+    /// The request, or the reading of the answer.
+    Http(HttpError),
+    /// An answer other than 200, as `404 Not Found`.
+    Status(String),
+    /// More bytes than allowed, after decompression or already before it.
+    BodySize,
+    /// The body is not the gzip it is said to be.
+    Gzip(String),
+    /// A body in another format.
+    ContentType(ContentTypeError),
+    /// A malformed body.
+    Parse(ParseError),
+    /// More samples than allowed.
+    SampleLimit,
+    /// A sample with too many or too long labels; the text is Prometheus's.
+    LabelLimit(String),
+    /// A sample that cannot be a series; the text is Prometheus's.
+    Sample(String),
+    /// The pool has more targets than allowed.
+    TargetLimit {
+        /// How many it has.
+        targets: usize,
+        /// How many it may have.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for ScrapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ScrapeError::Http(error) => error.fmt(f),
+            ScrapeError::Status(status) => write!(f, "server returned HTTP status {status}"),
+            ScrapeError::BodySize => f.write_str("body size limit exceeded"),
+            ScrapeError::Gzip(reason) => write!(f, "gzip: {reason}"),
+            ScrapeError::ContentType(error) => error.fmt(f),
+            ScrapeError::Parse(error) => error.fmt(f),
+            ScrapeError::SampleLimit => f.write_str("sample limit exceeded"),
+            ScrapeError::LabelLimit(text) | ScrapeError::Sample(text) => f.write_str(text),
+            ScrapeError::TargetLimit { targets, limit } => {
+                write!(f, "target_limit exceeded (number of targets: {targets}, limit: {limit})")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ScrapeError {}
+
+impl From<HttpError> for ScrapeError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::TooLarge { .. } => ScrapeError::BodySize,
+            other => ScrapeError::Http(other),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! From a body to rows: what one target's scrapes mean for the store, without sockets and clocks.
+//!
+//! In the flow: the loop of a target fetches, calls [`TargetState::ingest`] or [`TargetState::fail`], then
+//! [`TargetState::report`], and commits the rows of the [`Batch`] at once.
+//! **Invariants.** A series of the last good scrape that is not in this one gets a staleness marker at this one's time; a
+//! failed scrape marks all of them; series with timestamps of their own are left alone unless the job tracks them. A body
+//! that fails half-way leaves none of its samples.
+//! **Source.** Prometheus 3.5 `scrape/scrape.go` (`scrapeLoop.append`, `report`).
+//! **Differs:** a line that fails marks every series of the last scrape stale; Prometheus spares those that stood before it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::cache::SeriesCache;
+use super::config::ScrapeConfig;
+use super::error::ScrapeError;
+use super::sample_labels;
+use crate::exposition::{Entry, Format, Parser, Series};
+use crate::model::{Labels, METRIC_NAME, Metadata, MetricKind, Timestamp, stale_nan};
+use crate::store::{Row, SeriesRef, Store};
+
+/// A sample may lie this far ahead of its scrape.
+pub const AHEAD_MAX: Duration = Duration::from_secs(600);
+/// Metadata is told again after this many scrapes, so that the store does not forget it.
+const METADATA_SCRAPES: u64 = 40;
+/// Families of one target whose metadata is kept.
+const FAMILIES_MAX: usize = 20_000;
+
+/// The series that report on a scrape, in the order of [`Batch::report`].
+const REPORT: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
+
+/// What a target answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Decompressed.
+    pub body: &'a [u8],
+    /// Empty where the target sent none.
+    pub content_type: &'a str,
+    /// When it was asked; the time of samples without one of their own.
+    pub at: Timestamp,
+}
+
+/// What one scrape leaves for the store.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// To be committed at once.
+    pub rows: Vec<Row>,
+    /// Families whose metadata is new, changed or due again.
+    pub metadata: Vec<(Arc<str>, Metadata)>,
+    /// Samples of the body.
+    pub scraped: u64,
+    /// Of these, what relabelling left.
+    pub kept: u64,
+    /// Of these, series that the last scrape did not have.
+    pub added: u64,
+    /// Samples left out because their series stood in the body before.
+    pub duplicates: u64,
+    /// Samples left out because they lie too far ahead.
+    pub out_of_bounds: u64,
+}
+
+/// What is remembered of one target between its scrapes.
+#[derive(Debug)]
+pub struct TargetState {
+    config: Arc<ScrapeConfig>,
+    labels: Labels,
+    cache: SeriesCache,
+    /// Series of the last scrape that get a marker when they vanish, in the order of the body.
+    tracked: Vec<SeriesRef>,
+    report: Option<[SeriesRef; REPORT.len()]>,
+    families: FxHashMap<Arc<str>, Metadata>,
+    scrapes: u64,
+}
+
+impl TargetState {
+    /// For a target whose samples get `labels`.
+    pub fn new(config: Arc<ScrapeConfig>, labels: Labels) -> Self {
+        TargetState {
+            config,
+            labels,
+            cache: SeriesCache::default(),
+            tracked: Vec::new(),
+            report: None,
+            families: FxHashMap::default(),
+            scrapes: 0,
+        }
+    }
+
+    /// Goes on under a changed configuration: what the old one stored and the new one does not is marked stale by the next
+    /// scrape.
+    pub fn reconfigured(self, config: Arc<ScrapeConfig>) -> Self {
+        let TargetState { labels, tracked, report, .. } = self;
+        TargetState { tracked, report, ..TargetState::new(config, labels) }
+    }
+
+    /// Reads what the target answered.
+    pub fn ingest(&mut self, store: &Store, answer: &Answer<'_>) -> (Batch, Result<(), ScrapeError>) {
+        let at = answer.at;
+        self.scrapes += 1;
+        let mut batch = Batch::default();
+        // As in Prometheus, an empty body is fine whatever it is said to be.
+        if answer.body.is_empty() {
+            self.mark_stale(&mut batch, Vec::new(), at);
+            return (batch, Ok(()));
+        }
+        let mut tracked = Vec::with_capacity(self.tracked.len());
+        match self.read(store, answer, &mut Reading { batch: &mut batch, tracked: &mut tracked }) {
+            Ok(()) => {
+                self.cache.finish();
+                self.mark_stale(&mut batch, tracked, at);
+                (batch, Ok(()))
+            }
+            Err(error) => {
+                batch.rows.clear();
+                self.cache.abandon();
+                self.mark_stale(&mut batch, Vec::new(), at);
+                (batch, Err(error))
+            }
+        }
+    }
+
+    /// A scrape without a body.
+    pub fn fail(&mut self, at: Timestamp) -> Batch {
+        let mut batch = Batch::default();
+        self.mark_stale(&mut batch, Vec::new(), at);
+        batch
+    }
+
+    /// Adds the series that report on the scrape.
+    pub fn report(&mut self, store: &Store, batch: &mut Batch, at: Timestamp, outcome: Outcome) {
+        let series = *self.report.get_or_insert_with(|| {
+            REPORT.map(|name| store.series_ref(&self.labels.to_builder().set(METRIC_NAME, name).build()))
+        });
+        let values = [
+            if outcome.up { 1.0 } else { 0.0 },
+            outcome.duration.as_secs_f64(),
+            batch.scraped as f64,
+            batch.kept as f64,
+            batch.added as f64,
+        ];
+        batch.rows.extend(series.into_iter().zip(values).map(|(series, value)| Row {
+            series,
+            at,
+            value: value.into(),
+        }));
+    }
+
+    /// Staleness markers for all that the target has left, its reports included: it is gone.
+    pub fn end(mut self, at: Timestamp) -> Vec<Row> {
+        let mut batch = self.fail(at);
+        let marker = |series| Row { series, at, value: stale_nan().into() };
+        batch.rows.extend(self.report.into_iter().flatten().map(marker));
+        batch.rows
+    }
+
+    /// Forgets handles that the store no longer knows.
+    pub fn forget(&mut self, gone: &HashSet<SeriesRef>) {
+        self.cache.forget(gone);
+        self.tracked.retain(|series| !gone.contains(series));
+        if self.report.is_some_and(|report| report.iter().any(|series| gone.contains(series))) {
+            self.report = None;
+        }
+    }
+
+    fn read(&mut self, store: &Store, answer: &Answer<'_>, reading: &mut Reading<'_>) -> Result<(), ScrapeError> {
+        let fallback = self.config.fallback_scrape_protocol.map(|protocol| protocol.format());
+        let format = Format::from_content_type(answer.content_type, fallback).map_err(ScrapeError::ContentType)?;
+        let mut parser = Parser::new(answer.body, format);
+        self.cache.begin();
+        while let Some(entry) = parser.next_expecting(self.cache.expected()) {
+            match entry.map_err(ScrapeError::Parse)? {
+                Entry::Series(series) => self.sample(store, &series, answer.at, reading)?,
+                Entry::Type { name, kind } => self.declare(&name, |metadata| metadata.kind = kind, reading),
+                Entry::Help { name, text } => self.declare(&name, |metadata| set(&mut metadata.help, &text), reading),
+                Entry::Unit { name, unit } => self.declare(&name, |metadata| set(&mut metadata.unit, &unit), reading),
+                Entry::Comment(_) | Entry::Eof => {}
+            }
+        }
+        if self.scrapes.is_multiple_of(METADATA_SCRAPES) {
+            let mut all: Vec<_> = self.families.iter().map(|(name, data)| (name.clone(), data.clone())).collect();
+            all.sort_unstable();
+            reading.batch.metadata = all;
+        }
+        let limit = self.config.limits.samples;
+        if limit > 0 && reading.batch.kept > limit { Err(ScrapeError::SampleLimit) } else { Ok(()) }
+    }
+
+    fn sample(
+        &mut self,
+        store: &Store,
+        series: &Series<'_>,
+        at: Timestamp,
+        reading: &mut Reading<'_>,
+    ) -> Result<(), ScrapeError> {
+        reading.batch.scraped += 1;
+        let known = self.cache.find(series.text, series.kind);
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let labels = sample_labels::resolve(series, &self.labels, &self.config)?;
+                let limit = self.config.limits.samples;
+                // Over the limit nothing is stored, so nothing may be made in the store either.
+                let over_limit = limit > 0 && reading.batch.kept >= limit;
+                let handle = match labels {
+                    Some(_) if over_limit => {
+                        reading.batch.kept += 1;
+                        return Ok(());
+                    }
+                    Some(labels) => Some(store.series_ref(&labels)),
+                    None => None,
+                };
+                self.cache.insert(series.text, series.kind, handle)
+            }
+        };
+        let visit = self.cache.visit(id);
+        let Some(handle) = visit.series else { return Ok(()) };
+        reading.batch.kept += 1;
+        let own_time = series.timestamp_ms.filter(|_| self.config.honor_timestamps).map(Timestamp::from_ms);
+        if own_time.is_none() || self.config.track_timestamps_staleness {
+            reading.tracked.push(handle);
+        }
+        if visit.repeated && own_time.is_none() {
+            reading.batch.duplicates += 1;
+            return Ok(());
+        }
+        if own_time.is_some_and(|time| time > at + AHEAD_MAX) {
+            reading.batch.out_of_bounds += 1;
+            return Ok(());
+        }
+        reading.batch.added += u64::from(known.is_none());
+        reading.batch.rows.push(Row { series: handle, at: own_time.unwrap_or(at), value: series.value.into() });
+        Ok(())
+    }
+
+    /// Notes a line of metadata; new or changed ones go to the batch.
+    fn declare(&mut self, name: &str, change: impl FnOnce(&mut Metadata), reading: &mut Reading<'_>) {
+        let Some((key, known)) = self.families.get_key_value(name) else {
+            if self.families.len() < FAMILIES_MAX {
+                let mut metadata = Metadata { kind: MetricKind::Unknown, help: Arc::from(""), unit: Arc::from("") };
+                change(&mut metadata);
+                let name: Arc<str> = Arc::from(name);
+                self.families.insert(name.clone(), metadata.clone());
+                reading.tell(name, metadata);
+            }
+            return;
+        };
+        let (key, mut changed) = (key.clone(), known.clone());
+        change(&mut changed);
+        if changed != *known {
+            self.families.insert(key.clone(), changed.clone());
+            reading.tell(key, changed);
+        }
+    }
+
+    /// Marks what was there before and is not among `current`, which is what is there now.
+    fn mark_stale(&mut self, batch: &mut Batch, current: Vec<SeriesRef>, at: Timestamp) {
+        let previous = std::mem::replace(&mut self.tracked, current);
+        if previous == self.tracked {
+            return;
+        }
+        let mut still_there: HashSet<SeriesRef> = self.tracked.iter().copied().collect();
+        // `insert` also says whether a series that vanished was marked already: a body may hold it twice.
+        let vanished = previous.into_iter().filter(|series| still_there.insert(*series));
+        batch.rows.extend(vanished.map(|series| Row { series, at, value: stale_nan().into() }));
+    }
+}
+
+/// How a scrape went.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Whether the target answered with what could be read.
+    pub up: bool,
+    /// From the request to the stored sample.
+    pub duration: Duration,
+}
+
+/// What a body brings while it is read.
+struct Reading<'a> {
+    batch: &'a mut Batch,
+    tracked: &'a mut Vec<SeriesRef>,
+}
+
+impl Reading<'_> {
+    /// The type and the help of a new family come one after the other: one entry for both.
+    fn tell(&mut self, name: Arc<str>, metadata: Metadata) {
+        match self.batch.metadata.last_mut().filter(|(last, _)| *last == name) {
+            Some((_, last)) => *last = metadata,
+            None => self.batch.metadata.push((name, metadata)),
+        }
+    }
+}
+
+/// Keeps the shared text where it says the same.
+fn set(text: &mut Arc<str>, new: &str) {
+    if **text != *new {
+        *text = Arc::from(new);
+    }
+}

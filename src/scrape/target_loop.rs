@@ -1,0 +1,175 @@
+//! The task of one target: wait for the slot, ask, read, commit; until it is told to stop.
+//!
+//! **Why a task each.** A target that is slow, endless or malformed spends its own time and its own limits; no other waits.
+//! Reading a large body goes to the blocking pool, for the threads of the runtime serve everybody.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::config::ScrapeConfig;
+use super::error::ScrapeError;
+use super::fetch::{Fetched, fetch};
+use super::ingest::{Answer, Batch, Outcome, TargetState};
+use super::metrics::ScrapeMetrics;
+use super::pool::PoolShared;
+use super::status::{Health, LastScrape};
+use super::target::Target;
+use crate::clock::{self, Stopwatch};
+use crate::model::Timestamp;
+use crate::store::{MetadataStore, Refusal, Store};
+
+/// A scrape that begins at most this late has the time of its slot, so that timestamps are regular. Prometheus's default.
+const ALIGN_TOLERANCE_MS: i64 = 2;
+
+/// What all loops of a manager share.
+#[derive(Clone)]
+pub(super) struct Sinks {
+    pub(super) store: Arc<Store>,
+    pub(super) metadata: Arc<MetadataStore>,
+    pub(super) metrics: Arc<ScrapeMetrics>,
+}
+
+/// A target, and how it is doing.
+#[derive(Debug)]
+pub(super) struct ActiveTarget {
+    pub(super) target: Target,
+    pub(super) last: Mutex<LastScrape>,
+}
+
+pub(super) struct TargetLoop {
+    pub(super) active: Arc<ActiveTarget>,
+    pub(super) config: Arc<ScrapeConfig>,
+    pub(super) pool: Arc<PoolShared>,
+    pub(super) sinks: Sinks,
+    pub(super) stop: CancellationToken,
+}
+
+impl TargetLoop {
+    /// Scrapes until it is stopped; gives back what it remembers.
+    pub(super) async fn run(self, mut state: Box<TargetState>) -> Box<TargetState> {
+        let interval = self.active.target.interval;
+        let mut last_began: Option<Stopwatch> = None;
+        loop {
+            let slot = self.active.target.next_slot(clock::now());
+            tokio::select! {
+                () = self.stop.cancelled() => return state,
+                () = clock::sleep_until(slot) => {}
+            }
+            let now = clock::now();
+            let at = if now.ms_since(slot) <= ALIGN_TOLERANCE_MS { slot } else { now };
+            let watch = Stopwatch::start();
+            if let Some(last) = last_began.replace(watch) {
+                self.sinks.metrics.record_interval(interval, last.elapsed());
+            }
+            let fetched = tokio::select! {
+                () = self.stop.cancelled() => return state,
+                fetched = self.fetch() => fetched,
+            };
+            state = self.digest(state, fetched, at, watch).await;
+        }
+    }
+
+    async fn fetch(&self) -> Result<Fetched, ScrapeError> {
+        self.pool.refusal()?;
+        let client = self.pool.client()?;
+        fetch(&client, &self.config, &self.active.target).await
+    }
+
+    /// Reads and commits, off the runtime's threads where that may take long.
+    async fn digest(
+        &self,
+        mut state: Box<TargetState>,
+        fetched: Result<Fetched, ScrapeError>,
+        at: Timestamp,
+        watch: Stopwatch,
+    ) -> Box<TargetState> {
+        let sinks = self.sinks.clone();
+        let digestion = if fetched.as_ref().is_ok_and(Fetched::is_large) {
+            let work = move || {
+                let digestion = digest(&mut state, &sinks, fetched, at, watch);
+                (state, digestion)
+            };
+            let (returned, digestion) =
+                tokio::task::spawn_blocking(work).await.expect("BUG: reading a scrape panicked");
+            state = returned;
+            digestion
+        } else {
+            digest(&mut state, &sinks, fetched, at, watch)
+        };
+        self.note(digestion, at);
+        state
+    }
+
+    /// Tells the API, and the log when the target's health changed.
+    fn note(&self, digestion: Digestion, at: Timestamp) {
+        let Digestion { result, duration, samples } = digestion;
+        let url = &self.active.target.url;
+        let error = match &result {
+            Ok(()) => String::new(),
+            Err(ScrapeError::Http(error)) => format!("Get {url:?}: {error}"),
+            Err(error) => error.to_string(),
+        };
+        let health = if result.is_ok() { Health::Up } else { Health::Down };
+        let last = LastScrape { health, error, at: Some(at), duration, samples };
+        let before = std::mem::replace(&mut *self.active.last.lock(), last).health;
+        // The query may hold a token, so it stays out of the log.
+        let (job, url) = (&self.config.job_name, url.split('?').next().unwrap_or_default());
+        match (before, &result) {
+            (Health::Up | Health::Unknown, Err(reason)) => tracing::warn!(job, url, %reason, "target is down"),
+            (Health::Down, Ok(())) => tracing::info!(job, url, "target is up again"),
+            _ => {}
+        }
+    }
+}
+
+struct Digestion {
+    result: Result<(), ScrapeError>,
+    duration: Duration,
+    samples: u64,
+}
+
+fn digest(
+    state: &mut TargetState,
+    sinks: &Sinks,
+    fetched: Result<Fetched, ScrapeError>,
+    at: Timestamp,
+    watch: Stopwatch,
+) -> Digestion {
+    let body = fetched.and_then(|fetched| Ok((fetched.body()?, fetched.content_type)));
+    let (mut batch, result) = match body {
+        Ok((body, content_type)) => {
+            state.ingest(&sinks.store, &Answer { body: &body, content_type: &content_type, at })
+        }
+        Err(error) => (state.fail(at), Err(error)),
+    };
+    let duration = watch.elapsed();
+    state.report(&sinks.store, &mut batch, at, Outcome { up: result.is_ok(), duration });
+    if let Err(error) = &result {
+        sinks.metrics.count_failure(error);
+    }
+    sinks.metrics.record_duration(duration);
+    let samples = batch.kept;
+    commit(state, sinks, &batch, at);
+    Digestion { result, duration, samples }
+}
+
+fn commit(state: &mut TargetState, sinks: &Sinks, batch: &Batch, at: Timestamp) {
+    use std::sync::atomic::Ordering::Relaxed;
+    let committed = sinks.store.commit(&batch.rows);
+    sinks.metrics.count_refusals(&committed);
+    sinks.metrics.duplicates.fetch_add(batch.duplicates, Relaxed);
+    sinks.metrics.out_of_bounds.fetch_add(batch.out_of_bounds, Relaxed);
+    // A handle goes only when its series had no sample for the whole retention time, so a scrape later is soon enough.
+    let gone = committed.refused.iter().filter(|(_, refusal)| *refusal == Refusal::Gone);
+    let gone: HashSet<_> = gone.map(|(index, _)| batch.rows[*index].series).collect();
+    if !gone.is_empty() {
+        state.forget(&gone);
+    }
+    for (family, metadata) in &batch.metadata {
+        sinks.metadata.update(family, metadata, at);
+    }
+}
