@@ -1,15 +1,25 @@
-//! The counters of one group over time: `C(t)` as points, and the time that was covered.
+//! The counters of one group over time: `C(t)` as points.
 //!
 //! In the flow: [`super::accounting`] appends; [`super::figures`] asks for windows. A window `(t - w, t]` is `C(t) - C(t - w)`, each
 //! read as "the value at or before".
 //!
-//! **Invariants.** Points strictly increase in time. Covered spans are disjoint, do not touch and increase.
-//! **Cost.** A look-up is a binary search over the points kept: O(log n), whatever the window's length. 24 bytes a point; one point for
-//! each scrape that changed the counts, so 30 days of one target scraped every 15 s are 4 MiB. Spans cost 16 bytes a gap in scraping.
+//! ```text
+//! sealed: [block of 128][block of 128] ...      open: up to 256 plain points, the newest
+//! block:  first point | per further point: change of distance in time, growth of part, growth of total
+//! ```
+//!
+//! **Invariants.** Points strictly increase in time. What is decoded is what was added, to the bit: a block whose counts are not all
+//! integers below 2^53 keeps its points as they are.
+//! **Cost.** A look-up is a binary search over blocks, then over the open points or through at most [`BLOCK_LEN`] decoded ones, whatever the
+//! window's length. One point for each scrape that changed the counts: 5 bytes where counts are integers (24 where not), so that
+//! 30 days of one target scraped every 15 s are 0.8 MiB.
 
 use std::collections::VecDeque;
 
 use crate::model::Timestamp;
+
+/// Points of a block. More would save little and make look-ups slower.
+const BLOCK_LEN: usize = 128;
 
 /// Event counts since the beginning of the curve.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,10 +30,14 @@ pub(super) struct Totals {
     pub(super) total: f64,
 }
 
+type Point = (Timestamp, Totals);
+
 /// `C(t)`: a step function that never falls.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Curve {
-    points: VecDeque<(Timestamp, Totals)>,
+    sealed: VecDeque<Block>,
+    /// After those sealed; empty only while nothing is sealed either.
+    open: Vec<Point>,
 }
 
 impl Curve {
@@ -32,104 +46,157 @@ impl Curve {
         if part == 0.0 && total == 0.0 {
             return;
         }
-        let last = self.points.back().copied();
-        let before = last.map_or(Totals::default(), |(_, totals)| totals);
+        let (last_at, before) = self.open.last().copied().unwrap_or((Timestamp::MIN, Totals::default()));
+        assert!(last_at <= at, "BUG: events must be fed in order of time");
         let after = Totals { part: before.part + part, total: before.total + total };
-        match self.points.back_mut() {
-            Some((last_at, totals)) if *last_at == at => *totals = after,
-            last => {
-                assert!(last.is_none_or(|(last_at, _)| *last_at < at), "BUG: events must be fed in order of time");
-                self.points.push_back((at, after));
-            }
+        match self.open.last_mut() {
+            Some((_, totals)) if last_at == at => *totals = after,
+            _ => self.open.push((at, after)),
+        }
+        if self.open.len() >= 2 * BLOCK_LEN {
+            let sealed: Vec<Point> = self.open.drain(..BLOCK_LEN).collect();
+            self.sealed.push_back(Block::seal(sealed));
         }
     }
 
     /// The value at or before `at`; nothing before the first point.
     pub(super) fn at(&self, at: Timestamp) -> Totals {
-        let after = self.points.partition_point(|(point_at, _)| *point_at <= at);
-        after.checked_sub(1).map_or(Totals::default(), |index| self.points[index].1)
+        if let Some(index) = self.open.partition_point(|(point_at, _)| *point_at <= at).checked_sub(1) {
+            return self.open[index].1;
+        }
+        let after = self.sealed.partition_point(|block| block.first.0 <= at);
+        after.checked_sub(1).map_or(Totals::default(), |index| self.sealed[index].at(at))
     }
 
     /// Removes the points after `at`.
     pub(super) fn truncate_after(&mut self, at: Timestamp) {
-        self.points.truncate(self.points.partition_point(|(point_at, _)| *point_at <= at));
+        self.open.truncate(self.open.partition_point(|(point_at, _)| *point_at <= at));
+        while self.open.is_empty()
+            && let Some(block) = self.sealed.pop_back()
+        {
+            self.open = block.points().take_while(|(point_at, _)| *point_at <= at).collect();
+        }
     }
 
-    /// Forgets what no look-up at or after `at` can see: all points before the last one at or before it.
+    /// Forgets what no look-up at or after `at` can see, in whole blocks.
     pub(super) fn drop_before(&mut self, at: Timestamp) {
-        let after = self.points.partition_point(|(point_at, _)| *point_at <= at);
-        self.points.drain(..after.saturating_sub(1));
+        let next_starts =
+            |curve: &Curve| curve.sealed.get(1).map_or(curve.open.first().map(|(at, _)| *at), |b| Some(b.first.0));
+        while !self.sealed.is_empty() && next_starts(self).is_some_and(|start| start <= at) {
+            self.sealed.pop_front();
+        }
     }
 
     /// How many points are kept.
     pub(super) fn len(&self) -> usize {
-        self.points.len()
+        self.sealed.len() * BLOCK_LEN + self.open.len()
     }
 
     /// The instant of the last point.
     pub(super) fn last_at(&self) -> Option<Timestamp> {
-        self.points.back().map(|(at, _)| *at)
+        self.open.last().map(|(at, _)| *at)
     }
 }
 
-/// Spans of time in which something was measured.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Coverage {
-    spans: VecDeque<(Timestamp, Timestamp)>,
+/// [`BLOCK_LEN`] points.
+#[derive(Clone, Debug)]
+struct Block {
+    first: Point,
+    rest: Rest,
 }
 
-impl Coverage {
-    /// Adds the span from `start` to `end`, joining those that it touches. Cheap at the end of what is there.
-    pub(super) fn add(&mut self, start: Timestamp, end: Timestamp) {
-        let first = self.spans.partition_point(|(_, span_end)| *span_end < start);
-        let mut joined = (start, end);
-        let mut past = first;
-        while let Some((span_start, span_end)) = self.spans.get(past).filter(|(span_start, _)| *span_start <= end) {
-            joined = (joined.0.min(*span_start), joined.1.max(*span_end));
-            past += 1;
+/// The points after the first.
+#[derive(Clone, Debug)]
+enum Rest {
+    /// Per point three variable-length integers: change of the distance in ms (zigzag), growth of part, growth of total.
+    Packed(Box<[u8]>),
+    /// As they are.
+    Plain(Box<[Point]>),
+}
+
+/// Integers up to here are exact in a float, and so are their sums and differences.
+const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+
+impl Block {
+    fn seal(points: Vec<Point>) -> Self {
+        let is_integer = |count: f64| (0.0..=INTEGER_MAX).contains(&count) && count.fract() == 0.0;
+        let can_pack = points.iter().all(|(_, totals)| is_integer(totals.part) && is_integer(totals.total));
+        let first = points[0];
+        let rest = if can_pack { Rest::Packed(pack(&points)) } else { Rest::Plain(points[1..].into()) };
+        Block { first, rest }
+    }
+
+    fn at(&self, at: Timestamp) -> Totals {
+        let before = self.points().take_while(|(point_at, _)| *point_at <= at).last();
+        before.expect("BUG: a block was asked for a time before its first point").1
+    }
+
+    fn points(&self) -> impl Iterator<Item = Point> {
+        let (mut packed, plain) = match &self.rest {
+            Rest::Packed(bytes) => (Some(Unpack { bytes, last: self.first, distance_ms: 0 }), None),
+            Rest::Plain(points) => (None, Some(points)),
+        };
+        let rest = std::iter::from_fn(move || packed.as_mut().and_then(Unpack::next_point));
+        std::iter::once(self.first).chain(rest).chain(plain.into_iter().flatten().copied())
+    }
+}
+
+fn pack(points: &[Point]) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(5 * points.len());
+    let mut distance_ms = 0;
+    for pair in points.windows(2) {
+        let ((before_at, before), (at, after)) = (pair[0], pair[1]);
+        let next_ms = at.ms_since(before_at);
+        let change = next_ms - distance_ms;
+        distance_ms = next_ms;
+        put(&mut bytes, ((change << 1) ^ (change >> 63)) as u64);
+        put(&mut bytes, (after.part - before.part) as u64);
+        put(&mut bytes, (after.total - before.total) as u64);
+    }
+    bytes.into_boxed_slice()
+}
+
+/// Seven bits a byte, the least significant first; the high bit says that more follow.
+fn put(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+struct Unpack<'a> {
+    bytes: &'a [u8],
+    last: Point,
+    distance_ms: i64,
+}
+
+impl Unpack<'_> {
+    fn next_point(&mut self) -> Option<Point> {
+        if self.bytes.is_empty() {
+            return None;
         }
-        if past == first + 1 {
-            self.spans[first] = joined;
-        } else {
-            self.spans.drain(first..past);
-            self.spans.insert(first, joined);
-        }
+        let change = self.take();
+        self.distance_ms += (change >> 1) as i64 ^ -((change & 1) as i64);
+        let (at, Totals { part, total }) = self.last;
+        let totals = Totals { part: part + self.take() as f64, total: total + self.take() as f64 };
+        self.last = (at.plus_ms(self.distance_ms), totals);
+        Some(self.last)
     }
 
-    /// Adds all spans of `other`.
-    pub(super) fn merge(&mut self, other: &Coverage) {
-        other.spans.iter().for_each(|(start, end)| self.add(*start, *end));
-    }
-
-    /// How many milliseconds of `start..end` are covered.
-    pub(super) fn covered_ms(&self, start: Timestamp, end: Timestamp) -> i64 {
-        let first = self.spans.partition_point(|(_, span_end)| *span_end <= start);
-        self.spans
-            .range(first..)
-            .take_while(|(span_start, _)| *span_start < end)
-            .map(|(span_start, span_end)| (*span_end).min(end).ms_since((*span_start).max(start)))
-            .sum()
-    }
-
-    /// The end of the last span.
-    pub(super) fn end(&self) -> Option<Timestamp> {
-        self.spans.back().map(|(_, end)| *end)
-    }
-
-    /// Forgets the spans that end before `at`.
-    pub(super) fn drop_before(&mut self, at: Timestamp) {
-        let past = self.spans.partition_point(|(_, end)| *end < at);
-        self.spans.drain(..past);
-    }
-
-    /// Whether nothing is covered.
-    pub(super) fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+    fn take(&mut self) -> u64 {
+        let len =
+            1 + self.bytes.iter().position(|byte| *byte < 0x80).expect("BUG: a packed block ends within a number");
+        let (number, rest) = self.bytes.split_at(len);
+        self.bytes = rest;
+        number.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(secs: i64) -> Timestamp {
@@ -142,26 +209,66 @@ mod tests {
         for (secs, part, total) in [(10, 0.0, 5.0), (20, 1.0, 5.0), (20, 0.0, 1.0), (30, 0.0, 0.0), (40, 2.0, 2.0)] {
             curve.add(at(secs), part, total);
         }
-        let totals = |curve: &Curve, secs| (curve.at(at(secs)).part, curve.at(at(secs)).total);
         assert_eq!(curve.len(), 3);
-        assert_eq!([9, 10, 19, 20, 39, 40].map(|secs| totals(&curve, secs).1), [0.0, 5.0, 5.0, 11.0, 11.0, 13.0]);
-        curve.drop_before(at(25));
-        assert_eq!((curve.len(), totals(&curve, 25)), (2, (1.0, 11.0)), "one point before is kept");
+        assert_eq!([9, 10, 19, 20, 39, 40].map(|secs| curve.at(at(secs)).total), [0.0, 5.0, 5.0, 11.0, 11.0, 13.0]);
         curve.truncate_after(at(39));
-        assert_eq!(totals(&curve, 99), (1.0, 11.0));
+        assert_eq!(curve.at(at(99)), Totals { part: 1.0, total: 11.0 });
     }
 
     #[test]
-    fn coverage_joins_and_measures() {
-        let mut coverage = Coverage::default();
-        for (start, end) in [(0, 5), (10, 15), (3, 8), (20, 25), (8, 10), (30, 31)] {
-            coverage.add(at(start), at(end));
+    fn integers_cost_five_bytes_a_point() {
+        let mut curve = Curve::default();
+        for step in 0..10_000_i64 {
+            let jitter_ms = step * 7919 % 5;
+            curve.add(
+                Timestamp::from_ms(15_000 * step + jitter_ms),
+                f64::from(step % 100 == 0),
+                150.0 + (step % 40) as f64,
+            );
         }
-        assert_eq!(coverage.spans, [(at(0), at(15)), (at(20), at(25)), (at(30), at(31))]);
-        for (start, end, secs) in [(0, 40, 21), (-5, 3, 3), (14, 22, 3), (15, 20, 0), (31, 99, 0)] {
-            assert_eq!(coverage.covered_ms(at(start), at(end)), secs * 1000, "{start}..{end}");
+        let bytes_of = |block: &Block| match &block.rest {
+            Rest::Packed(bytes) => bytes.len() + size_of::<Block>(),
+            Rest::Plain(_) => panic!("not packed"),
+        };
+        let bytes: usize = curve.sealed.iter().map(bytes_of).sum();
+        assert!(bytes <= 5 * BLOCK_LEN * curve.sealed.len(), "{bytes} bytes for {} blocks", curve.sealed.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn blocks_answer_as_plain_points_do(
+            steps in prop::collection::vec((0i64..100_000, 0u32..3, 0u32..10_000), 1..900),
+            unit in prop_oneof![Just(1.0), Just(0.1)],
+            cuts in prop::collection::vec(0usize..900, 3),
+        ) {
+            let (mut curve, mut plain) = (Curve::default(), Vec::new());
+            let (mut now_ms, mut sum) = (0, Totals::default());
+            for (index, (gap_ms, part, total)) in steps.iter().enumerate() {
+                now_ms += gap_ms;
+                let (part, total) = (f64::from(*part) * unit, f64::from(*total) * unit);
+                if part != 0.0 || total != 0.0 {
+                    sum = Totals { part: sum.part + part, total: sum.total + total };
+                    plain.push((Timestamp::from_ms(now_ms), sum));
+                }
+                curve.add(Timestamp::from_ms(now_ms), part, total);
+                if cuts.contains(&index) {
+                    let cut = Timestamp::from_ms(now_ms / 3 * 2);
+                    curve.truncate_after(cut);
+                    plain.retain(|(at, _)| *at <= cut);
+                    sum = plain.last().map_or(Totals::default(), |(_, totals)| *totals);
+                }
+            }
+            let naive = |at: Timestamp| plain.iter().rfind(|(point_at, _)| *point_at <= at).map_or(Totals::default(), |p| p.1);
+            for at in (0..50).map(|part| Timestamp::from_ms(now_ms / 49 * part)) {
+                prop_assert_eq!(curve.at(at), naive(at));
+            }
+            let horizon = Timestamp::from_ms(now_ms / 2);
+            curve.drop_before(horizon);
+            for at in (0..20).map(|part| horizon.plus_ms(now_ms / 40 * part)) {
+                prop_assert_eq!(curve.at(at), naive(at));
+            }
         }
-        coverage.add(at(1), at(29));
-        assert_eq!(coverage.spans, [(at(0), at(29)), (at(30), at(31))]);
     }
 }

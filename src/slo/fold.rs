@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use crate::model::{Labels, Timestamp};
 
-use super::curve::Coverage;
+use super::coverage::Coverage;
 
 /// The `job` and `instance` of a series; either may be empty.
 pub(super) type TargetKey = (Arc<str>, Arc<str>);

@@ -1,0 +1,89 @@
+//! The time that was covered by scrapes, as spans.
+//!
+//! In the flow: [`super::fold`] and [`super::accounting`] add a span per scrape; [`super::figures`] asks how much of a window is covered.
+//!
+//! **Invariants.** Spans are disjoint, do not touch, and increase.
+//! **Cost.** Adding at the end is O(log n); a window is a binary search and a walk over the gaps in it. 16 bytes a gap in scraping.
+
+use std::collections::VecDeque;
+
+use crate::model::Timestamp;
+
+/// Spans of time in which something was measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Coverage {
+    spans: VecDeque<(Timestamp, Timestamp)>,
+}
+
+impl Coverage {
+    /// Adds the span from `start` to `end`, joining those that it touches. Cheap at the end of what is there.
+    pub(super) fn add(&mut self, start: Timestamp, end: Timestamp) {
+        let first = self.spans.partition_point(|(_, span_end)| *span_end < start);
+        let mut joined = (start, end);
+        let mut past = first;
+        while let Some((span_start, span_end)) = self.spans.get(past).filter(|(span_start, _)| *span_start <= end) {
+            joined = (joined.0.min(*span_start), joined.1.max(*span_end));
+            past += 1;
+        }
+        if past == first + 1 {
+            self.spans[first] = joined;
+        } else {
+            self.spans.drain(first..past);
+            self.spans.insert(first, joined);
+        }
+    }
+
+    /// Adds all spans of `other`.
+    pub(super) fn merge(&mut self, other: &Coverage) {
+        other.spans.iter().for_each(|(start, end)| self.add(*start, *end));
+    }
+
+    /// How many milliseconds of `start..end` are covered.
+    pub(super) fn covered_ms(&self, start: Timestamp, end: Timestamp) -> i64 {
+        let first = self.spans.partition_point(|(_, span_end)| *span_end <= start);
+        self.spans
+            .range(first..)
+            .take_while(|(span_start, _)| *span_start < end)
+            .map(|(span_start, span_end)| (*span_end).min(end).ms_since((*span_start).max(start)))
+            .sum()
+    }
+
+    /// The end of the last span.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        self.spans.back().map(|(_, end)| *end)
+    }
+
+    /// Forgets the spans that end before `at`.
+    pub(super) fn drop_before(&mut self, at: Timestamp) {
+        let past = self.spans.partition_point(|(_, end)| *end < at);
+        self.spans.drain(..past);
+    }
+
+    /// Whether nothing is covered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_ms(secs * 1000)
+    }
+
+    #[test]
+    fn coverage_joins_and_measures() {
+        let mut coverage = Coverage::default();
+        for (start, end) in [(0, 5), (10, 15), (3, 8), (20, 25), (8, 10), (30, 31)] {
+            coverage.add(at(start), at(end));
+        }
+        assert_eq!(coverage.spans, [(at(0), at(15)), (at(20), at(25)), (at(30), at(31))]);
+        for (start, end, secs) in [(0, 40, 21), (-5, 3, 3), (14, 22, 3), (15, 20, 0), (31, 99, 0)] {
+            assert_eq!(coverage.covered_ms(at(start), at(end)), secs * 1000, "{start}..{end}");
+        }
+        coverage.add(at(1), at(29));
+        assert_eq!(coverage.spans, [(at(0), at(29)), (at(30), at(31))]);
+    }
+}
