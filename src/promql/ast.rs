@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::model::{Matcher, Timestamp};
 use crate::source::Span;
 
+use super::duration::Durations;
 use super::functions::Function;
 
 /// An expression and its place.
@@ -80,6 +81,9 @@ pub struct VectorSelector {
     pub at: Option<AtModifier>,
     /// `anchored` or `smoothed` (experimental).
     pub extension: Option<RangeExtension>,
+    /// How the offset, and the range of a matrix selector, are computed where they are more than a number (experimental).
+    /// Those that depend on the query are 0 until [`Expr::resolve_durations`].
+    pub durations: Option<Box<Durations>>,
 }
 
 /// How a range selector treats the edges of its window.
@@ -114,6 +118,8 @@ pub struct Subquery {
     pub offset_ms: i64,
     /// `@`.
     pub at: Option<AtModifier>,
+    /// See [`VectorSelector::durations`].
+    pub durations: Option<Box<Durations>>,
 }
 
 /// A function and its arguments.

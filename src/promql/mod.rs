@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod check;
+mod duration;
 mod error;
 pub mod eval;
 pub mod functions;
@@ -20,6 +21,7 @@ mod token;
 use crate::model::Matcher;
 
 pub use ast::Expr;
+pub use duration::{DurationExpr, DurationExprError, Durations, WrittenDuration};
 pub use error::ParseError;
 pub use parser::{DEPTH_MAX, Features, TEXT_LEN_MAX};
 pub use querier::{Querier, QuerierError};

@@ -16,6 +16,7 @@ use crate::source::format_duration;
 use super::ast::{
     Aggregate, AtModifier, Binary, Cardinality, Expr, ExprKind, Subquery, VectorMatching, VectorSelector,
 };
+use super::duration::{Durations, WrittenDuration};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -27,16 +28,17 @@ impl Display for Expr {
                 write_series(f, selector)?;
                 write_at(f, selector.at)?;
                 write_extension(f, selector)?;
-                write_offset(f, selector.offset_ms)
+                write_offset(f, selector.offset_ms, selector.durations.as_deref())
             }
             ExprKind::MatrixSelector { selector, range_ms } => {
                 write_series(f, selector)?;
                 f.write_str("[")?;
-                write_duration(f, *range_ms)?;
+                let computed = selector.durations.as_ref().and_then(|durations| durations.range.as_ref());
+                write_computed(f, *range_ms, computed)?;
                 f.write_str("]")?;
                 write_extension(f, selector)?;
                 write_at(f, selector.at)?;
-                write_offset(f, selector.offset_ms)
+                write_offset(f, selector.offset_ms, selector.durations.as_deref())
             }
             ExprKind::Subquery(subquery) => write_subquery(f, subquery),
             ExprKind::Call(call) => {
@@ -85,12 +87,20 @@ fn write_at(f: &mut Formatter<'_>, at: Option<AtModifier>) -> fmt::Result {
     }
 }
 
-fn write_offset(f: &mut Formatter<'_>, offset_ms: i64) -> fmt::Result {
-    if offset_ms == 0 {
+fn write_offset(f: &mut Formatter<'_>, offset_ms: i64, durations: Option<&Durations>) -> fmt::Result {
+    let computed = durations.and_then(|durations| durations.offset.as_ref());
+    if offset_ms == 0 && computed.is_none() {
         return Ok(());
     }
     f.write_str(" offset ")?;
-    write_duration(f, offset_ms)
+    write_computed(f, offset_ms, computed)
+}
+
+fn write_computed(f: &mut Formatter<'_>, ms: i64, computed: Option<&WrittenDuration>) -> fmt::Result {
+    match computed {
+        Some(duration) => write!(f, "{}", duration.expr),
+        None => write_duration(f, ms),
+    }
 }
 
 fn write_duration(f: &mut Formatter<'_>, ms: i64) -> fmt::Result {
@@ -105,15 +115,16 @@ fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
 
 /// What follows the expression of a subquery.
 pub(super) fn write_subquery_range(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
+    let durations = subquery.durations.as_deref();
     f.write_str("[")?;
-    write_duration(f, subquery.range_ms)?;
+    write_computed(f, subquery.range_ms, durations.and_then(|durations| durations.range.as_ref()))?;
     f.write_str(":")?;
     if let Some(step_ms) = subquery.step_ms {
-        write_duration(f, step_ms)?;
+        write_computed(f, step_ms, durations.and_then(|durations| durations.step.as_ref()))?;
     }
     f.write_str("]")?;
     write_at(f, subquery.at)?;
-    write_offset(f, subquery.offset_ms)
+    write_offset(f, subquery.offset_ms, durations)
 }
 
 fn write_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {

@@ -1,32 +1,29 @@
 //! Brackets after an operand, and durations.
-//!
-//!
-//! **Differs:** duration expressions are computed while parsing, so the printer shows `[10m]` for `[5m * 2]`; `step()` and
-//! `range()` in them, which depend on the query that runs, are refused.
 
 use crate::promql::ast::{BinaryOp, ExprKind, Subquery};
+use crate::promql::duration::{DURATION_SECS_MAX, DurationExpr, Durations, WrittenDuration};
 use crate::promql::hint;
 use crate::promql::literal;
 use crate::promql::token::{Keyword, Token, TokenKind};
 use crate::source::{Span, parse_duration};
 
-use super::{Abort, Node, Parsed, Parser};
+use super::{Abort, DEPTH_MAX, Node, Parsed, Parser};
 
-/// Seconds that fit into Go's `time.Duration`, 2^63 nanoseconds.
-const DURATION_SECS_MAX: f64 = (1u64 << 63) as f64 / 1e9;
-
-/// A duration and its place.
-#[derive(Clone, Copy, Debug)]
-struct DurationValue {
-    secs: f64,
+/// A duration being read.
+#[derive(Debug)]
+struct Term {
+    expr: DurationExpr,
     span: Span,
+    height: usize,
 }
 
-impl DurationValue {
-    /// Whole milliseconds, cut as Prometheus cuts its nanoseconds.
-    fn as_ms(self) -> i64 {
-        (self.secs * 1e9).round() as i64 / 1_000_000
-    }
+/// A duration that has been read.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// Its milliseconds, 0 where they depend on the query.
+    pub(super) ms: i64,
+    /// How it is computed, where it is more than a number.
+    pub(super) computed: Option<WrittenDuration>,
 }
 
 impl Parser<'_> {
@@ -60,19 +57,24 @@ impl Parser<'_> {
         let span = Span::new(node.expr.span.start, self.last_end);
         let Node { expr, height } = node;
         if let Some(step) = step {
-            let (range_ms, step_ms) = (range.as_ms(), step.map(DurationValue::as_ms));
-            let subquery = Subquery { expr, range_ms, step_ms, offset_ms: 0, at: None };
+            let (step_ms, step) = step.map_or((None, None), |step| (Some(step.ms), step.computed));
+            let is_computed = range.computed.is_some() || step.is_some();
+            let durations = is_computed.then(|| Box::new(Durations { range: range.computed, step, offset: None }));
+            let subquery = Subquery { expr, range_ms: range.ms, step_ms, offset_ms: 0, at: None, durations };
             return self.grown(span, ExprKind::Subquery(Box::new(subquery)), height);
         }
         let (message, help) = match expr.kind {
-            ExprKind::VectorSelector(selector) if selector.offset_ms != 0 => {
+            ExprKind::VectorSelector(selector) if selector.offset_ms != 0 || selector.durations.is_some() => {
                 ("no offset modifiers allowed before range", "put the range first: `metric[5m] offset 1h`".to_owned())
             }
             ExprKind::VectorSelector(selector) if selector.at.is_some() => {
                 ("no @ modifiers allowed before range", "put the range first: `metric[5m] @ end()`".to_owned())
             }
-            ExprKind::VectorSelector(selector) => {
-                return self.grown(span, ExprKind::MatrixSelector { selector, range_ms: range.as_ms() }, height);
+            ExprKind::VectorSelector(mut selector) => {
+                if range.computed.is_some() {
+                    selector.durations.get_or_insert_default().range = range.computed;
+                }
+                return self.grown(span, ExprKind::MatrixSelector { selector, range_ms: range.ms }, height);
             }
             _ => ("ranges only allowed for vector selectors", hint::for_range_of_expression(self.slice(brackets))),
         };
@@ -81,7 +83,7 @@ impl Parser<'_> {
     }
 
     /// The inside of brackets with the closing one: the range, and for a subquery its step if one is written.
-    fn brackets(&mut self) -> Parsed<(DurationValue, Option<Option<DurationValue>>)> {
+    fn brackets(&mut self) -> Parsed<(Settled, Option<Option<Settled>>)> {
         let expected = "number, duration, step(), or range()";
         let range = self.within("subquery or range selector", expected, Self::positive_duration)?;
         if self.take(TokenKind::RightBracket).is_some() {
@@ -97,24 +99,40 @@ impl Parser<'_> {
         Ok((range, Some(Some(step))))
     }
 
-    fn positive_duration(&mut self) -> Parsed<DurationValue> {
-        let value = self.duration_expression(0)?;
-        if value.as_ms() <= 0 {
+    fn positive_duration(&mut self) -> Parsed<Settled> {
+        let term = self.duration_expression(0)?;
+        let span = term.span;
+        let settled = self.settle(term)?;
+        let is_constant = settled.computed.as_ref().is_none_or(|duration| !duration.expr.depends_on_query());
+        if is_constant && settled.ms <= 0 {
             let help = Some("write a duration such as 5m".to_owned());
-            self.report_with_help(value.span, "duration must be greater than 0", help);
+            self.report_with_help(span, "duration must be greater than 0", help);
         }
-        Ok(value)
+        Ok(settled)
     }
 
-    /// Arithmetic on durations, computed.
-    fn duration_expression(&mut self, min: u8) -> Parsed<DurationValue> {
+    fn settle(&mut self, term: Term) -> Parsed<Settled> {
+        let written = WrittenDuration { expr: term.expr, span: term.span };
+        match written.constant_ms() {
+            Some(Err(error)) => {
+                self.report(error.span, error.message);
+                Err(Abort)
+            }
+            Some(Ok(ms)) if written.expr.is_literal() => Ok(Settled { ms, computed: None }),
+            Some(Ok(ms)) => Ok(Settled { ms, computed: Some(written) }),
+            None => Ok(Settled { ms: 0, computed: Some(written) }),
+        }
+    }
+
+    /// Arithmetic on durations.
+    fn duration_expression(&mut self, min: u8) -> Parsed<Term> {
         self.nested(|parser| {
             let lhs = parser.duration_operand()?;
             parser.rest_of_duration_expression(lhs, min)
         })
     }
 
-    fn rest_of_duration_expression(&mut self, mut lhs: DurationValue, min: u8) -> Parsed<DurationValue> {
+    fn rest_of_duration_expression(&mut self, mut lhs: Term, min: u8) -> Parsed<Term> {
         use BinaryOp::{Add, Div, Mod, Mul, Pow, Sub};
         loop {
             let token = self.peek();
@@ -125,79 +143,89 @@ impl Parser<'_> {
             self.next();
             let rhs = self.duration_expression(if op == Pow { op.precedence() } else { op.precedence() + 1 })?;
             self.require_duration_expressions(lhs.span);
-            let secs = match op {
-                Add => lhs.secs + rhs.secs,
-                Sub => lhs.secs - rhs.secs,
-                Mul => lhs.secs * rhs.secs,
-                Div | Mod if rhs.secs == 0.0 => {
-                    self.report(token.span, if op == Div { "division by zero" } else { "modulo by zero" });
-                    return Err(Abort);
-                }
-                Div => lhs.secs / rhs.secs,
-                Mod => lhs.secs % rhs.secs,
-                _ => lhs.secs.powf(rhs.secs),
-            };
-            lhs = self.checked_duration(secs, lhs.span.to(rhs.span));
+            if matches!(rhs.expr, DurationExpr::Number(0.0) | DurationExpr::Duration(0.0)) && matches!(op, Div | Mod) {
+                self.report(token.span, if op == Div { "division by zero" } else { "modulo by zero" });
+                return Err(Abort);
+            }
+            let (span, height) = (lhs.span.to(rhs.span), lhs.height.max(rhs.height));
+            lhs = self.grown_term(DurationExpr::Binary(op, Box::new(lhs.expr), Box::new(rhs.expr)), span, height)?;
         }
     }
 
-    fn duration_operand(&mut self) -> Parsed<DurationValue> {
+    /// A term above others of at most `height`.
+    fn grown_term(&mut self, expr: DurationExpr, span: Span, height: usize) -> Parsed<Term> {
+        if height >= DEPTH_MAX {
+            self.report_depth(span);
+            return Err(Abort);
+        }
+        Ok(Term { expr, span, height: height + 1 })
+    }
+
+    fn duration_operand(&mut self) -> Parsed<Term> {
         let token = self.peek();
         match token.kind {
             TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
                 self.next();
                 let operand = self.duration_expression(BinaryOp::Pow.precedence())?;
-                let secs = if op == BinaryOp::Sub { -operand.secs } else { operand.secs };
-                Ok(DurationValue { secs, span: token.span.to(operand.span) })
+                self.signed(token.span, op == BinaryOp::Sub, operand)
             }
             TokenKind::LeftParen => self.duration_paren(),
             TokenKind::Keyword(Keyword::MaxOf | Keyword::MinOf | Keyword::Step | Keyword::Range) => {
                 self.duration_function(token)
             }
             _ => {
-                let (secs, _) = self.number_or_duration()?;
-                Ok(self.checked_duration(secs, token.span))
+                let (secs, is_duration) = self.number_or_duration()?;
+                if secs.is_nan() || secs.abs() > DURATION_SECS_MAX {
+                    self.report(token.span, "duration out of range");
+                    return Err(Abort);
+                }
+                let expr = if is_duration { DurationExpr::Duration(secs) } else { DurationExpr::Number(secs) };
+                Ok(Term { expr, span: token.span, height: 1 })
             }
         }
     }
 
-    fn checked_duration(&mut self, secs: f64, span: Span) -> DurationValue {
-        if secs.is_nan() || secs.abs() > DURATION_SECS_MAX {
-            self.report(span, "duration out of range");
-        }
-        DurationValue { secs, span }
+    /// `operand` under the sign at `sign`.
+    fn signed(&mut self, sign: Span, negate: bool, operand: Term) -> Parsed<Term> {
+        let (span, height) = (sign.to(operand.span), operand.height);
+        let expr = match operand.expr {
+            expr if !negate => expr,
+            DurationExpr::Number(secs) => DurationExpr::Number(-secs),
+            DurationExpr::Duration(secs) => DurationExpr::Duration(-secs),
+            expr => return self.grown_term(DurationExpr::Negate(Box::new(expr)), span, height),
+        };
+        Ok(Term { expr, span, height })
     }
 
-    fn duration_paren(&mut self) -> Parsed<DurationValue> {
+    fn duration_paren(&mut self) -> Parsed<Term> {
         let open = self.next();
         let inner = self.duration_expression(0)?;
         self.expect(TokenKind::RightParen)?;
         self.require_duration_expressions(inner.span);
-        Ok(DurationValue { secs: inner.secs, span: Span::new(open.span.start, self.last_end) })
+        let span = Span::new(open.span.start, self.last_end);
+        self.grown_term(DurationExpr::Paren(Box::new(inner.expr)), span, inner.height)
     }
 
-    /// `max_of(a, b)`, `min_of(a, b)`.
-    fn duration_function(&mut self, name: Token) -> Parsed<DurationValue> {
+    /// `step()`, `range()`, `max_of(a, b)`, `min_of(a, b)`.
+    fn duration_function(&mut self, name: Token) -> Parsed<Term> {
         self.next();
         self.expect(TokenKind::LeftParen)?;
-        if matches!(name.kind, TokenKind::Keyword(Keyword::Step | Keyword::Range)) {
-            self.expect(TokenKind::RightParen)?;
-            let span = Span::new(name.span.start, self.last_end);
-            self.require_duration_expressions(span);
-            let word = self.slice(name.span);
-            let help = Some("write the duration itself".to_owned());
-            self.report_with_help(span, format!("{word}() is not supported in durations"), help);
-            return Err(Abort);
-        }
-        let a = self.duration_expression(0)?;
-        self.expect(TokenKind::Comma)?;
-        let b = self.duration_expression(0)?;
+        let (expr, height) = match name.kind {
+            TokenKind::Keyword(Keyword::Step) => (DurationExpr::Step, 0),
+            TokenKind::Keyword(Keyword::Range) => (DurationExpr::Range, 0),
+            kind => {
+                let a = self.duration_expression(0)?;
+                self.expect(TokenKind::Comma)?;
+                let b = self.duration_expression(0)?;
+                let (height, a, b) = (a.height.max(b.height), Box::new(a.expr), Box::new(b.expr));
+                let is_max = kind == TokenKind::Keyword(Keyword::MaxOf);
+                (if is_max { DurationExpr::Max(a, b) } else { DurationExpr::Min(a, b) }, height)
+            }
+        };
         self.expect(TokenKind::RightParen)?;
         let span = Span::new(name.span.start, self.last_end);
         self.require_duration_expressions(span);
-        let is_max = name.kind == TokenKind::Keyword(Keyword::MaxOf);
-        let secs = if is_max { a.secs.max(b.secs) } else { a.secs.min(b.secs) };
-        Ok(DurationValue { secs, span })
+        self.grown_term(expr, span, height)
     }
 
     fn require_duration_expressions(&mut self, span: Span) {
@@ -208,17 +236,16 @@ impl Parser<'_> {
     }
 
     /// The duration after `offset`: one, signed or not; only parentheses hold arithmetic.
-    pub(super) fn offset_duration(&mut self) -> Parsed<i64> {
+    pub(super) fn offset_duration(&mut self) -> Parsed<Settled> {
         let first = self.peek();
-        let signed = matches!(first.kind, TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub));
+        let is_signed = matches!(first.kind, TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub));
         let negate = self.sign();
-        let mut value = self.duration_operand()?;
-        if first.kind == TokenKind::LeftParen {
-            value = self.rest_of_duration_expression(value, 0)?;
-        } else if signed {
-            value =
-                DurationValue { secs: if negate { -value.secs } else { value.secs }, span: first.span.to(value.span) };
+        let mut term = self.duration_operand()?;
+        if is_signed {
+            term = self.signed(first.span, negate, term)?;
+        } else if first.kind == TokenKind::LeftParen {
+            term = self.rest_of_duration_expression(term, 0)?;
         }
-        Ok(value.as_ms())
+        self.settle(term)
     }
 }

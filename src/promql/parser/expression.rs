@@ -76,7 +76,7 @@ impl Parser<'_> {
         parsed
     }
 
-    fn report_depth(&mut self, span: Span) {
+    pub(super) fn report_depth(&mut self, span: Span) {
         let help = Some("record parts of it as rules of their own".to_owned());
         self.report_with_help(span, format!("expression is nested deeper than {DEPTH_MAX} levels"), help);
     }

@@ -1,20 +1,37 @@
 //! `offset`, `@`, `anchored` and `smoothed` after an operand.
 
 use crate::model::{Timestamp, format_float};
-use crate::promql::ast::{AtModifier, ExprKind, RangeExtension, VectorSelector};
+use crate::promql::ast::{AtModifier, ExprKind, RangeExtension, Subquery, VectorSelector};
+use crate::promql::duration::Durations;
 use crate::promql::token::{Keyword, TokenKind};
 use crate::source::Span;
 
 use super::{Abort, Node, Parsed, Parser};
 
 /// The offset and the `@` of an operand that can have them.
-fn time_modifiers(kind: &mut ExprKind) -> Option<(&mut i64, &mut Option<AtModifier>)> {
-    match kind {
-        ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
-            Some((&mut selector.offset_ms, &mut selector.at))
+struct TimeModifiers<'n> {
+    offset_ms: &'n mut i64,
+    at: &'n mut Option<AtModifier>,
+    durations: &'n mut Option<Box<Durations>>,
+}
+
+impl TimeModifiers<'_> {
+    fn of(kind: &mut ExprKind) -> Option<TimeModifiers<'_>> {
+        match kind {
+            ExprKind::VectorSelector(VectorSelector { offset_ms, at, durations, .. })
+            | ExprKind::MatrixSelector { selector: VectorSelector { offset_ms, at, durations, .. }, .. } => {
+                Some(TimeModifiers { offset_ms, at, durations })
+            }
+            ExprKind::Subquery(subquery) => {
+                let Subquery { offset_ms, at, durations, .. } = &mut **subquery;
+                Some(TimeModifiers { offset_ms, at, durations })
+            }
+            _ => None,
         }
-        ExprKind::Subquery(subquery) => Some((&mut subquery.offset_ms, &mut subquery.at)),
-        _ => None,
+    }
+
+    fn has_offset(&self) -> bool {
+        *self.offset_ms != 0 || self.durations.as_ref().is_some_and(|durations| durations.offset.is_some())
     }
 }
 
@@ -27,14 +44,19 @@ impl Parser<'_> {
         self.next();
         let new = self.within("offset", "number, duration, step(), or range()", Self::offset_duration)?;
         let span = node.expr.span;
-        match time_modifiers(&mut node.expr.kind) {
+        match TimeModifiers::of(&mut node.expr.kind) {
             None => {
                 let help =
                     "put it directly after the metric or the range inside the expression: `rate(metric[5m] offset 1h)`";
                 self.report_with_help(span, format!("offset {NOT_A_SELECTOR}"), Some(help.to_owned()));
                 return Err(Abort);
             }
-            Some((offset_ms, _)) if *offset_ms == 0 => *offset_ms = new,
+            Some(modifiers) if !modifiers.has_offset() => {
+                *modifiers.offset_ms = new.ms;
+                if new.computed.is_some() {
+                    modifiers.durations.get_or_insert_default().offset = new.computed;
+                }
+            }
             Some(_) => {
                 let help = Some("write one offset, their sum".to_owned());
                 self.report_with_help(span, "offset may not be set multiple times", help);
@@ -49,14 +71,14 @@ impl Parser<'_> {
         self.next();
         let span = node.expr.span;
         let new = self.within("@", "timestamp", |parser| parser.instant(span))?;
-        match time_modifiers(&mut node.expr.kind) {
+        match TimeModifiers::of(&mut node.expr.kind) {
             None => {
                 let help =
                     "put it directly after the metric or the range inside the expression: `rate(metric[5m] @ end())`";
                 self.report_with_help(span, format!("@ {NOT_A_SELECTOR}"), Some(help.to_owned()));
                 return Err(Abort);
             }
-            Some((_, at)) if at.is_none() => *at = Some(new),
+            Some(modifiers) if modifiers.at.is_none() => *modifiers.at = Some(new),
             Some(_) => self.report(span, "@ <timestamp> may not be set multiple times"),
         }
         node.expr.span.end = self.last_end;

@@ -34,7 +34,7 @@ impl Parser<'_> {
             matchers.push(Matcher::equal(METRIC_NAME, name.clone()));
         }
         let span = Span::new(first.span.start, self.last_end);
-        let selector = VectorSelector { name, matchers, offset_ms: 0, at: None, extension: None };
+        let selector = VectorSelector { name, matchers, offset_ms: 0, at: None, extension: None, durations: None };
         Ok(Node { expr: Expr { span, kind: ExprKind::VectorSelector(selector) }, height: 1 })
     }
 
