@@ -9,7 +9,6 @@
 
 mod accounting;
 mod alerts;
-mod coverage;
 mod curve;
 mod decode;
 mod decode_alerting;
