@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use crate::model::{Labels, LabelsBuilder, Series, Timestamp};
 
-use super::curve::{Coverage, Curve, Totals};
+use super::coverage::Coverage;
+use super::curve::{Curve, Totals};
 use super::fold::{Fold, History, Kind, Point, SCRAPE_COVERS_MS, TargetKey};
 use super::spec::Indicator;
 

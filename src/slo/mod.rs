@@ -9,6 +9,7 @@
 
 mod accounting;
 mod alerts;
+mod coverage;
 mod curve;
 mod decode;
 mod decode_alerting;

@@ -144,6 +144,6 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!(percent(0.5), "50%");
-        assert_eq!(coarse(Duration::from_secs(200_000)), "55h");
+        assert_eq!(coarse(Duration::from_secs(200_000)), "2d7h");
     }
 }
