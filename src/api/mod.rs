@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `/api/v1/query`, `query_range`, `format_query` | evaluation, beside the async threads |
 //! | `/api/v1/series`, `labels`, `label/NAME/values`, `metadata` | what there is to query |
+//! | `/api/v1/rules`, `alerts`, `alertmanagers` | what is evaluated, what fires, who is told |
+//! | `/api/v1/targets`, `scrape_pools` | what is scraped |
 //! | `/api/v1/status/*` | what runs here |
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | life cycle |
 //! | `/metrics` | our own metrics |
@@ -26,10 +28,12 @@ mod metadata;
 mod params;
 mod query;
 mod result;
+mod rules;
 mod self_metrics;
 mod series;
 mod state;
 mod status;
+mod targets;
 pub mod v2;
 
 pub use state::{AppState, Collector, Live, Queries, QuerySettings, ReloadRequest, Source};
@@ -53,6 +57,11 @@ pub fn router(state: AppState) -> Router {
         .route("/labels", get(series::label_names).post(series::label_names))
         .route("/label/{name}/values", get(series::label_values))
         .route("/metadata", get(metadata::metadata))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/targets", get(targets::targets))
+        .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/alertmanagers", get(targets::alertmanagers))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/buildinfo", get(status::build_info))

@@ -13,6 +13,8 @@ use crate::exposition::Family;
 use crate::model::Timestamp;
 use crate::notifier::Alertmanagers;
 use crate::promql::Features;
+use crate::rules::GroupStatus;
+use crate::scrape::Targets;
 use crate::store::{MetadataStore, Store};
 
 /// Gives a snapshot of something that lives elsewhere. Must be quick and must not block.
@@ -35,6 +37,10 @@ pub struct AppState {
     pub queries: Arc<Queries>,
     /// What changes with a reload.
     pub live: Arc<RwLock<Live>>,
+    /// The rule groups, in any order.
+    pub rules: Source<Vec<GroupStatus>>,
+    /// The targets.
+    pub targets: Source<Targets>,
     /// The Alertmanagers that get alerts.
     pub alertmanagers: Source<Alertmanagers>,
     /// Asks for a reload; `None` where it is not allowed by HTTP.

@@ -12,6 +12,8 @@ use super::*;
 use crate::model::{Histogram, HistogramSpan, Labels, Metadata, MetricKind, Timestamp, Value};
 use crate::notifier::Alertmanagers;
 use crate::promql::Features;
+use crate::rules::{AlertState, AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
+use crate::scrape::{self, DroppedTarget, LastScrape, TargetStatus, Targets};
 use crate::store::{MetadataStore, Row, Store, StoreOptions};
 
 /// `up` of two jobs from 1000 s to 1060 s every 15 s, a histogram, and metadata.
@@ -51,7 +53,12 @@ fn state() -> AppState {
         metadata: Arc::new(metadata),
         queries: Arc::new(Queries::new(settings())),
         live: Arc::new(RwLock::new(live())),
-        alertmanagers: Arc::new(Alertmanagers::default),
+        rules: Arc::new(groups),
+        targets: Arc::new(targets),
+        alertmanagers: Arc::new(|| Alertmanagers {
+            active: vec!["http://am:9093/api/v2/alerts".to_owned()],
+            dropped: Vec::new(),
+        }),
         reload: None,
         collectors: Arc::new([]),
     }
@@ -72,13 +79,83 @@ fn live() -> Live {
     Live {
         config_yaml: "global: {}\n".into(),
         flags: vec![("log.level".to_owned(), "info".to_owned())],
-        external_url: "http://localhost:9597".into(),
+        external_url: "http://mon:9597".into(),
         default_subquery_step: Duration::from_secs(60),
         retention: Duration::from_secs(86_400),
         started_at: Timestamp::from_ms(1_000),
         config_loaded_at: Timestamp::from_ms(2_500),
         is_config_good: true,
         is_ready: true,
+    }
+}
+
+/// Not in the order in which they are shown.
+fn groups() -> Vec<GroupStatus> {
+    let rule = |name: &str, label: (&str, &str), alerting| RuleStatus {
+        name: name.into(),
+        query: "up == 1".into(),
+        labels: Labels::from_pairs([label]),
+        health: Health::Ok,
+        last_error: None,
+        evaluation_duration: Duration::from_micros(350),
+        evaluated_at: Some(Timestamp::from_ms(2_250)),
+        alerting,
+    };
+    let alert = |job: &str, state, keep_firing_since| AlertStatus {
+        labels: Labels::from_pairs([("alertname", "Up"), ("job", job)]),
+        annotations: Labels::from_pairs([("summary", "<up>")]),
+        state,
+        active_at: Timestamp::from_ms(1_000),
+        keep_firing_since,
+        value: Value::Float(1.0),
+    };
+    let alerting = AlertingStatus {
+        hold_duration: Duration::from_secs(2),
+        keep_firing_for: Duration::from_millis(1_500),
+        annotations: Labels::from_pairs([("summary", "{{ $value }}")]),
+        state: Some(AlertState::Firing),
+        alerts: vec![
+            alert("a", AlertState::Firing, Some(Timestamp::from_ms(2_000))),
+            alert("b", AlertState::Inactive, None),
+        ],
+    };
+    let idle = AlertingStatus { state: None, alerts: Vec::new(), annotations: Labels::empty(), ..alerting.clone() };
+    let group = |name: &str, rules| GroupStatus {
+        name: name.into(),
+        file: "a.yml".into(),
+        interval: Duration::from_secs(5),
+        limit: 10,
+        evaluation_duration: Duration::ZERO,
+        evaluated_at: None,
+        rules,
+    };
+    let failed = RuleStatus { health: Health::Err, last_error: Some("bad".into()), ..rule("r", ("", ""), None) };
+    let alerts = vec![rule("Up", ("severity", "page"), Some(alerting)), rule("Idle", ("severity", "x"), Some(idle))];
+    vec![group("g2", vec![failed, rule("r2", ("team", "a"), None)]), group("g1", alerts)]
+}
+
+fn targets() -> Targets {
+    let discovered_labels = Labels::from_pairs([("__address__", "127.0.0.1:1")]);
+    let active = |pool: &str, last| TargetStatus {
+        scrape_pool: pool.to_owned(),
+        labels: Labels::from_pairs([("job", pool)]),
+        discovered_labels: discovered_labels.clone(),
+        scrape_url: "http://127.0.0.1:1/metrics?a=b&c=d".to_owned(),
+        scrape_interval: Duration::from_secs(90),
+        scrape_timeout: Duration::from_millis(500),
+        last,
+    };
+    let failed = LastScrape {
+        health: scrape::Health::Down,
+        error: "connection refused".to_owned(),
+        at: Some(Timestamp::from_ms(1_500)),
+        duration: Duration::from_micros(499),
+        samples: 0,
+    };
+    Targets {
+        active: vec![active("down", failed), active("new", LastScrape::default())],
+        dropped: vec![DroppedTarget { scrape_pool: "old".to_owned(), discovered_labels: discovered_labels.clone() }],
+        dropped_counts: vec![("down".to_owned(), 0), ("old".to_owned(), 1)],
     }
 }
 
@@ -260,6 +337,105 @@ async fn metadata_of_families() {
     check_data("/api/v1/metadata?limit=0", "{}").await;
     check_data("/api/v1/metadata?limit=-1&limit_per_metric=0", &format!("{{{latency},{up}}}")).await;
     check_bad("/api/v1/metadata?limit=x", "limit must be a number").await;
+}
+
+#[tokio::test]
+async fn rule_groups() {
+    let alert = r#"{"labels":{"alertname":"Up","job":"a"},"annotations":{"summary":"<up>"},"state":"firing","activeAt":"1970-01-01T00:00:01Z","keepFiringSince":"1970-01-01T00:00:02Z","value":"1e+00"}"#;
+    let common = r#""evaluationTime":0.00035,"lastEvaluation":"1970-01-01T00:00:02.25Z""#;
+    let up = |alerts: &str| {
+        format!(
+            r#"{{"state":"firing","name":"Up","query":"up == 1","duration":2,"keepFiringFor":1.5,"labels":{{"severity":"page"}},"annotations":{{"summary":"{{{{ $value }}}}"}},"alerts":{alerts},"health":"ok",{common},"type":"alerting"}}"#
+        )
+    };
+    let idle = format!(
+        r#"{{"state":"unknown","name":"Idle","query":"up == 1","duration":2,"keepFiringFor":1.5,"labels":{{"severity":"x"}},"annotations":{{}},"alerts":[],"health":"ok",{common},"type":"alerting"}}"#
+    );
+    let failed =
+        format!(r#"{{"name":"r","query":"up == 1","health":"err","lastError":"bad",{common},"type":"recording"}}"#);
+    let r2 = format!(
+        r#"{{"name":"r2","query":"up == 1","labels":{{"team":"a"}},"health":"ok",{common},"type":"recording"}}"#
+    );
+    let group = |name: &str, rules: &str| {
+        format!(
+            r#"{{"name":"{name}","file":"a.yml","rules":[{rules}],"interval":5,"limit":10,"evaluationTime":0,"lastEvaluation":"0001-01-01T00:00:00Z"}}"#
+        )
+    };
+    let check_groups = async |rest: &str, groups: &str| {
+        check_data(&format!("/api/v1/rules?{rest}"), &format!(r#"{{"groups":[{groups}]}}"#)).await;
+    };
+    let (g1, g2) =
+        (group("g1", &format!("{},{idle}", up(&format!("[{alert}]")))), group("g2", &format!("{failed},{r2}")));
+    check_groups("", &format!("{g1},{g2}")).await;
+    check_groups("type=RECORD", &g2).await;
+    check_groups("type=alert&rule_name[]=Up&rule_name[]=r&exclude_alerts=T", &group("g1", &up("null"))).await;
+    check_groups("rule_group[]=g2&file[]=a.yml", &g2).await;
+    check_groups("file[]=b.yml", "").await;
+    check_groups(
+        "match[]=%7Bseverity=%22x%22%7D&match[]=%7Bteam=%22a%22%7D",
+        &format!("{},{}", group("g1", &idle), group("g2", &r2)),
+    )
+    .await;
+    check_data("/api/v1/alerts", &format!(r#"{{"alerts":[{alert}]}}"#)).await;
+
+    let (_, page) = get_from(&state(), "/api/v1/rules?group_limit=1").await;
+    let (first, token) = page.split_once(r#","groupNextToken":""#).unwrap();
+    assert_eq!(first, format!(r#"{{"status":"success","data":{{"groups":[{g1}]"#));
+    let token = token.strip_suffix(r#""}}"#).unwrap();
+    check_groups(&format!("group_limit=1&group_next_token={token}"), &g2).await;
+}
+
+#[tokio::test]
+async fn wrong_questions_about_rules() {
+    for (rest, message) in [
+        ("type=x&exclude_alerts=x", r#"invalid parameter \"type\": not supported value \"x\""#),
+        (
+            "exclude_alerts=x&group_limit=x",
+            r#"invalid parameter \"exclude_alerts\": error converting exclude_alerts: strconv.ParseBool: parsing \"x\": invalid syntax"#,
+        ),
+        ("match[]=%7B%7D", "match[] must contain at least one non-empty matcher"),
+        ("match[]=%7Ba=", "1:4: parse error: unexpected end of input inside braces"),
+        ("group_limit=0", r#"invalid parameter \"group_limit\": group_limit needs to be greater than 0"#),
+        (
+            "group_limit=x",
+            r#"invalid parameter \"group_limit\": group_limit needs to be a valid number: strconv.ParseInt: parsing \"x\": invalid syntax"#,
+        ),
+        (
+            "group_next_token=x",
+            r#"invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups"#,
+        ),
+        (
+            "group_limit=1&group_next_token=x",
+            r#"invalid parameter \"group_next_token\": invalid group_next_token 'x'. were rule groups changed?"#,
+        ),
+    ] {
+        check_bad(&format!("/api/v1/rules?{rest}"), message).await;
+    }
+}
+
+#[tokio::test]
+async fn scrape_targets() {
+    let target = |pool: &str, error: &str, at: &str, duration: &str, health: &str| {
+        format!(
+            r#"{{"discoveredLabels":{{"__address__":"127.0.0.1:1"}},"labels":{{"job":"{pool}"}},"scrapePool":"{pool}","scrapeUrl":"http://127.0.0.1:1/metrics?a=b\u0026c=d","globalUrl":"http://mon:1/metrics?a=b\u0026c=d","lastError":"{error}","lastScrape":"{at}","lastScrapeDuration":{duration},"health":"{health}","scrapeInterval":"1m30s","scrapeTimeout":"500ms"}}"#
+        )
+    };
+    let down = target("down", "connection refused", "1970-01-01T00:00:01.5Z", "0.000499", "down");
+    let new = target("new", "", "0001-01-01T00:00:00Z", "0", "unknown");
+    let dropped = r#"{"discoveredLabels":{"__address__":"127.0.0.1:1"},"scrapePool":"old"}"#;
+    let check_targets = async |rest: &str, active: &str, dropped: &str, counts: &str| {
+        let data =
+            format!(r#"{{"activeTargets":[{active}],"droppedTargets":[{dropped}],"droppedTargetCounts":{counts}}}"#);
+        check_data(&format!("/api/v1/targets?{rest}"), &data).await;
+    };
+    let counts = r#"{"down":0,"old":1}"#;
+    check_targets("", &format!("{down},{new}"), dropped, counts).await;
+    check_targets("state=active&scrapePool=down", &down, "", "null").await;
+    check_targets("state=DROPPED", "", dropped, counts).await;
+    check_targets("state=foo", "", "", "null").await;
+    check_data("/api/v1/scrape_pools", r#"{"scrapePools":["down","new","old"]}"#).await;
+    let known = r#"{"activeAlertmanagers":[{"url":"http://am:9093/api/v2/alerts"}],"droppedAlertmanagers":[]}"#;
+    check_data("/api/v1/alertmanagers", known).await;
 }
 
 #[tokio::test]
