@@ -10,3 +10,4 @@ mod layers;
 mod loopback;
 mod notifier;
 mod notifier_peer;
+mod scrape;
