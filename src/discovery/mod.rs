@@ -1,6 +1,6 @@
 //! Where targets come from: lists in the configuration, and files that others write.
 //!
-//! In the flow: `scrape` and `notifier` take [`SdConfigs`] out of their own mappings, [`watch`] them, and relabel the
+//! In the flow: `scrape` and `notifier` take [`SdConfigs`] out of their own mappings, [`watch()`] them, and relabel the
 //! [`TargetGroup`]s that appear.
 //!
 //! **Invariants.** The first value of a watch is complete: files were read once. A file that breaks keeps its last good groups

@@ -14,6 +14,7 @@ use reqwest::{Method, Url, redirect};
 
 use super::config::{Auth, ClientConfig, Text};
 use super::error::HttpError;
+use super::proxy::Proxy;
 use super::tls::{self, Stamp};
 
 /// Redirects followed for one request, as Go's client.
@@ -71,7 +72,10 @@ impl Client {
         timeout: Duration,
     ) -> Result<Response, HttpError> {
         let url = Url::parse(url).map_err(|error| HttpError::Request(format!("not a URL: {error}")))?;
-        let address = address_of(&url);
+        let mut address = address_of(&url);
+        if self.config.proxy != Proxy::Direct {
+            address.push_str(" or its proxy");
+        }
         let mut all = self.configured_headers()?;
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes())
@@ -159,8 +163,8 @@ fn build(config: &ClientConfig, user_agent: &str) -> Result<Clients, HttpError> 
             .tls_backend_preconfigured(tls.clone())
             .redirect(redirect_policy(config, &method))
             .referer(false)
-            .no_proxy()
             .user_agent(user_agent);
+        let builder = config.proxy.apply(builder)?;
         let builder = if config.enable_http2 { builder } else { builder.http1_only() };
         builder.build().map_err(|error| HttpError::Request(error.without_url().to_string()))
     };

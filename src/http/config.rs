@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::proxy::Proxy;
 use super::tls::{self, TlsConfig};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
@@ -58,6 +59,8 @@ pub struct ClientConfig {
     pub auth: Auth,
     /// Whom it trusts and which certificate it shows.
     pub tls: TlsConfig,
+    /// Through whom requests go.
+    pub proxy: Proxy,
     /// Whether it goes where a 3xx sends it.
     pub follow_redirects: bool,
     /// Whether it offers HTTP/2 where TLS lets it choose.
@@ -71,6 +74,7 @@ impl Default for ClientConfig {
         ClientConfig {
             auth: Auth::None,
             tls: TlsConfig::default(),
+            proxy: Proxy::Direct,
             follow_redirects: true,
             enable_http2: true,
             headers: Vec::new(),
@@ -79,13 +83,9 @@ impl Default for ClientConfig {
 }
 
 /// Keys of the field that are not supported, and what to do instead.
-const REFUSED: [(&str, &str); 6] = [
+const REFUSED: [(&str, &str); 2] = [
     ("oauth2", "fetch the token outside and name its file in authorization.credentials_file"),
     ("sigv4", "requests are not signed; put a signing proxy in between"),
-    ("proxy_url", "requests go directly; give the address of a reverse proxy instead"),
-    ("no_proxy", "requests go directly"),
-    ("proxy_from_environment", "requests go directly"),
-    ("proxy_connect_header", "requests go directly"),
 ];
 
 /// Headers that the client itself sets. The list of Prometheus.
@@ -117,6 +117,7 @@ impl ClientConfig {
         let config = ClientConfig {
             auth: decode_auth(fields),
             tls: fields.optional("tls_config", tls::decode).unwrap_or_default(),
+            proxy: Proxy::decode(fields),
             follow_redirects: fields.or("follow_redirects", true, Decoder::bool),
             enable_http2: fields.or("enable_http2", true, Decoder::bool),
             headers: fields.or("http_headers", Vec::new(), decode_headers),

@@ -5,7 +5,7 @@
 //!
 //! **Invariants.** Files are read again when they change, so certificates, passwords and tokens can rotate while running: a
 //! half-written certificate keeps the last good one. No secret stands in an error or a log: errors carry no URL and no header.
-//! Proxies of the environment are not used unless asked for, and asking is refused (see [`ClientConfig::decode`]).
+//! Proxies of the environment are not used unless `proxy_from_environment` asks for them.
 //! **Limits.** [`REDIRECTS_MAX`] redirects; bodies are streamed, or read whole up to a limit that the caller names.
 //! **Why rustls with ring, and the system's root certificates.** One static binary without OpenSSL or a C++ compiler in the build;
 //! roots come from the system (`SSL_CERT_FILE` and the usual places), since people install their own authorities there. A
@@ -14,12 +14,13 @@
 //! **Differs:** TLS below 1.2 is not offered (`min_version: TLS10` means 1.2). `server_name` is what the certificate is
 //! checked against; the name sent to the server stays that of the URL. With `http_headers`, a redirect to another host is not followed,
 //! since such headers are often credentials. A POST follows 307 and 308 only: after 301, 302 and 303 Go's client sends a GET, whose
-//! answer says nothing about the message. oauth2, sigv4 and proxies are refused with a position, not ignored.
+//! answer says nothing about the message. oauth2 and sigv4 are refused with a position, not ignored.
 
 mod backoff;
 mod client;
 mod config;
 mod error;
+mod proxy;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -28,4 +29,5 @@ pub use backoff::Backoff;
 pub use client::{Client, REDIRECTS_MAX, Response};
 pub use config::{Auth, ClientConfig, Header, Text};
 pub use error::HttpError;
+pub use proxy::Proxy;
 pub use tls::{TlsConfig, TlsVersion};

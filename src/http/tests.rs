@@ -76,7 +76,17 @@ fn refuses_what_prometheus_refuses() {
         ),
         ("http_headers: {'a b': {values: [a]}}", r#""a b" is not a header name"#),
         ("oauth2: {client_id: x}", r#"f.yml:1:1: the key "oauth2" in HTTP client config is not supported: fetch"#),
-        ("proxy_url: http://x", r#"the key "proxy_url" in HTTP client config is not supported"#),
+        (
+            "{proxy_url: 'http://a:1', proxy_from_environment: true}",
+            "if proxy_from_environment is configured, proxy_url must not be configured",
+        ),
+        (
+            "{no_proxy: a, proxy_from_environment: true}",
+            "if proxy_from_environment is configured, no_proxy must not be configured",
+        ),
+        ("no_proxy: a", "if no_proxy is configured, proxy_url must also be configured"),
+        ("proxy_url: 'ftp://u:pw@a:1'", "f.yml:1:12: not the URL of a proxy; write http"),
+        ("proxy_connect_header: {a: [b]}", r#"the key "proxy_connect_header" in HTTP client config is not supported"#),
         ("bearer_tokn: x", r#"did you mean "bearer_token"?"#),
     ] {
         let (_, errors) = decode(text);
@@ -235,6 +245,27 @@ async fn redirects_lose_neither_body_nor_secrets() {
     }
     let error = with_token.get(&format!("http://{here}/302/again"), &[], TIMEOUT).await.unwrap_err();
     assert_eq!(error.to_string(), "stopped after 10 redirects");
+}
+
+#[tokio::test]
+async fn goes_through_the_proxy_but_for_the_exceptions() {
+    let proxy = serve(ok).await;
+    let target = serve(|_| ok("direct")).await;
+    let get = async |config: &str, url: &str| {
+        let (config, errors) = decode(config);
+        assert!(errors.is_empty(), "{errors:?}");
+        let body = client(config).get(url, &[], TIMEOUT).await.unwrap().bytes(10_000).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap().to_lowercase()
+    };
+    let through = format!("proxy_url: 'http://u:pw@{proxy}'");
+    let seen = get(&through, "http://no-such-host.invalid/m").await;
+    assert!(seen.starts_with("get http://no-such-host.invalid/m http/1.1"), "{seen}");
+    assert!(seen.contains("proxy-authorization: basic dtpwdw=="), "{seen}");
+    assert_eq!(get(&format!("{{{through}, no_proxy: '127.0.0.0/8,x'}}"), &format!("http://{target}/")).await, "direct");
+
+    let (config, _) = decode("proxy_url: 'http://u:pw@127.0.0.1:1'");
+    let error = client(config).get(&format!("http://{target}/"), &[], TIMEOUT).await.unwrap_err().to_string();
+    assert_eq!(error, format!("dial tcp {target} or its proxy: connect: connection refused"));
 }
 
 /// An authority and what it signed, as PEM.

@@ -1,7 +1,8 @@
 //! Whom a client trusts and which certificate it shows.
 //!
-//! **Invariants.** A client certificate comes with its key. What a [`Loaded`] was made of is stamped, so that a change of a file
-//! shows. **Source.** Prometheus common v0.66 `config/http_config.go` (`TLSConfig`).
+//! **Invariants.** A client certificate comes with its key. What the files looked like is kept as a [`Stamp`], so that a change
+//! shows.
+//! **Source.** Prometheus common v0.66 `config/http_config.go` (`TLSConfig`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -196,6 +196,36 @@ async fn the_end_sends_what_waits_within_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_state_of_every_alert_arrives_over_failures() {
+    let shaky = Server::start(|number, _| {
+        Some(if number % 3 == 0 { response("502 Bad Gateway", "", "") } else { response("200 OK", "", "") })
+    })
+    .await;
+    let limits = QueueLimits { batch_size_max: 20, ..QueueLimits::default() };
+    let notifier = notifier(targets(&[&shaky.address]), limits);
+    let alerts: Vec<String> = (0..50).map(|number| format!("alert-{number}")).collect();
+    for state in ["first", "second", "last"] {
+        let annotated = |name: &String| {
+            let annotations = Labels::from_pairs([("state", state)]);
+            Alert { annotations, ..alert(name, (state == "last").then_some(())) }
+        };
+        notifier.send(alerts.iter().map(annotated).collect());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    notifier.shutdown(Duration::from_secs(30)).await;
+    // In the order they were accepted: what was told last is what an Alertmanager believes.
+    let mut believed = std::collections::BTreeMap::new();
+    for (_, body) in bodies(&shaky).iter().enumerate().filter(|(number, _)| number % 3 != 0) {
+        for alert in serde_json::from_str::<Vec<serde_json::Value>>(body).unwrap() {
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            believed.insert(text(&alert["labels"]["alertname"]), text(&alert["annotations"]["state"]));
+        }
+    }
+    assert_eq!(believed.len(), 50);
+    assert!(believed.values().all(|state| state == "last"), "{believed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn follows_discovery() {
     let (one, two) = (
         Server::start(|_, _| Some(response("200 OK", "", ""))).await,

@@ -20,6 +20,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsa
 
 use crate::loopback::eventually;
 
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn peer(names: &[&str]) -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin");
     let folders: Vec<PathBuf> =
