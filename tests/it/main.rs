@@ -10,4 +10,5 @@ mod layers;
 mod loopback;
 mod notifier;
 mod notifier_peer;
+mod promql_scripts;
 mod scrape;

@@ -16,8 +16,10 @@ use super::grid::Grid;
 use super::label_functions::check_label_name;
 use super::matrix::{Element, Row};
 use super::native::{self, IncompatibleSchemas};
+use super::native_sum::{self, Reduction};
 use super::number::CompensatedSum;
 use super::statistics;
+use super::topk::Selection;
 
 /// Which group each row belongs to.
 pub(super) struct Grouping {
@@ -65,7 +67,8 @@ impl Evaluator<'_> {
         };
         let rows = self.eval(aggregate.expr.unparenthesised(), grid)?;
         if matches!(aggregate.op, Topk | Bottomk | Limitk | LimitRatio) {
-            return self.select_elements(aggregate, span, &rows, &parameters, grid);
+            let selection = Selection { aggregate, span, parameters: &parameters };
+            return self.select_elements(&selection, &rows, grid);
         }
         if aggregate.op == AggregateOp::Quantile {
             self.check_quantile_parameters(aggregate, &parameters);
@@ -142,9 +145,9 @@ impl Evaluator<'_> {
             self.annotations.warn(span, "encountered a mix of histograms and floats for aggregation");
             return None;
         }
-        match native::sum(histograms.into_iter(), span, &mut self.annotations) {
-            Ok(total) if aggregate.op == AggregateOp::Avg => Some(native::into_value(total.mean())),
-            Ok(total) => Some(native::into_value(total.into_sum())),
+        let reduction = if aggregate.op == AggregateOp::Avg { Reduction::Mean } else { Reduction::Sum };
+        match native_sum::reduce(reduction, &histograms, span, &mut self.annotations) {
+            Ok(histogram) => Some(native::into_value(histogram)),
             Err(IncompatibleSchemas) => {
                 let metric = members[members.len() - 1].labels.metric_name().to_owned();
                 self.annotations.mixed_schemas(span, &metric);

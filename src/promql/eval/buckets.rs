@@ -43,7 +43,7 @@ pub(super) fn quantile(q: f64, mut buckets: Vec<ClassicBucket>) -> (f64, Option<
         return (f64::NAN, forced);
     }
     let rank = q * observations;
-    let index = buckets[..last].partition_point(|bucket| !(bucket.count >= rank));
+    let index = buckets[..last].partition_point(|bucket| bucket.count < rank);
     let value = if index == last {
         buckets[last - 1].upper
     } else if index == 0 && buckets[0].upper <= 0.0 {

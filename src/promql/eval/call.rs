@@ -19,6 +19,18 @@ use super::{absent, calendar, math, over_time, rate, regression, sorting, statis
 
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        let outer = self.detects_resets;
+        self.detects_resets = match call.function.id {
+            FunctionId::HistogramCount | FunctionId::HistogramSum | FunctionId::HistogramAvg => true,
+            FunctionId::HistogramQuantile | FunctionId::HistogramQuantiles | FunctionId::HistogramFraction => false,
+            _ => outer,
+        };
+        let result = self.dispatch(call, span, grid);
+        self.detects_resets = outer;
+        result
+    }
+
+    fn dispatch(&mut self, call: &Call, span: Span, grid: Grid) -> Result<Vec<Row>, EvalError> {
         let id = call.function.id;
         match id {
             FunctionId::LabelReplace => return self.label_replace(&call.args, grid),
@@ -144,7 +156,7 @@ impl Evaluator<'_> {
         let mut rows = Vec::new();
         for series in &source.rows {
             self.check_interrupt()?;
-            let row = self.window_row(call, range_arg.span, &source, series, &parameters, grid)?;
+            let row = self.window_row(call, &source, series, &parameters, grid)?;
             if !row.samples.is_empty() {
                 self.hold_samples(row.samples.len())?;
                 self.note_possible_non_counter(id, series, &row, range_arg.span);
@@ -160,17 +172,17 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    #[allow(clippy::too_many_arguments)] // the loop body of `range_call`, apart for length
     fn window_row(
         &mut self,
         call: &Call,
-        span: Span,
         source: &RangeSource,
         series: &Row,
         parameters: &[Vec<f64>],
         grid: Grid,
     ) -> Result<Row, EvalError> {
         let id = call.function.id;
+        // Upstream's warnings point at the first argument, though it be the number of `quantile_over_time`.
+        let span = call.args[0].unparenthesised().span;
         // These two act like an offset and so keep the name.
         let keeps_name = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
         let drop_name = !keeps_name || series.drop_name;

@@ -30,11 +30,13 @@ pub(super) struct Evaluator<'a> {
     pub(super) annotations: Annotations,
     /// Samples held by results under way.
     samples: usize,
+    /// Whether selectors compare each histogram with the one before it, since only its count and sum are asked for.
+    pub(super) detects_resets: bool,
 }
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(querier: &'a dyn Querier, options: &'a QueryOptions<'a>, query: QueryRange) -> Self {
-        Evaluator { querier, options, query, annotations: Annotations::default(), samples: 0 }
+        Evaluator { querier, options, query, annotations: Annotations::default(), samples: 0, detects_resets: false }
     }
 
     pub(super) fn into_annotations(self) -> Annotations {

@@ -31,7 +31,9 @@ mod matching;
 mod math;
 mod matrix;
 pub(crate) mod native;
+mod native_layout;
 mod native_quantile;
+mod native_sum;
 mod native_text;
 mod native_trim;
 mod number;
@@ -55,7 +57,7 @@ use super::Querier;
 use super::ast::{Expr, ExprKind, ValueType};
 
 pub use error::EvalError;
-pub use native::{Bucket, all_buckets};
+pub use native_layout::{Bucket, all_buckets};
 pub use number::{almost_equal, format_go_float};
 
 use evaluator::{Evaluator, QueryRange};
@@ -162,9 +164,8 @@ pub fn eval_instant(
         let value = QueryValue::String { at, value: text.clone() };
         return Ok(QueryResult { value, warnings: Vec::new(), infos: Vec::new() });
     }
-    let expr = expr.for_query(0, 0)?;
     let mut evaluator = Evaluator::new(querier, options, QueryRange { start: at, end: at, step_ms: 0 });
-    let rows = evaluator.eval_query(&expr, Grid::instant(at))?;
+    let rows = evaluator.eval_query(expr, Grid::instant(at))?;
     let value = match value_type {
         ValueType::Scalar => {
             let sample = rows.first().and_then(|row| row.samples.first());
@@ -181,6 +182,7 @@ pub fn eval_instant(
 }
 
 /// Evaluates `expr` at `start`, `start + step`, … up to `end`; the value is a matrix. A step of zero counts as 1 ms.
+#[allow(clippy::too_many_arguments)] // the API's own parameters of a range query
 pub fn eval_range(
     expr: &Expr,
     start: Timestamp,
@@ -194,9 +196,8 @@ pub fn eval_range(
         return Err(EvalError::NotRangeable(value_type));
     }
     let step_ms = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
-    let expr = expr.for_query(step_ms, end.ms_since(start))?;
     let mut evaluator = Evaluator::new(querier, options, QueryRange { start, end, step_ms });
-    let rows = evaluator.eval_query(&expr, Grid::range(start, end, step_ms))?;
+    let rows = evaluator.eval_query(expr, Grid::range(start, end, step_ms))?;
     let value = QueryValue::Matrix(sorted_series(rows));
     let (warnings, infos) = evaluator.into_annotations().into_texts(options.text);
     Ok(QueryResult { value, warnings, infos })

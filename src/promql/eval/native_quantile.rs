@@ -5,7 +5,8 @@
 
 use crate::model::Histogram;
 
-use super::native::{Bucket, all_buckets, uses_custom_buckets};
+use super::native::uses_custom_buckets;
+use super::native_layout::{Bucket, all_buckets};
 use super::number::CompensatedSum;
 
 /// What there is to say about NaN observations.

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use crate::model::Histogram;
 
-use super::native::{all_buckets, uses_custom_buckets};
+use super::native::uses_custom_buckets;
+use super::native_layout::all_buckets;
 use super::number::format_go_float;
 
 /// `{count:4, sum:5, [-1,1]:1, (1,2]:3}`: buckets that are not empty.

@@ -6,7 +6,8 @@
 
 use crate::model::Histogram;
 
-use super::native::{self, Bucket, Place};
+use super::native::uses_custom_buckets;
+use super::native_layout::{Bucket, Place, map_buckets};
 use super::native_quantile::fraction_below;
 
 /// Which side stays.
@@ -27,11 +28,11 @@ pub(super) fn keep_above(histogram: &Histogram, limit: f64) -> Histogram {
 }
 
 fn trimmed(histogram: &Histogram, keep: Keep, limit: f64) -> Histogram {
-    let linear = native::uses_custom_buckets(histogram);
+    let linear = uses_custom_buckets(histogram);
     let has = |counts: &[f64]| counts.iter().any(|count| *count != 0.0);
     let sides = (has(&histogram.negative_buckets), has(&histogram.positive_buckets));
     let (mut count, mut sum, mut is_trimmed) = (0.0, 0.0, false);
-    let mut result = native::map_buckets(histogram, |place, bucket| {
+    let mut result = map_buckets(histogram, |place, bucket| {
         let (kept, middle) = match place {
             Place::Zero => split_zero_bucket(bucket, keep, limit, sides),
             _ => split_bucket(bucket, keep, limit, linear),

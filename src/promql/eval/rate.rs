@@ -86,7 +86,7 @@ fn histogram_increase(
     if is_counter && histograms.iter().any(|histogram| is_gauge(histogram)) {
         notes.not_a_counter(window.span, window.metric());
     }
-    if !is_counter && !(is_gauge(first) && is_gauge(last)) {
+    if !is_counter && [first, last].iter().any(|histogram| !is_gauge(histogram)) {
         notes.not_a_gauge(window.span, window.metric());
     }
     // What was before a reset between the first two does not matter, its layout neither.

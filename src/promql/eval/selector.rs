@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use crate::model::{CounterResetHint, Sample, Timestamp, Value};
+use crate::model::{CounterResetHint, Histogram, Sample, Series, Timestamp, Value};
 use crate::promql::ast::{AtModifier, Subquery, VectorSelector};
 
 use super::error::EvalError;
 use super::evaluator::Evaluator;
 use super::grid::Grid;
 use super::matrix::Row;
+use super::native;
 
 /// The series of a range argument, and where their windows lie.
 pub(super) struct RangeSource {
@@ -43,7 +44,7 @@ impl Evaluator<'_> {
         let lookback_ms = duration_ms(self.options.lookback_delta);
         let first = self.reference(selector.at, selector.offset_ms, grid.start);
         let last = self.reference(selector.at, selector.offset_ms, grid.end);
-        let series = self.querier.select(&selector.matchers, first.plus_ms(1 - lookback_ms), last)?;
+        let series = self.select(selector, first.plus_ms(1 - lookback_ms), last)?;
         let mut rows = Vec::new();
         for series in series {
             self.check_interrupt()?;
@@ -75,6 +76,14 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
+    fn select(&self, selector: &VectorSelector, start: Timestamp, end: Timestamp) -> Result<Vec<Series>, EvalError> {
+        let mut series = self.querier.select(&selector.matchers, start, end)?;
+        if self.detects_resets {
+            series.iter_mut().for_each(|series| detect_resets(&mut series.samples));
+        }
+        Ok(series)
+    }
+
     /// `selector[range]` as the answer of an instant query: the samples themselves.
     pub(super) fn range_vector(
         &mut self,
@@ -97,7 +106,7 @@ impl Evaluator<'_> {
         let first = self.reference(selector.at, selector.offset_ms, grid.start);
         let last = self.reference(selector.at, selector.offset_ms, grid.end);
         let mut rows = Vec::new();
-        for mut series in self.querier.select(&selector.matchers, first.plus_ms(1 - range_ms), last)? {
+        for mut series in self.select(selector, first.plus_ms(1 - range_ms), last)? {
             series.samples.retain(|sample| !sample.value.is_stale());
             if !series.samples.is_empty() {
                 rows.push(Row { labels: series.labels, drop_name: false, samples: series.samples });
@@ -112,11 +121,32 @@ impl Evaluator<'_> {
         let last = self.reference(subquery.at, subquery.offset_ms, grid.end);
         let step_ms = subquery.step_ms.unwrap_or(duration_ms(self.options.default_subquery_step));
         let inner_grid = Grid::subquery(first, last, subquery.range_ms, step_ms);
-        let mut rows = self.eval(&subquery.expr, inner_grid)?;
+        let outer = std::mem::take(&mut self.detects_resets);
+        let evaluated = self.eval(&subquery.expr, inner_grid);
+        self.detects_resets = outer;
+        let mut rows = evaluated?;
         for sample in rows.iter_mut().flat_map(|row| &mut row.samples) {
             forget_reset_hint(&mut sample.value);
         }
         Ok(RangeSource { rows, range_ms: subquery.range_ms, offset_ms: subquery.offset_ms, at: subquery.at })
+    }
+}
+
+/// Says of each histogram whether it continues the one before, where that is not known yet.
+fn detect_resets(samples: &mut [Sample]) {
+    let mut previous: Option<Arc<Histogram>> = None;
+    for sample in samples {
+        let is_stale = sample.value.is_stale();
+        let Value::Histogram(histogram) = &mut sample.value else { continue };
+        let hint = match &previous {
+            Some(previous) if native::is_reset(histogram, previous) => CounterResetHint::Reset,
+            Some(_) => CounterResetHint::NotReset,
+            None => CounterResetHint::Unknown,
+        };
+        if histogram.counter_reset_hint == CounterResetHint::Unknown {
+            Arc::make_mut(histogram).counter_reset_hint = hint;
+        }
+        previous = (!is_stale).then(|| histogram.clone());
     }
 }
 

@@ -5,6 +5,7 @@ use crate::promql::functions::FunctionId;
 
 use super::annotations::Annotations;
 use super::native;
+use super::native_sum::{self, Reduction};
 use super::number::CompensatedSum;
 use super::sorting::ascending_nan_last;
 use super::window::Window;
@@ -18,12 +19,12 @@ pub(super) fn sum_or_mean(id: FunctionId, window: &Window<'_>, notes: &mut Annot
     }
     let is_mean = id == FunctionId::AvgOverTime;
     if !histograms.is_empty() {
-        let total = native::sum(histograms.into_iter(), window.span, notes);
-        let Ok(total) = total else {
+        let reduction = if is_mean { Reduction::Mean } else { Reduction::Sum };
+        let Ok(result) = native_sum::reduce(reduction, &histograms, window.span, notes) else {
             notes.mixed_schemas(window.span, window.metric());
             return None;
         };
-        return Some(native::into_value(if is_mean { total.mean() } else { total.into_sum() }));
+        return Some(native::into_value(result));
     }
     let value = if is_mean {
         mean(window.floats())

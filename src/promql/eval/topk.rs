@@ -16,17 +16,23 @@ use super::sorting::{ascending_nan_last, descending_nan_last};
 /// The first float that does not fit into 64 bits with sign.
 const INT64_LIMIT: f64 = 9_223_372_036_854_775_808.0;
 
+/// An aggregation that keeps elements, its place and its parameter at each step.
+pub(super) struct Selection<'s> {
+    pub(super) aggregate: &'s Aggregate,
+    pub(super) span: Span,
+    pub(super) parameters: &'s [f64],
+}
+
 impl Evaluator<'_> {
     /// An instant query gives the elements of each group in order of rank; a range query gives the rows that were chosen
     /// at some step, each with the samples of those steps.
     pub(super) fn select_elements(
         &mut self,
-        aggregate: &Aggregate,
-        span: Span,
+        selection: &Selection<'_>,
         rows: &[Row],
-        parameters: &[f64],
         grid: Grid,
     ) -> Result<Vec<Row>, EvalError> {
+        let Selection { aggregate, parameters, .. } = *selection;
         if !self.check_parameters(aggregate, parameters)? {
             return Ok(Vec::new());
         }
@@ -37,7 +43,7 @@ impl Evaluator<'_> {
         for (step, parameter) in grid.steps().zip(parameters) {
             self.check_interrupt()?;
             let vector = cursor.advance(step);
-            let elements = self.select_at_step(aggregate.op, span, &grouping, vector, *parameter);
+            let elements = self.select_at_step(selection, &grouping, vector, *parameter);
             self.hold_samples(elements.len())?;
             rank = elements.iter().map(|element| element.row).collect();
             for element in elements {
@@ -54,12 +60,12 @@ impl Evaluator<'_> {
 
     fn select_at_step(
         &mut self,
-        op: AggregateOp,
-        span: Span,
+        selection: &Selection<'_>,
         grouping: &Grouping,
         vector: Vec<Element>,
         parameter: f64,
     ) -> Vec<Element> {
+        let (op, span) = (selection.aggregate.op, selection.span);
         let mut groups: Vec<Vec<Element>> = vec![Vec::new(); grouping.labels.len()];
         for element in vector {
             let is_ranked = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);

@@ -15,7 +15,7 @@ pub(super) struct Window<'a> {
     pub(super) end: Timestamp,
     /// The step; differs from `end` under `offset` and `@`.
     pub(super) at: Timestamp,
-    /// Where the range argument stands, for warnings.
+    /// What warnings point at.
     pub(super) span: Span,
 }
 

@@ -4,8 +4,8 @@ use crate::model::Timestamp;
 use crate::promql::ast::{AtModifier, Expr, ExprKind};
 use crate::promql::functions::FunctionId;
 
-/// `expr` with `@ at` on each selector and subquery that has none and is in no subquery; `None` if a function in it
-/// looks at the step.
+/// `expr` with `@ at` on each selector and subquery that has no fixed instant and is in no subquery; `None` if a function
+/// outside subqueries looks at the step.
 pub(super) fn with_at(expr: &Expr, at: Timestamp) -> Option<Expr> {
     let mut fixed = expr.clone();
     fix(&mut fixed, at).then_some(fixed)
@@ -19,16 +19,16 @@ pub(super) fn other_instants(at: Timestamp) -> Vec<Timestamp> {
 }
 
 fn fix(expr: &mut Expr, at: Timestamp) -> bool {
-    let modifier = Some(AtModifier::Time(at));
     match &mut expr.kind {
         ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => true,
         ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
-            selector.at = selector.at.or(modifier);
+            set(&mut selector.at, at);
             true
         }
         ExprKind::Subquery(subquery) => {
-            subquery.at = subquery.at.or(modifier);
-            !looks_at_step(&subquery.expr)
+            // This fixes all that is in it.
+            set(&mut subquery.at, at);
+            true
         }
         ExprKind::Call(call) => !is_step_function(call.function.id) && call.args.iter_mut().all(|arg| fix(arg, at)),
         ExprKind::Aggregate(aggregate) => {
@@ -40,18 +40,10 @@ fn fix(expr: &mut Expr, at: Timestamp) -> bool {
     }
 }
 
-fn looks_at_step(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => false,
-        ExprKind::VectorSelector(_) | ExprKind::MatrixSelector { .. } => false,
-        ExprKind::Subquery(subquery) => looks_at_step(&subquery.expr),
-        ExprKind::Call(call) => is_step_function(call.function.id) || call.args.iter().any(looks_at_step),
-        ExprKind::Aggregate(aggregate) => {
-            looks_at_step(&aggregate.expr) || aggregate.param.as_ref().is_some_and(looks_at_step)
-        }
-        ExprKind::Binary(binary) => looks_at_step(&binary.lhs) || looks_at_step(&binary.rhs),
-        ExprKind::Unary { operand, .. } => looks_at_step(operand),
-        ExprKind::Paren(inner) => looks_at_step(inner),
+/// `@ start()` and `@ end()` would mean another instant elsewhere, so they are replaced.
+fn set(modifier: &mut Option<AtModifier>, at: Timestamp) {
+    if !matches!(modifier, Some(AtModifier::Time(_))) {
+        *modifier = Some(AtModifier::Time(at));
     }
 }
 

@@ -54,9 +54,10 @@ impl Querier for Samples {
             if !matchers.iter().all(|matcher| matcher.matches_labels(labels)) {
                 continue;
             }
-            let in_range = samples.range(start..=end).map(|(at, value)| Sample { at: *at, value: value.clone() });
-            let mut samples: Vec<Sample> = in_range.collect();
+            let mut samples: Vec<Sample> =
+                samples.iter().map(|(at, value)| Sample { at: *at, value: value.clone() }).collect();
             give_reset_hints(&mut samples);
+            samples.retain(|sample| (start..=end).contains(&sample.at));
             if !samples.is_empty() {
                 selected.push(Series { labels: labels.clone(), samples });
             }
@@ -65,16 +66,16 @@ impl Querier for Samples {
     }
 }
 
-/// A store that compares histograms on arrival knows of each whether it follows a reset.
+/// A store that compares histograms on arrival knows that one continues the one before it. At a reset it begins a new
+/// chunk, of whose first sample it claims nothing.
 fn give_reset_hints(samples: &mut [Sample]) {
     for index in 1..samples.len() {
         let [earlier, later] = &mut samples[index - 1..=index] else { continue };
         let (Value::Histogram(earlier), Value::Histogram(later)) = (&earlier.value, &mut later.value) else { continue };
-        if later.counter_reset_hint == CounterResetHint::Unknown
-            && earlier.counter_reset_hint != CounterResetHint::Gauge
-        {
-            let hint = if is_reset(later, earlier) { CounterResetHint::Reset } else { CounterResetHint::NotReset };
-            Arc::make_mut(later).counter_reset_hint = hint;
+        let is_counter = [earlier, &*later].iter().all(|h| h.counter_reset_hint != CounterResetHint::Gauge);
+        let is_known = later.counter_reset_hint != CounterResetHint::Unknown;
+        if is_counter && !is_known && !is_reset(later, earlier) {
+            Arc::make_mut(later).counter_reset_hint = CounterResetHint::NotReset;
         }
     }
 }
