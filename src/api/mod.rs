@@ -11,7 +11,7 @@
 //! | `/api/v1/targets`, `scrape_pools` | what is scraped |
 //! | `/api/v1/status/*` | what runs here |
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | life cycle |
-//! | `/metrics` | our own metrics |
+//! | `/metrics`, `/federate` | our own metrics; the newest samples of others |
 //! | `/api/v2/*` | Alertmanager's API, see [`v2`] |
 //!
 //! **Invariants.** No handler computes on an async thread; JSON is Prometheus's to the byte, times and identities aside.
@@ -22,6 +22,7 @@
 mod answer;
 mod cors;
 mod execution;
+mod federate;
 mod json;
 mod lifecycle;
 mod metadata;
@@ -73,12 +74,16 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))
         .layer(from_fn(cors::allow_origin));
+    let federation = Router::new()
+        .route("/federate", get(federate::federate))
+        .layer(from_fn_with_state(state.clone(), lifecycle::require_ready));
     Router::new()
         .nest("/api/v1", api)
         .route("/-/healthy", get(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready))
         .route("/-/reload", any(lifecycle::reload))
         .route("/metrics", get(self_metrics::metrics))
+        .merge(federation)
         .with_state(state)
 }
 

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::exposition::Family;
-use crate::model::Timestamp;
+use crate::model::{Labels, Timestamp};
 use crate::notifier::Alertmanagers;
 use crate::promql::Features;
 use crate::rules::GroupStatus;
@@ -58,6 +58,8 @@ pub struct Live {
     pub flags: Vec<(String, String)>,
     /// Our own address as users reach it, without a trailing slash.
     pub external_url: Arc<str>,
+    /// `global.external_labels`, which federation adds.
+    pub external_labels: Labels,
     /// `global.evaluation_interval`: the step of subqueries that name none.
     pub default_subquery_step: Duration,
     /// How long samples are kept.

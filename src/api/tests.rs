@@ -80,6 +80,7 @@ fn live() -> Live {
         config_yaml: "global: {}\n".into(),
         flags: vec![("log.level".to_owned(), "info".to_owned())],
         external_url: "http://mon:9597".into(),
+        external_labels: Labels::from_pairs([("cluster", "c1"), ("job", "other")]),
         default_subquery_step: Duration::from_secs(60),
         retention: Duration::from_secs(86_400),
         started_at: Timestamp::from_ms(1_000),
@@ -496,4 +497,29 @@ async fn our_own_metrics() {
     assert_eq!(code, 200);
     assert!(body.starts_with("# HELP a_total A.\n# TYPE a_total counter\na_total 3\n"), "{body}");
     assert!(body.contains("\nalmenara_store_samples 15\n"), "{body}");
+}
+
+#[tokio::test]
+async fn federation() {
+    let state = state();
+    let now = crate::clock::now();
+    let mut commit = |pairs: Vec<(&str, &str)>, back_ms: i64, value: f64| {
+        let series = state.store.series_ref(&Labels::from_pairs(pairs));
+        state.store.commit(&[Row { series, at: now.plus_ms(-back_ms), value: Value::Float(value) }]);
+    };
+    commit(vec![("__name__", "b"), ("job", "a\"b"), ("instance", "x")], 1_000, 1.5);
+    commit(vec![("__name__", "a"), ("my.label", "y")], 2_000, f64::INFINITY);
+    commit(vec![("__name__", "a"), ("z", "ended")], 2_000, 1.0);
+    commit(vec![("__name__", "a"), ("z", "ended")], 1_000, crate::model::stale_nan());
+    commit(vec![("__name__", "a"), ("z", "old")], 301_000, 1.0);
+    let expected = format!(
+        "# TYPE a untyped\na{{my_label=\"y\",cluster=\"c1\",instance=\"\",job=\"other\"}} +Inf {}\n# TYPE b untyped\n\
+         b{{instance=\"x\",job=\"a\\\"b\",cluster=\"c1\"}} 1.5 {}\n",
+        now.as_ms() - 2_000,
+        now.as_ms() - 1_000,
+    );
+    assert_eq!(get_from(&state, "/federate?match[]=a&match[]=b&match[]=%7Bjob=~%22a.%2B%22%7D").await, (200, expected));
+    let wrong = "1:2: parse error: unexpected \"(\"\n".to_owned();
+    assert_eq!(get_from(&state, "/federate?match[]=a(").await, (400, wrong));
+    assert_eq!(get_from(&state, "/federate").await, (200, String::new()));
 }
