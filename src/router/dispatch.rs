@@ -5,6 +5,7 @@
 //!
 //! **Invariants.** State is plain data: a clone continues exactly as the original. A group has at most one notification
 //! under way per integration. Ended alerts leave a group only when every integration that must know has accepted the news.
+//! A clock that is set back delays timers by no more than the time since the last step; one that is set forward makes them due.
 //! **Cost.** A step is O(groups) to find what is due; an alert costs one walk of the route tree; a flush O(members × rules).
 //! **Limits.** An end that cannot be delivered is given up after [`RETENTION`], so that a dead receiver costs bounded memory.
 //! **Source.** Alertmanager 0.33 `dispatch/dispatch.go`, `notify/notify.go`.
@@ -46,6 +47,8 @@ pub struct Router {
     pub(super) under_way: BTreeMap<NotificationId, UnderWay>,
     pub(super) next_id: u64,
     collected_at: Timestamp,
+    /// The latest time seen.
+    seen_at: Timestamp,
 }
 
 impl Router {
@@ -60,6 +63,7 @@ impl Router {
             under_way: BTreeMap::new(),
             next_id: 1,
             collected_at: now,
+            seen_at: now,
         }
     }
 
@@ -111,6 +115,7 @@ impl Router {
 
     /// Takes in what happened without running timers; for callers that must answer before notifications are sent.
     pub fn ingest(&mut self, now: Timestamp, events: Vec<Event>) {
+        self.follow_clock(now);
         let config = Arc::clone(&self.config);
         for event in events {
             match event {
@@ -178,8 +183,22 @@ impl Router {
         }
     }
 
+    /// Moves all timers with a clock that was set back, so that none of them runs longer for it.
+    pub(super) fn follow_clock(&mut self, now: Timestamp) {
+        let back = self.seen_at.since(now);
+        self.seen_at = now;
+        if back.is_zero() {
+            return;
+        }
+        self.collected_at = self.collected_at - back;
+        self.groups.values_mut().for_each(|group| group.shift_back(back));
+        self.log.values_mut().for_each(|entry| entry.shift_back(back));
+        self.under_way.values_mut().for_each(|under_way| under_way.at = under_way.at - back);
+    }
+
     /// Puts a new configuration in force.
     pub fn apply(&mut self, config: RouterConfig, now: Timestamp) {
+        self.follow_clock(now);
         self.config = Arc::new(config);
         let config = Arc::clone(&self.config);
         self.forget_missing_integrations(&config);

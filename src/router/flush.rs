@@ -30,6 +30,7 @@ struct Candidate {
 impl Router {
     /// Runs the timers that are due at `now`, the longest overdue first.
     pub fn flush_due(&mut self, now: Timestamp) -> Vec<Notification> {
+        self.follow_clock(now);
         let mut due: Vec<(Timestamp, GroupId)> = self
             .groups
             .iter()
@@ -158,7 +159,7 @@ impl Router {
             return None;
         }
         if webhook.send_resolved {
-            entry.owed.extend(&states.firing);
+            entry.expect(&states);
         }
         let id = NotificationId(self.next_id);
         self.next_id += 1;

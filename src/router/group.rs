@@ -102,6 +102,16 @@ impl AlertGroup {
         self.members.iter().filter(|(_, member)| **member == Member::Here).map(|(fingerprint, _)| *fingerprint)
     }
 
+    /// Moves every instant `by` earlier.
+    pub(crate) fn shift_back(&mut self, by: Duration) {
+        self.created_at = self.created_at - by;
+        self.last_flush = self.last_flush.map(|at| at - by);
+        self.next_flush = self.next_flush - by;
+        if let Some(flush) = &mut self.flush {
+            flush.deadline = flush.deadline - by;
+        }
+    }
+
     /// Takes the options of a new configuration. A timer that would be due by them is due at `now`; others are untouched.
     pub(crate) fn adopt(&mut self, options: &RouteOptions, now: Timestamp) {
         let is_paced_alike =

@@ -2,13 +2,15 @@
 //!
 //! In the flow: a flush asks [`LogEntry::decide`]; a delivery report updates the entry.
 //!
-//! **Invariants.** [`LogEntry::sent`] changes only when a receiver accepted a message. [`LogEntry::owed`] holds every alert
+//! **Invariants.** [`LogEntry::sent`] grows only when a receiver accepted a message. [`LogEntry::owed`] holds every alert
 //! that the receiver may believe to be firing: whatever left as firing, accepted or not, until its end was accepted.
 //! **Limits.** An entry without a group is dropped [`RETENTION`] after it was written, or two repeat intervals if that is
 //! sooner.
 //! **Source.** Alertmanager 0.33 `notify/dedup_stage.go`, `nflog/nflog.go`.
 //! **Differs:** an alert that left as firing is resolved at the receiver even if that message was never confirmed, was
 //! overwritten by later ones, or if the alert is inhibited or routed elsewhere when it ends; upstream forgets it.
+//! **Differs:** an alert whose end was sent and never confirmed counts as new when it fires again; upstream takes it for told,
+//! and a receiver that did get the end learns nothing until the next repeat.
 //! **Differs:** the repeat interval counts from the flush that sent to the flush that asks, and is over when it has passed
 //! exactly; upstream counts from the receiver's answer, so that a repeat slips to the next group interval by chance.
 
@@ -103,6 +105,23 @@ impl LogEntry {
             return Reason::SomeResolved;
         }
         if now.since(sent.at) >= pace.repeat_interval { Reason::RepeatInterval } else { Reason::DoNotNotify }
+    }
+
+    /// Moves every instant `by` earlier.
+    pub(crate) fn shift_back(&mut self, by: Duration) {
+        self.expires_at = self.expires_at - by;
+        if let Some(sent) = &mut self.sent {
+            sent.at = sent.at - by;
+        }
+    }
+
+    /// Notes that a message with `states` leaves, to arrive or not: from here on its firing alerts may be believed to fire,
+    /// and its ended ones may be believed to have ended.
+    pub(crate) fn expect(&mut self, states: &States) {
+        self.owed.extend(&states.firing);
+        if let Some(sent) = &mut self.sent {
+            sent.states.firing.retain(|fingerprint| !states.resolved.contains(fingerprint));
+        }
     }
 
     /// Records that a message with `states`, flushed at `at`, was accepted.

@@ -17,7 +17,7 @@ const GROUP_INTERVAL: Duration = Duration::from_secs(20);
 const CONFIGS: [&str; 2] = [
     "
 route:
-  {receiver: one, group_by: [a], group_wait: 5s, group_interval: 20s, repeat_interval: 1m}
+  {receiver: one, group_by: [a], group_wait: 5s, group_interval: 20s, repeat_interval: 10m}
 receivers: &r
 - {name: one, webhook_configs: [{url: 'http://h/'}, {url: 'http://h/', send_resolved: false}]}
 - {name: two, webhook_configs: [{url: 'http://h/'}]}
@@ -30,7 +30,7 @@ route:
   group_by: [a]
   group_wait: 5s
   group_interval: 20s
-  repeat_interval: 1m
+  repeat_interval: 10m
   routes:
   - {matchers: [b=1], receiver: two, group_by: [b]}
 receivers:
@@ -58,11 +58,18 @@ enum Network {
     LosesAnswers,
     /// The message arrives, and we are never told.
     Hangs,
+    /// The message arrives, and we are told with the next event.
+    Dawdles,
 }
 
 fn actions(with_reloads: bool) -> impl Strategy<Value = Vec<Action>> {
-    let network =
-        prop_oneof![Just(Network::Works), Just(Network::Refuses), Just(Network::LosesAnswers), Just(Network::Hangs)];
+    let network = prop_oneof![
+        Just(Network::Works),
+        Just(Network::Refuses),
+        Just(Network::LosesAnswers),
+        Just(Network::Hangs),
+        Just(Network::Dawdles)
+    ];
     let action = prop_oneof![
         6 => (0u8..6).prop_map(Action::Fire),
         4 => (0u8..6).prop_map(Action::End),
@@ -77,6 +84,7 @@ struct World {
     router: Router,
     now: Timestamp,
     network: Network,
+    late: Vec<Event>,
     /// Who believes what to be firing; of those that are told about ends.
     believed: BTreeMap<(String, usize), BTreeSet<Fingerprint>>,
     /// When a group last notified an integration.
@@ -85,7 +93,8 @@ struct World {
 }
 
 impl World {
-    fn step(&mut self, mut events: Vec<Event>) {
+    fn step(&mut self, events: Vec<Event>) {
+        let mut events: Vec<Event> = self.late.drain(..).chain(events).collect();
         loop {
             let sent = self.router.step(self.now, std::mem::take(&mut events));
             if sent.is_empty() {
@@ -102,6 +111,7 @@ impl World {
                         events.push(Event::Failed(notification.id, "no answer".to_owned()));
                     }
                     Network::Hangs => {}
+                    Network::Dawdles => self.late.push(Event::Delivered(notification.id)),
                 }
             }
         }
@@ -134,6 +144,20 @@ impl World {
         match last.filter(|last| *last > created_at) {
             Some(last) => assert!(self.now.since(last) >= GROUP_INTERVAL),
             None => assert!(self.now.since(created_at) >= GROUP_WAIT),
+        }
+    }
+
+    /// Everyone who must know of a firing alert does.
+    fn check_firing(&self) {
+        let alerts = self.router.alerts().map(|(_, stored)| &stored.alert);
+        let firing: Vec<&Alert> = alerts.filter(|alert| !alert.is_resolved_at(self.now)).collect();
+        let inhibited_by = self.router.inhibited_by(self.now, firing.iter().map(|alert| &alert.labels));
+        for (alert, _) in firing.iter().zip(inhibited_by).filter(|(_, by)| by.is_none()) {
+            for route in self.router.config().route.matching(&alert.labels) {
+                let believed = self.believed.get(&(route.options.receiver.clone(), 0));
+                let is_known = believed.is_some_and(|believed| believed.contains(&alert.fingerprint()));
+                assert!(is_known, "{} does not know of {}", route.options.receiver, alert.labels);
+            }
         }
     }
 
@@ -172,13 +196,17 @@ fn check(actions: Vec<Action>, checks_pace: bool) {
     let now = Timestamp::from_ms(1_700_000_000_000);
     let router = Router::new(config(CONFIGS[0]), "http://am", now);
     let (believed, last) = (BTreeMap::new(), BTreeMap::new());
-    let mut world = World { router, now, network: Network::Works, believed, last, checks_pace };
+    let late = Vec::new();
+    let mut world = World { router, now, network: Network::Works, late, believed, last, checks_pace };
     for action in actions {
         world.act(action);
         // A clone continues exactly as the original: all state is in the value.
         world.router = world.router.clone();
     }
     world.act(Action::Network(Network::Works));
+    // A little longer than the group interval, and less than repeats would need to mend what was forgotten.
+    world.run_until(world.now + GROUP_INTERVAL + GROUP_WAIT);
+    world.check_firing();
     for id in 0..6 {
         world.act(Action::End(id));
     }

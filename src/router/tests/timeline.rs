@@ -426,3 +426,50 @@ fn a_reload_while_a_message_is_under_way_keeps_its_report() {
     assert!(router.step(at, vec![Event::Delivered(sent[0].id)]).is_empty());
     assert!(router.step(at + Duration::from_secs(300), Vec::new()).is_empty());
 }
+
+#[test]
+fn a_clock_that_is_set_back_delays_nothing() {
+    let router = Router::new(config(ONE), "http://am", START);
+    let mut timeline = Timeline { router, now: START, receiver: Receiver::Accepts, log: Vec::new() };
+    timeline.alert("A", &[], START + Duration::from_secs(24 * 3600));
+    timeline.run_until(START + Duration::from_secs(60));
+    let hour = Duration::from_secs(3600);
+    // Half a minute after the first message, the clock is set back by an hour.
+    timeline.now = START + Duration::from_secs(60) - hour;
+    timeline.alert("B", &[], START + Duration::from_secs(24 * 3600));
+    // The half minute since the last step is not seen, so that the tick comes that much late.
+    assert_eq!(timeline.router.next_wakeup(), Some(START + Duration::from_secs(360) - hour));
+    timeline.run_until(START + Duration::from_secs(4000) - hour);
+    // What was known before the step is repeated one hour of running time after it was told.
+    let reasons: Vec<&str> = timeline.log.iter().map(|line| line.split(' ').nth(2).unwrap()).collect();
+    assert_eq!(reasons, ["first", "new", "repeat"]);
+}
+
+#[test]
+fn what_fires_again_while_its_end_is_under_way_is_told_again() {
+    let mut router = Router::new(config(ONE), "http://am", START);
+    let at = |secs: u64| START + Duration::from_secs(secs);
+    let event = |starts_at: Timestamp, ends_at: Timestamp| {
+        let (annotations, generator_url) = (Labels::empty(), String::new());
+        let labels = Labels::from_pairs([("alertname", "A")]);
+        vec![Event::Alerts(vec![Alert { labels, annotations, starts_at, ends_at, generator_url }])]
+    };
+    router.step(START, event(START, at(9000)));
+    let sent = router.step(at(30), Vec::new());
+    router.step(at(31), vec![Event::Delivered(sent[0].id)]);
+    router.step(at(40), event(START, at(40)));
+    let sent = router.step(at(330), Vec::new());
+    assert_eq!(sent[0].reason, "all alerts resolved");
+    // The end is accepted only after the alert has come back.
+    router.step(at(331), event(at(331), at(9000)));
+    router.step(at(332), vec![Event::Delivered(sent[0].id)]);
+    let sent = router.step(at(630), Vec::new());
+    assert_eq!((sent[0].reason, sent[0].alerts.len()), ("first notification", 1));
+    // The same if the end was never confirmed.
+    router.step(at(631), vec![Event::Delivered(sent[0].id)]);
+    router.step(at(640), event(at(331), at(640)));
+    let sent = router.step(at(930), Vec::new());
+    router.step(at(931), vec![Event::Failed(sent[0].id, "timeout".to_owned())]);
+    router.step(at(932), event(at(932), at(9000)));
+    assert_eq!(router.step(at(1230), Vec::new())[0].reason, "first notification");
+}
