@@ -1,12 +1,13 @@
 //! Durations that are computed: `[step() * 4]`, `offset (1h / 2)` (experimental).
 //!
 //! In the flow: the parser keeps them beside the milliseconds of their selector; those that depend on the query are settled by
-//! [`Expr::resolve_durations`] before evaluation.
+//! [`Expr::for_query`] when evaluation begins.
 //!
 //! **Units.** Seconds while computing, as written; milliseconds once settled.
 //! **Source.** Prometheus 3.14 `promql/durations.go`.
 //! **Differs:** a duration that is impossible for every query (`[5m - 5m]`) is refused while parsing, not when it is evaluated.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
@@ -130,6 +131,12 @@ impl DurationExpr {
     }
 }
 
+impl Durations {
+    fn depend_on_query(&self) -> bool {
+        [&self.range, &self.step, &self.offset].into_iter().flatten().any(|duration| duration.expr.depends_on_query())
+    }
+}
+
 impl WrittenDuration {
     /// Its milliseconds where they are the same for every query, cut as Prometheus cuts them.
     pub(super) fn constant_ms(&self) -> Option<Result<i64, DurationExprError>> {
@@ -164,8 +171,39 @@ impl WrittenDuration {
 }
 
 impl Expr {
-    /// Settles the durations that depend on the query: its step (0 for an instant query) and the time from its first step to
-    /// its last. Call it before evaluation; it can be called again for another query.
+    /// The expression for a query of this step (0 for an instant query) and this time from its first step to its last: itself,
+    /// or where durations depend on these, a copy in which they are settled.
+    pub fn for_query(&self, step_ms: i64, range_ms: i64) -> Result<Cow<'_, Expr>, DurationExprError> {
+        if !self.has_open_durations() {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut settled = self.clone();
+        settled.resolve_durations(step_ms, range_ms)?;
+        Ok(Cow::Owned(settled))
+    }
+
+    fn has_open_durations(&self) -> bool {
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => false,
+            ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
+                selector.durations.as_ref().is_some_and(|durations| durations.depend_on_query())
+            }
+            ExprKind::Subquery(subquery) => {
+                subquery.durations.as_ref().is_some_and(|durations| durations.depend_on_query())
+                    || subquery.expr.has_open_durations()
+            }
+            ExprKind::Call(call) => call.args.iter().any(Expr::has_open_durations),
+            ExprKind::Aggregate(aggregate) => {
+                aggregate.param.as_ref().is_some_and(Expr::has_open_durations) || aggregate.expr.has_open_durations()
+            }
+            ExprKind::Binary(binary) => binary.lhs.has_open_durations() || binary.rhs.has_open_durations(),
+            ExprKind::Unary { operand, .. } => operand.has_open_durations(),
+            ExprKind::Paren(inner) => inner.has_open_durations(),
+        }
+    }
+
+    /// Settles the durations that depend on the query, as [`Expr::for_query`] in place; it can be called again for another
+    /// query.
     pub fn resolve_durations(&mut self, step_ms: i64, range_ms: i64) -> Result<(), DurationExprError> {
         let query = QueryTimes { step_secs: step_ms as f64 / 1000.0, range_secs: range_ms as f64 / 1000.0 };
         self.resolve(query)
@@ -280,6 +318,19 @@ mod tests {
             }
             ExprKind::Binary(binary) => strip(&mut binary.lhs),
             _ => {}
+        }
+    }
+
+    #[test]
+    fn copied_only_where_needed() {
+        use std::borrow::Cow;
+        for (text, owned) in
+            [("sum(a[5m * 2:1m]) + b offset (1m)", false), ("abs(-(sum(b) + a[5m:step() + 1s]))", true)]
+        {
+            let Ok(expr) = parse_with(&text.replace("a[", "rate(a[").replace(']', "])"), Features::ALL) else {
+                panic!("{text}");
+            };
+            assert_eq!(matches!(expr.for_query(1_000, 0).unwrap(), Cow::Owned(_)), owned, "{text}");
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::promql::QuerierError;
 use crate::promql::ast::ValueType;
+use crate::promql::{DurationExprError, QuerierError};
 
 use super::number::format_go_float;
 
@@ -18,6 +18,8 @@ pub enum EvalError {
     TooManySamples,
     /// The source of samples failed.
     Querier(QuerierError),
+    /// A computed duration that this query makes impossible.
+    Duration(DurationExprError),
     /// A range query for a type that has no value per step.
     NotRangeable(ValueType),
     /// Two elements with the same labels at the same instant.
@@ -74,6 +76,7 @@ impl fmt::Display for EvalError {
                 f.write_str("query processing would load too many samples into memory in query execution")
             }
             EvalError::Querier(error) => write!(f, "expanding series: {error}"),
+            EvalError::Duration(error) => error.fmt(f),
             EvalError::NotRangeable(value_type) => write!(
                 f,
                 "invalid expression type {:?} for range query, must be Scalar or instant Vector",
@@ -110,6 +113,12 @@ impl fmt::Display for EvalError {
 }
 
 impl std::error::Error for EvalError {}
+
+impl From<DurationExprError> for EvalError {
+    fn from(error: DurationExprError) -> Self {
+        EvalError::Duration(error)
+    }
+}
 
 impl From<QuerierError> for EvalError {
     fn from(error: QuerierError) -> Self {

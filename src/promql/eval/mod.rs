@@ -164,8 +164,9 @@ pub fn eval_instant(
         let value = QueryValue::String { at, value: text.clone() };
         return Ok(QueryResult { value, warnings: Vec::new(), infos: Vec::new() });
     }
+    let expr = expr.for_query(0, 0)?;
     let mut evaluator = Evaluator::new(querier, options, QueryRange { start: at, end: at, step_ms: 0 });
-    let rows = evaluator.eval_query(expr, Grid::instant(at))?;
+    let rows = evaluator.eval_query(&expr, Grid::instant(at))?;
     let value = match value_type {
         ValueType::Scalar => {
             let sample = rows.first().and_then(|row| row.samples.first());
@@ -196,8 +197,9 @@ pub fn eval_range(
         return Err(EvalError::NotRangeable(value_type));
     }
     let step_ms = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
+    let expr = expr.for_query(step_ms, end.ms_since(start))?;
     let mut evaluator = Evaluator::new(querier, options, QueryRange { start, end, step_ms });
-    let rows = evaluator.eval_query(expr, Grid::range(start, end, step_ms))?;
+    let rows = evaluator.eval_query(&expr, Grid::range(start, end, step_ms))?;
     let value = QueryValue::Matrix(sorted_series(rows));
     let (warnings, infos) = evaluator.into_annotations().into_texts(options.text);
     Ok(QueryResult { value, warnings, infos })
