@@ -91,12 +91,17 @@ fn go_pattern(pattern: &str) -> String {
 
 fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, Diagnostics> {
     let name = path.to_string_lossy();
-    let text = read_text(path).map_err(|reason| {
+    let fail = |reason: &str| {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(Diagnostic::error_without_place(format!("{name}: {reason}")));
         diagnostics
-    })?;
+    };
+    let text = read_text(path).map_err(|reason| fail(&reason))?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if is_json && text.trim().is_empty() {
+        // No JSON, and most likely about to be written; an empty YAML file, however, is an empty list.
+        return Err(fail("unexpected end of JSON input"));
+    }
     // JSON may be indented by tabs, YAML not. No JSON string holds a bare tab, and positions stay as they are.
     let text = if is_json { text.replace('\t', " ") } else { text };
     parse_groups(&SourceFile::new(&*name, text))

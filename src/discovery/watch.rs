@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::ModifyKind;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -97,8 +98,8 @@ impl Follower {
     fn watcher(&self, announce: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
         let metrics = self.metrics.clone();
         let handler = move |event: notify::Result<notify::Event>| match event {
-            // Our own reading must not announce itself.
-            Ok(event) if matches!(event.kind, notify::EventKind::Access(_)) => {}
+            // Our own reading must not announce itself, and a change of permissions changes no target.
+            Ok(event) if matches!(event.kind, EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_))) => {}
             Ok(_) => drop(announce.try_send(())),
             Err(_) => {
                 metrics.watcher_errors.fetch_add(1, Ordering::Relaxed);

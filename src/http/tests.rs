@@ -172,7 +172,7 @@ async fn sends_credentials_that_rotate() {
     assert!(seen.starts_with("post") && seen.contains("content-type: application/json"), "{seen}");
     std::fs::remove_file(directory.path().join("pw")).unwrap();
     let error = client.get(&url, &[], TIMEOUT).await.unwrap_err().to_string();
-    assert!(error.starts_with("unable to read file") && error.ends_with("pw: entity not found"), "{error}");
+    assert!(error.starts_with("unable to read file") && error.ends_with("pw: no such file or directory"), "{error}");
 }
 
 #[tokio::test]
@@ -378,6 +378,6 @@ async fn checks_the_servers_name_unless_told_otherwise() {
     let (config, _) = decode("tls_config: {ca_file: /no/such/file}");
     assert_eq!(
         Client::new(config, "x").unwrap_err().to_string(),
-        "unable to read file /no/such/file: entity not found"
+        "unable to read file /no/such/file: no such file or directory"
     );
 }

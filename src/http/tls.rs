@@ -4,6 +4,7 @@
 //! shows.
 //! **Source.** Prometheus common v0.66 `config/http_config.go` (`TLSConfig`).
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -152,8 +153,17 @@ impl Stamp {
 pub(super) fn read(text: &Text) -> Result<Vec<u8>, HttpError> {
     match text {
         Text::Inline(secret) => Ok(secret.expose().as_bytes().to_vec()),
-        Text::File(path) => std::fs::read(path)
-            .map_err(|error| HttpError::File { path: path.clone(), reason: error.kind().to_string() }),
+        Text::File(path) => {
+            std::fs::read(path).map_err(|error| HttpError::File { path: path.clone(), reason: reason_of(&error) })
+        }
+    }
+}
+
+/// The system's words without the number that Rust adds.
+fn reason_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        kind => kind.to_string(),
     }
 }
 

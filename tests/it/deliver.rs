@@ -158,7 +158,7 @@ async fn a_hanging_receiver_delays_no_other_and_ends_at_the_deadline() {
         sending.send_until(group * 10, "a", &hanging.address, deadline);
     }
     sending.send(1000, "b", &healthy.address, LONG);
-    assert!(started.elapsed() < Duration::from_millis(500), "sending only queues");
+    assert!(started.elapsed() < Duration::from_secs(1), "sending only queues");
     assert_eq!(sending.report().await, (1000, String::new()));
     assert!(started.elapsed() < Duration::from_secs(3));
     let mut given_up = Vec::new();
