@@ -50,10 +50,10 @@ pub(super) fn for_lexer(text: &str, start: usize, in_braces: bool, in_brackets: 
         Some('–' | '—' | '−') => "write a plain minus: -",
         Some('"' | '\'') => "write `\\\\` for a backslash, or put the text in backquotes",
         Some(c) if in_brackets && c.is_ascii_alphabetic() => "a range is a number and a unit, such as [5m]",
+        Some(c) if in_braces && c.is_ascii_digit() => "put the value in quotes: `{label=\"1\"}`",
         Some(c) if c.is_ascii_digit() => {
             "write a number, or a duration with the units y, w, d, h, m, s, ms in this order, such as 1h30m"
         }
-        Some(c) if in_braces && c.is_ascii_digit() => "put the value in quotes: `{label=\"1\"}`",
         None if in_braces => "close the braces: }",
         None if in_brackets => "close the bracket: ]",
         _ => return None,
@@ -65,45 +65,57 @@ pub(super) fn for_lexer(text: &str, start: usize, in_braces: bool, in_brackets: 
 pub(super) fn for_token(text: &str, token: Token, context: &str) -> Option<String> {
     let word = &text[token.span.start..token.span.end];
     let before = text[..token.span.start].trim_end();
-    let help = match (token.kind, context) {
-        (TokenKind::Equal, "label matching") => "inside braces a single `=` compares: `{label=\"value\"}`".to_owned(),
-        (TokenKind::Equal, _) => "`=` compares labels inside braces; write `==` to compare values".to_owned(),
-        (TokenKind::Identifier, "label matching") if before.ends_with(['=', '~']) => {
-            format!("put the value in quotes: \"{word}\"")
-        }
-        (TokenKind::Identifier | TokenKind::String, "label matching") => "separate matchers by commas".to_owned(),
-        (TokenKind::RightBrace | TokenKind::Comma, "label matching") if before.ends_with(['=', '~']) => {
+    match context {
+        "label matching" => for_matcher_token(token, word, before),
+        "grouping opts" if token.kind == TokenKind::Identifier => for_grouping_token(word, before),
+        _ => for_operator_token(token, word, before),
+    }
+}
+
+fn for_matcher_token(token: Token, word: &str, before: &str) -> Option<String> {
+    let value_expected = before.ends_with(['=', '~']);
+    let help = match token.kind {
+        TokenKind::Equal => "inside braces a single `=` compares: `{label=\"value\"}`".to_owned(),
+        TokenKind::Identifier if value_expected => format!("put the value in quotes: \"{word}\""),
+        TokenKind::Identifier | TokenKind::String => "separate matchers by commas".to_owned(),
+        TokenKind::RightBrace | TokenKind::Comma if value_expected => {
             "write the value in quotes: `{label=\"value\"}`".to_owned()
         }
-        (TokenKind::RightBrace | TokenKind::Comma, "label matching") => {
-            "compare the label: `{label=\"value\"}`".to_owned()
-        }
-        (TokenKind::Identifier, "grouping opts") if before.ends_with(',') || before.ends_with('(') => return None,
-        (TokenKind::Identifier, "grouping opts")
-            if text[..token.span.start].rfind('(') > text[..token.span.start].rfind(')')
-                && before.ends_with(|c: char| c.is_ascii_alphanumeric())
-                && !ends_with_grouping_keyword(before) =>
-        {
-            "separate labels by commas".to_owned()
-        }
-        (TokenKind::Identifier, "grouping opts") => format!("labels stand in parentheses: ({word})"),
-        (TokenKind::Operator(_), _) if before.ends_with('<') => "write `!=` for \"not equal\"".to_owned(),
-        (TokenKind::Operator(op), _) if op.is_comparison() && before.ends_with(['=', '<', '>']) => {
+        TokenKind::RightBrace | TokenKind::Comma => "compare the label: `{label=\"value\"}`".to_owned(),
+        _ => return None,
+    };
+    Some(help)
+}
+
+fn for_grouping_token(word: &str, before: &str) -> Option<String> {
+    if before.ends_with([',', '(']) {
+        return None;
+    }
+    if ends_with_grouping_keyword(before) {
+        return Some(format!("labels stand in parentheses: ({word})"));
+    }
+    Some("separate labels by commas".to_owned())
+}
+
+fn for_operator_token(token: Token, word: &str, before: &str) -> Option<String> {
+    let after_operand = before.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, ')' | ']' | '}' | '_'));
+    let help = match token.kind {
+        TokenKind::Equal => "`=` compares labels inside braces; write `==` to compare values".to_owned(),
+        TokenKind::Operator(_) if before.ends_with('<') => "write `!=` for \"not equal\"".to_owned(),
+        TokenKind::Operator(op) if op.is_comparison() && before.ends_with(['=', '>']) => {
             "write one comparison: ==, !=, >, <, >= or <=".to_owned()
         }
-        (TokenKind::Keyword(Keyword::GroupLeft | Keyword::GroupRight), _) => {
+        TokenKind::Keyword(Keyword::GroupLeft | Keyword::GroupRight) => {
             format!("`{word}` follows `on (…)` or `ignoring (…)`")
         }
-        (TokenKind::Keyword(Keyword::On | Keyword::Ignoring | Keyword::Bool), _) => {
+        TokenKind::Keyword(Keyword::On | Keyword::Ignoring | Keyword::Bool) => {
             format!("`{word}` follows a binary operator: `a * {word} …`")
         }
-        (TokenKind::EndOfInput, _) => "the expression ends too early".to_owned(),
-        (TokenKind::Identifier, _) if matches!(word.to_ascii_lowercase().as_str(), "not" | "in" | "where" | "xor") => {
+        TokenKind::EndOfInput => "the expression ends too early".to_owned(),
+        TokenKind::Identifier if matches!(word.to_ascii_lowercase().as_str(), "not" | "in" | "where" | "xor") => {
             format!("there is no `{word}`; the operators are + - * / % ^ == != > < >= <= and or unless")
         }
-        (TokenKind::Identifier | TokenKind::Number | TokenKind::LeftBrace | TokenKind::Aggregate(_), _)
-            if before.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, ')' | ']' | '}' | '_')) =>
-        {
+        TokenKind::Identifier | TokenKind::Number | TokenKind::LeftBrace | TokenKind::Aggregate(_) if after_operand => {
             format!("put an operator before `{word}`")
         }
         _ => return None,
@@ -132,7 +144,8 @@ pub(super) fn for_misplaced_grouping(text: &str, expr: &Expr, keyword: Span) -> 
         _ => aggregated(expr.clone(), labels, without),
     };
     let fixed = fixed.to_string();
-    if fixed.len() > SHOWN_LEN_MAX {
+    // What stands before may be wrong in itself, which the type check has not seen yet.
+    if fixed.len() > SHOWN_LEN_MAX || super::parse(&fixed).is_err() {
         return format!(
             "`{word}` follows the aggregation, not {subject}; write it after a `sum` or another aggregation"
         );
@@ -238,7 +251,7 @@ pub(super) fn for_regex(pattern: &str) -> Option<String> {
 }
 
 /// For a number or duration whose value cannot be read.
-pub(super) fn for_literal(_text: &str, kind: TokenKind) -> Option<String> {
+pub(super) fn for_literal(kind: TokenKind) -> Option<String> {
     (kind == TokenKind::Duration)
         .then(|| "write units from large to small, each once and whole: 1h30m, 1m30s, 500ms".to_owned())
 }

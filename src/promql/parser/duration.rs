@@ -39,7 +39,7 @@ impl Parser<'_> {
         };
         self.next();
         Ok(parsed.unwrap_or_else(|message| {
-            let help = hint::for_literal(self.slice(token.span), token.kind);
+            let help = hint::for_literal(token.kind);
             self.report_with_help(token.span, message, help);
             (0.0, token.kind == TokenKind::Duration)
         }))
