@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Timestamp};
+use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Series, Timestamp};
 use crate::rules::{Environment, Recorded};
 
 use super::figures::{Figures, SCRAPE_COVERS};
@@ -41,6 +41,9 @@ pub const NEVER_MEASURED: Duration = Duration::from_secs(3600);
 
 /// A resolved alert is repeated for this long, in case a receiver missed its end.
 const RESOLVED_RETENTION_MS: i64 = 15 * 60 * 1000;
+
+/// After a downtime of ours longer than this, alerts start anew (Prometheus: `--rules.alert.for-outage-tolerance`).
+pub(super) const OUTAGE_TOLERANCE: Duration = Duration::from_secs(3600);
 
 /// Which alert of an objective's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,6 +176,32 @@ impl Alerts {
                 }
             }
             is_paging |= kind == Kind::Burn(Severity::Page);
+        }
+    }
+
+    /// Takes up the alerts of an objective that fired before a restart, from their `ALERTS_FOR_STATE`, so that they go on with their own
+    /// start, stay while nothing can be seen, and are resolved when they have ended.
+    pub(super) fn restore(&mut self, slo: &Slo, series: &[Series]) {
+        for Series { labels, samples } in series {
+            let active_at_secs =
+                samples.last().and_then(|sample| sample.value.as_float()).filter(|secs| secs.is_finite());
+            let name = [BURN_ALERT, NOT_MEASURED_ALERT].into_iter().find(|name| labels.get(ALERT_NAME) == Some(name));
+            let severity = Severity::ALL.into_iter().find(|severity| labels.get("severity") == Some(severity.as_str()));
+            let (Some(active_at_secs), Some(name), Some(severity)) = (active_at_secs, name, severity) else { continue };
+            let group = labels.filtered(|label| slo.group_by.contains(&label.name));
+            let alert = LiveAlert {
+                slo: slo.name.clone(),
+                annotations: texts::restored(slo, &group),
+                group,
+                severity,
+                name,
+                tier: None,
+                active_at: Timestamp::from_secs_f64(active_at_secs),
+                resolved_at: None,
+                last_sent_at: None,
+                confirmed_at: Timestamp::MIN,
+            };
+            self.live.insert(labels.without_metric_name(), alert);
         }
     }
 

@@ -23,12 +23,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::{Labels, METRIC_NAME, Timestamp, stale_nan};
+use crate::model::{Labels, METRIC_NAME, Matcher, Timestamp, stale_nan};
+use crate::promql::{Querier, QuerierError};
 use crate::rules::{EvalContext, Evaluator, Outcome, Recorded};
 use crate::source::format_duration;
 
 use super::accounting::{Accounting, Sizes};
-use super::alerts::{Alerts, Surroundings};
+use super::alerts::{Alerts, OUTAGE_TOLERANCE, Surroundings};
 use super::decode::SloFile;
 use super::feed;
 use super::figures::{Figures, SCRAPE_COVERS, State};
@@ -60,6 +61,8 @@ struct Tracked {
     accounting: Accounting,
     /// The first slot: what lies before it was stored before we counted, maybe with retention.
     warm_through: Option<Timestamp>,
+    /// Whether the alerts from before a restart have been looked for.
+    is_restored: bool,
 }
 
 impl SloGroup {
@@ -68,6 +71,7 @@ impl SloGroup {
         let track = |slo: Slo| Tracked {
             accounting: Accounting::new(&slo.indicator, &slo.group_by, slo.window),
             warm_through: None,
+            is_restored: false,
             slo,
         };
         SloGroup {
@@ -100,6 +104,8 @@ impl SloGroup {
                 (new.accounting, new.warm_through) = (old.accounting, old.warm_through);
             }
         }
+        // What fired is known; looking for it again would bring back what has been resolved at this very moment.
+        self.objectives.iter_mut().for_each(|tracked| tracked.is_restored = true);
         self.alerts = old.alerts;
         self.recorded = old.recorded;
         self.last_slot = old.last_slot;
@@ -179,9 +185,14 @@ impl Evaluator for SloGroup {
         let mut outcome = Outcome::default();
         let mut kept = BTreeSet::new();
         let mut status = Vec::new();
-        for Tracked { slo, accounting, warm_through } in &mut self.objectives {
+        for Tracked { slo, accounting, warm_through, is_restored } in &mut self.objectives {
             let warm_through = *warm_through.get_or_insert(slot);
-            if let Err(error) = feed::advance(slo, accounting, context.querier, slot, warm_through) {
+            let mut read = feed::advance(slo, accounting, context.querier, slot, warm_through);
+            if read.is_ok() && !*is_restored {
+                read = restore(&mut self.alerts, slo, context.querier, slot);
+                *is_restored = read.is_ok();
+            }
+            if let Err(error) = read {
                 outcome.failures.push((slo.name.to_string(), error.to_string()));
                 self.alerts.hold(&slo.name, slot);
                 kept.extend(self.recorded.iter().filter(|labels| labels.get("slo") == Some(&slo.name)).cloned());
@@ -216,6 +227,14 @@ impl Evaluator for SloGroup {
         self.recorded.clear();
         ended
     }
+}
+
+/// What fired when we went down, as it was recorded.
+fn restore(alerts: &mut Alerts, slo: &Slo, querier: &dyn Querier, slot: Timestamp) -> Result<(), QuerierError> {
+    let matchers = [Matcher::equal(METRIC_NAME, "ALERTS_FOR_STATE"), Matcher::equal("slo", slo.name.clone())];
+    let series = querier.select(&matchers, slot - OUTAGE_TOLERANCE, slot)?;
+    alerts.restore(slo, &series);
+    Ok(())
 }
 
 fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {

@@ -36,6 +36,14 @@ pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Ki
     texts.build()
 }
 
+/// The annotations of an alert that fired before a restart, until its cause is seen again or it has ended.
+pub(super) fn restored(slo: &Slo, group: &Labels) -> Labels {
+    let mut texts = LabelsBuilder::default();
+    texts.set("summary", format!("{} was firing before a restart of Almenara", title(slo, group)));
+    texts.set("owner", slo.about.owner.as_str()).set("runbook_url", slo.about.runbook.as_str());
+    texts.build()
+}
+
 /// The annotations of an alert that cannot be seen to have ended.
 pub(super) fn held(annotations: &Labels, figures: &Figures) -> Labels {
     let mut texts = annotations.to_builder();

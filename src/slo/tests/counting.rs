@@ -184,9 +184,9 @@ mod naive {
         let others =
             tape.series.iter().filter(|other| same_target(&other.labels, &of.labels) && other.labels != of.labels);
         others.filter(|other| other.labels.metric_name() != "up").any(|other| {
+            let is_start = other.labels.metric_name() == "process_start_time_seconds";
             other.samples.windows(2).any(|pair| {
                 let (before, after) = (pair[0].value.as_float().unwrap(), pair[1].value.as_float().unwrap());
-                let is_start = other.labels.metric_name() == "process_start_time_seconds";
                 let shows = if is_start { before != after } else { after < before };
                 shows && pair[0].at >= from && pair[1].at <= to
             })

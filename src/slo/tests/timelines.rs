@@ -333,6 +333,30 @@ fn an_edited_target_keeps_the_counters_and_an_edited_indicator_does_not() {
     assert!(total(&world).unwrap() < before);
 }
 
+/// An outage of zone a, a restart of ours of ten minutes in it, and what is sent after it while zone a does as told.
+fn restart_in_an_outage(zone_a: Zone) -> Vec<String> {
+    let mut world = World::after_three_days(SPEC);
+    world.run(3600, [FINE, FINE]);
+    world.run(120, [Some((1.0, 10.0)), FINE]);
+    let recorded = std::mem::take(&mut world.last.recorded);
+    for sample in recorded.iter().filter(|sample| sample.labels.metric_name() == "ALERTS_FOR_STATE") {
+        world.tape.push(&sample.labels, sample.at, sample.value.as_float().unwrap());
+    }
+    let before = world.group.status()[0].alerts[0].clone();
+    world.group = SloGroup::new(file(SPEC), Duration::from_secs(15));
+    world.now += 600;
+    world.eval();
+    let after = world.group.status()[0].alerts[0].clone();
+    assert_eq!((after.labels, after.active_at), (before.labels, before.active_at), "nothing is seen yet: it stays");
+    world.run(600, [zone_a, FINE])
+}
+
+#[test]
+fn a_restart_neither_forgets_nor_repeats_an_alert() {
+    assert!(restart_in_an_outage(Some((1.0, 10.0))).is_empty());
+    assert_eq!(restart_in_an_outage(FINE), ["15: SLOErrorBudgetBurn page a resolved"]);
+}
+
 #[test]
 fn a_removed_objective_resolves_its_alerts_and_ends_its_series() {
     let mut world = World::after_three_days(SPEC);
