@@ -4,7 +4,7 @@
 //! outcome is the series `ALERTS` and `ALERTS_FOR_STATE`, and the alerts that are due to be sent.
 //!
 //! **Invariants.** Two live alerts never have the same labels. Nothing is sent while pending. An alert that fired and ended is
-//! remembered for [`RESOLVED_RETENTION`], so that its end is told more than once.
+//! remembered for [`super::RESOLVED_RETENTION`], so that its end is told more than once.
 //! **Source.** Prometheus 3.14 `rules/alerting.go`.
 //! **Differs:** `ALERTS` is written from the first evaluation (Prometheus waits for its restore of `for`). A label whose template
 //! renders empty is absent from `ALERTS` too (Prometheus writes the unrendered text). An empty annotation is left out.
@@ -15,12 +15,7 @@ use std::time::Duration;
 use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Timestamp, Value};
 use crate::template::{Host, Query, alert_data};
 
-use super::{Entry, Environment, RuleConfig};
-
-/// How long an alert that ended is remembered and repeated.
-pub const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
-/// A receiver may believe an alert this many times the longer of interval and resend delay: three lost messages are survived.
-const VALIDITY_FACTOR: u32 = 4;
+use super::{Entry, Environment, RuleConfig, sending};
 
 /// Where an alert stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -74,11 +69,7 @@ impl ActiveAlert {
     }
 
     fn is_due(&self, now: Timestamp, resend_delay: Duration) -> bool {
-        if self.state == AlertState::Pending {
-            return false;
-        }
-        let Some(sent) = self.last_sent_at else { return true };
-        self.resolved_at.is_some_and(|resolved| resolved > sent) || sent + resend_delay < now
+        self.state != AlertState::Pending && sending::is_due(self.last_sent_at, self.resolved_at, now, resend_delay)
     }
 }
 
@@ -111,7 +102,7 @@ pub(super) fn step(
         } else {
             leave(config, alert, now);
         }
-        alert.state != AlertState::Inactive || alert.resolved_at.is_some_and(|at| now.since(at) <= RESOLVED_RETENTION)
+        alert.state != AlertState::Inactive || alert.resolved_at.is_some_and(|at| sending::is_remembered(at, now))
     });
     let mut series = BTreeMap::new();
     let mut count = 0;
@@ -234,7 +225,7 @@ pub(super) fn take_due(
             labels: labels.clone(),
             annotations: alert.annotations.clone(),
             starts_at: alert.fired_at,
-            ends_at: alert.resolved_at.unwrap_or(moment.now + validity * VALIDITY_FACTOR),
+            ends_at: alert.resolved_at.unwrap_or(sending::valid_until(moment.now, validity)),
             generator_url: generator_url.to_owned(),
         });
     }

@@ -11,13 +11,15 @@ mod overlay;
 mod place;
 mod query;
 mod recording;
+pub(crate) mod sending;
 pub mod slots;
 mod status;
 
-pub use alerting::{AlertState, RESOLVED_RETENTION};
+pub use alerting::AlertState;
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
 pub use file::{Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
 pub use group::{Elapsed, Group, GroupDefaults};
+pub use sending::RESOLVED_RETENTION;
 pub use status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
 
 #[cfg(test)]

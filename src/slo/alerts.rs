@@ -16,15 +16,14 @@
 //! alert from resolving, never from firing. An alert whose objective, group or labels vanish resolves.
 //! **Limits.** [`NEVER_MEASURED`]. Our own downtime, or a window that is still filling, raises nothing: the state and the
 //! coverage of the objective show them.
-//! **Source.** Resend and `endsAt` as Prometheus 3.5 `rules/alerting.go`: an alert believed for four times the larger of interval and
-//! resend delay, a resolved one repeated for 15 minutes.
+//! Resending and `endsAt` are those of rules: [`crate::rules::RESOLVED_RETENTION`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Series, Timestamp};
-use crate::rules::{Environment, Recorded};
+use crate::rules::{Environment, Recorded, sending};
 
 use super::figures::{Figures, SCRAPE_COVERS};
 use super::policy::{NotMeasured, Severity, Tier};
@@ -38,9 +37,6 @@ pub const NOT_MEASURED_ALERT: &str = "SLONotMeasured";
 
 /// An objective whose total was not seen for this long after we woke raises a ticket: the selector is wrong, or nothing is deployed.
 pub const NEVER_MEASURED: Duration = Duration::from_secs(3600);
-
-/// A resolved alert is repeated for this long, in case a receiver missed its end.
-const RESOLVED_RETENTION_MS: i64 = 15 * 60 * 1000;
 
 /// After a downtime of ours longer than this, alerts start anew (Prometheus: `--rules.alert.for-outage-tolerance`).
 pub(super) const OUTAGE_TOLERANCE: Duration = Duration::from_secs(3600);
@@ -125,8 +121,7 @@ pub(super) struct LiveAlert {
 
 impl LiveAlert {
     fn is_due(&self, slot: Timestamp, resend_delay: Duration) -> bool {
-        let Some(last_sent_at) = self.last_sent_at else { return true };
-        self.resolved_at > Some(last_sent_at) || last_sent_at + resend_delay < slot
+        sending::is_due(self.last_sent_at, self.resolved_at, slot, resend_delay)
     }
 }
 
@@ -212,7 +207,7 @@ impl Alerts {
 
     /// Resolves what nobody confirmed at `slot` and returns what is to be sent now, in order of labels.
     pub(super) fn finish(&mut self, slot: Timestamp, interval: Duration, environment: &Environment) -> Vec<Alert> {
-        let valid_until = slot + 4 * interval.max(environment.resend_delay);
+        let valid_until = sending::valid_until(slot, interval.max(environment.resend_delay));
         let mut due = Vec::new();
         for (labels, alert) in &mut self.live {
             if alert.resolved_at.is_none() && alert.confirmed_at < slot {
@@ -229,7 +224,7 @@ impl Alerts {
                 });
             }
         }
-        self.live.retain(|_, alert| alert.resolved_at.is_none_or(|at| slot.ms_since(at) < RESOLVED_RETENTION_MS));
+        self.live.retain(|_, alert| alert.resolved_at.is_none_or(|at| sending::is_remembered(at, slot)));
         due
     }
 
