@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::model::{Labels, Timestamp};
-use crate::source::{DurationError, parse_duration};
+use crate::source::parse_duration;
 
 use super::{Function, Host, Map, Param, Type, Value, builtin, format, gotime, humanize, quote};
 
@@ -399,9 +399,6 @@ fn seconds(_: &Host<'_>, args: &[Value]) -> Called {
         Some(rest) => (-1.0, rest),
         None => (1.0, written),
     };
-    let duration = parse_duration(magnitude).map_err(|error| match error {
-        DurationError::Malformed(_) => DurationError::Malformed(written.to_owned()).to_string(),
-        error => error.to_string(),
-    })?;
+    let duration = parse_duration(magnitude).map_err(|error| error.to_string())?;
     Ok(Value::Float(sign * duration.as_millis() as f64 / 1000.0))
 }

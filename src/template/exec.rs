@@ -1,8 +1,8 @@
 //! Runs a template: a walk over its tree.
 //!
 //! **Source.** Go 1.24 `text/template/exec.go`: order of evaluation, scopes, error texts and the node each error names.
-//! **Limits.** [`STEPS_MAX`] nodes walked, [`OUTPUT_MAX`] bytes written, [`CALLS_MAX`] templates within one another: a template
-//! is user input and may loop.
+//! **Limits.** [`STEPS_MAX`] nodes walked, [`OUTPUT_MAX`] bytes written, [`CALLS_MAX`] templates and [`DEPTH_MAX`] blocks and
+//! pipelines within one another: a template is user input and may loop.
 
 use std::fmt;
 
@@ -16,6 +16,8 @@ pub const STEPS_MAX: usize = 1_000_000;
 pub const OUTPUT_MAX: usize = 4 << 20;
 /// `{{template}}` within `{{template}}`. Go allows 100,000; our stack is smaller.
 pub const CALLS_MAX: usize = 100;
+/// Blocks and pipelines under evaluation at a time, across templates: each takes stack, and a thread has 2 MiB.
+pub const DEPTH_MAX: usize = 300;
 
 /// Renders `template` with `data` as its dot.
 pub(super) fn render(template: &Template, data: Value, host: &Host<'_>) -> Result<String, TemplateError> {
@@ -27,6 +29,7 @@ pub(super) fn render(template: &Template, data: Value, host: &Host<'_>) -> Resul
         variables: vec![("$".to_owned(), data.clone())],
         at: None,
         calls: 0,
+        depth: 0,
         steps: 0,
         executing: &template.name,
     };
@@ -53,6 +56,7 @@ struct State<'t, 'h> {
     /// The node that an error names.
     at: Option<(usize, &'t dyn fmt::Display)>,
     calls: usize,
+    depth: usize,
     steps: usize,
     executing: &'t str,
 }
@@ -91,6 +95,14 @@ impl<'t> State<'t, '_> {
         TemplateError::new(text, Some(offset))
     }
 
+    fn enter(&mut self) -> Evaluated<()> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(self.error(format_args!("evaluated deeper than {DEPTH_MAX} levels")));
+        }
+        Ok(())
+    }
+
     fn step(&mut self) -> Evaluated<()> {
         self.steps += 1;
         if self.steps > STEPS_MAX {
@@ -108,13 +120,16 @@ impl<'t> State<'t, '_> {
     }
 
     fn walk_list(&mut self, dot: &Value, nodes: &'t Nodes) -> Evaluated<Flow> {
+        self.enter()?;
+        let mut flow = Flow::Next;
         for node in nodes {
-            let flow = self.walk(dot, node)?;
+            flow = self.walk(dot, node)?;
             if flow != Flow::Next {
-                return Ok(flow);
+                break;
             }
         }
-        Ok(Flow::Next)
+        self.depth -= 1;
+        Ok(flow)
     }
 
     fn walk(&mut self, dot: &Value, node: &'t Node) -> Evaluated<Flow> {
@@ -236,11 +251,13 @@ impl<'t> State<'t, '_> {
 
     fn pipeline(&mut self, dot: &Value, pipe: &'t Pipe) -> Evaluated {
         self.step()?;
+        self.enter()?;
         self.at = Some((pipe.at, pipe));
         let mut value = None;
         for command in &pipe.commands {
             value = Some(self.command(dot, command, value)?);
         }
+        self.depth -= 1;
         let value = value.expect("BUG: the parser lets no empty pipeline through");
         for name in &pipe.declared {
             if pipe.assigns {

@@ -5,7 +5,7 @@
 //! every failure is a [`TemplateError`] with Go's text.
 //!
 //! **Cost.** Parsing is linear; a parsed [`Template`] is shared and rendered many times.
-//! **Limits.** See [`STEPS_MAX`], [`OUTPUT_MAX`], [`CALLS_MAX`].
+//! **Limits.** See [`STEPS_MAX`], [`OUTPUT_MAX`], [`CALLS_MAX`], [`DEPTH_MAX`].
 //! **Source.** Go 1.24 `text/template`; Prometheus 3.14 `template/template.go`.
 //!
 //! ```
@@ -37,7 +37,7 @@ use crate::model::{Labels, Timestamp};
 
 pub use alert::{ALERT_FUNCTIONS, ALERT_PREAMBLE, alert_data, sample_value};
 pub use builtin::query_escape;
-pub use exec::{CALLS_MAX, OUTPUT_MAX, STEPS_MAX};
+pub use exec::{CALLS_MAX, DEPTH_MAX, OUTPUT_MAX, STEPS_MAX};
 pub use value::{List, Map, Method, STRING_MAP, Struct, Type, Value};
 
 /// What nil prints as.

@@ -107,6 +107,10 @@ fn a_template_cannot_exhaust_us() {
         let error = render(template).unwrap_err().to_string();
         assert!(error.contains(expected), "{template}: {error}");
     }
+    let blocks =
+        format!("{}{{{{ template \"r\" }}}}{}", "{{ if (and (or (not false))) }}".repeat(40), "{{ end }}".repeat(40));
+    let error = render(&format!("{{{{ define \"r\" }}}}{blocks}{{{{ end }}}}{{{{ template \"r\" }}}}")).unwrap_err();
+    assert!(error.to_string().contains("evaluated deeper than"), "{error}");
     let deep = format!("{}1{}", "(".repeat(500), ")".repeat(500));
     assert!(render(&format!("{{{{ {deep} }}}}")).unwrap_err().to_string().contains("nested deeper than"));
 }

@@ -11,4 +11,5 @@ mod loopback;
 mod notifier;
 mod notifier_peer;
 mod promql_scripts;
+mod promtool_peer;
 mod scrape;
