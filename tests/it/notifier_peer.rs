@@ -21,7 +21,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsa
 use crate::loopback::eventually;
 
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-fn peer(names: &[&str]) -> Option<PathBuf> {
+pub(crate) fn peer(names: &[&str]) -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin");
     let folders: Vec<PathBuf> =
         std::env::var_os("ALMENARA_PEERS").map(PathBuf::from).into_iter().chain([unpacked]).collect();
@@ -34,7 +34,7 @@ fn peer(names: &[&str]) -> Option<PathBuf> {
 }
 
 /// A child that ends with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -44,7 +44,7 @@ impl Drop for Running {
 }
 
 /// Writes `ca`, and certificate and key of both sides, signed by a new authority. Whole files, moved into place one by one.
-fn issue(directory: &Path, authority_name: &str) {
+pub(crate) fn issue(directory: &Path, authority_name: &str) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(rcgen::DnType::CommonName, authority_name);

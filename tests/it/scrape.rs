@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almenara::clock;
 use almenara::discovery::DiscoveryMetrics;
 use almenara::exposition::write_text;
 use almenara::model::{MatchOp, Matcher, Timestamp, is_stale};
@@ -15,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::loopback::{Server, eventually, refused_address, response};
+use crate::notifier_peer::{Running, issue, peer};
 
 struct Scraper {
     store: Arc<Store>,
@@ -273,5 +275,55 @@ async fn follows_target_files_and_the_target_limit() {
     write(&[]);
     eventually("no target", || scraper.target("f").is_none()).await;
     eventually("markers", || scraper.values("up", "f").last() == Some(&None)).await;
+    scraper.manager.shutdown().await;
+}
+
+/// Needs `prometheus-node-exporter` (or `node_exporter`), where `notifier_peer` looks for its peers.
+#[tokio::test(flavor = "multi_thread")]
+async fn scrapes_the_real_node_exporter_while_certificates_change() {
+    let Some(exporter) = peer(&["prometheus-node-exporter", "node_exporter"]) else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    issue(directory.path(), "first");
+    let tls = format!(
+        "tls_server_config: {{cert_file: {}, key_file: {}, client_ca_file: {}, client_auth_type: RequireAndVerifyClientCert}}\n",
+        at("server.crt"),
+        at("server.key"),
+        at("ca.crt")
+    );
+    std::fs::write(directory.path().join("web.yml"), tls).expect("write");
+    let address = refused_address();
+    let start = || {
+        let child = std::process::Command::new(&exporter)
+            .args([format!("--web.listen-address={address}"), format!("--web.config.file={}", at("web.yml"))])
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        Running(child.expect("the exporter starts"))
+    };
+    let running = start();
+    let scraper = Scraper::new();
+    let keys = format!(
+        "scheme: https, tls_config: {{ca_file: {}, cert_file: {}, key_file: {}}}",
+        at("ca.crt"),
+        at("client.crt"),
+        at("client.key")
+    );
+    // The exporter may take longer than a short interval while other tests run.
+    let job = format!("- {{job_name: n, scrape_interval: 1s, static_configs: [{{targets: ['{address}']}}], {keys}}}\n");
+    scraper.apply(&job).await;
+    eventually("a scrape over TLS", || scraper.is("n", Health::Up)).await;
+    let samples = scraper.target("n").expect("a target").last.samples;
+    assert!(samples > 100, "{samples} samples");
+    assert_eq!(scraper.values("node_exporter_build_info", "n")[0], Some(1.0));
+    issue(directory.path(), "second");
+    // A new exporter, so that nothing goes on over a connection from before.
+    drop(running);
+    let _running = start();
+    let rotated = clock::now();
+    let answered_since = || {
+        let target = scraper.target("n").expect("a target");
+        target.last.health == Health::Up && target.last.at.is_some_and(|at| at > rotated)
+    };
+    eventually("a scrape with the new certificates", answered_since).await;
     scraper.manager.shutdown().await;
 }
