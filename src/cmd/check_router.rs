@@ -6,8 +6,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::deliver::DeliverConfig;
 use crate::router::RouterConfig;
-use crate::source::{Diagnostic, Diagnostics, SourceFile};
+use crate::source::decode::Decoder;
+use crate::source::{Diagnostic, Diagnostics, SourceFile, yaml};
 
 /// Checks `files`: summaries go to `out`, diagnostics to `err`. Returns the exit code.
 pub fn run(files: &[PathBuf], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
@@ -29,9 +31,23 @@ pub fn run(files: &[PathBuf], out: &mut dyn Write, err: &mut dyn Write) -> io::R
     Ok(code)
 }
 
+/// Reads a router configuration together with what its receivers need for their transport. `None` when anything is an
+/// error; the diagnostics are in order of position.
+pub fn check(source: &SourceFile) -> (Option<RouterConfig>, Diagnostics) {
+    let (node, mut diagnostics) = yaml::parse(source);
+    let Some(node) = node else { return (None, diagnostics) };
+    let mut decoder = Decoder::new(source);
+    let config = RouterConfig::decode(&mut decoder, &node);
+    // Also of a configuration that is wrong elsewhere, so that all mistakes are said at once.
+    let transport = config.as_ref().map(|config| DeliverConfig::decode(config).1);
+    transport.unwrap_or_default().into_iter().for_each(|diagnostic| decoder.report(diagnostic));
+    diagnostics.extend(decoder.finish());
+    (config.filter(|_| !diagnostics.has_errors()), diagnostics)
+}
+
 fn read(file: &PathBuf, name: &str) -> (Option<RouterConfig>, Diagnostics) {
     match std::fs::read_to_string(file) {
-        Ok(text) => RouterConfig::parse(&SourceFile::new(name, text)),
+        Ok(text) => check(&SourceFile::new(name, text)),
         Err(error) => {
             let mut diagnostics = Diagnostics::default();
             diagnostics.push(Diagnostic::error_without_place(format!("cannot read {name}: {error}")));

@@ -8,12 +8,13 @@ use super::gotext;
 use crate::source::yaml::{Node, NodeKind};
 
 /// Keys whose values are secret wherever they stand. `url` is one because webhook addresses carry tokens.
-const SECRET_KEYS: [&str; 10] = [
+const SECRET_KEYS: [&str; 11] = [
     "bearer_token",
     "client_secret",
     "credentials",
     "key",
     "password",
+    "proxy_connect_header",
     "proxy_url",
     "secrets",
     "token",
@@ -71,12 +72,20 @@ fn write_value(node: &Node, indent: usize, out: &mut String) {
     write_node(node, indent + 2, out);
 }
 
-/// Keeps the shape of a list of secrets, so that the text still reads as a configuration.
+/// Keeps the shape of lists and mappings of secrets, so that the text still reads as a configuration.
 fn write_secret(node: &Node, indent: usize, out: &mut String) {
+    let inner = " ".repeat(indent + 2);
     match &node.kind {
         NodeKind::Sequence(items) => {
             out.push('\n');
-            items.iter().for_each(|_| out.push_str(&format!("{}- <secret>\n", " ".repeat(indent + 2))));
+            items.iter().for_each(|_| out.push_str(&format!("{inner}- <secret>\n")));
+        }
+        NodeKind::Mapping(pairs) => {
+            out.push('\n');
+            for (key, value) in pairs {
+                out.push_str(&format!("{inner}{}:", scalar(key.as_str().unwrap_or_default(), true)));
+                write_secret(value, indent + 2, out);
+            }
         }
         _ => out.push_str(" <secret>\n"),
     }
@@ -95,17 +104,17 @@ mod tests {
     #[test]
     fn replaces_secrets_and_stays_readable() {
         let text = "receivers:\n- name: a # token xyz\n  webhook_configs: [{url: 'http://h/t0ken', http_config: \
-                    {basic_auth: {username: u, password: p4ss}, http_headers: {X: {secrets: [s1, s2]}}}}]\nroute: \
+                    {basic_auth: {username: u, password: p4ss}, http_headers: {X: {secrets: [s1, s2]}}, proxy_connect_header: {P: [s4]}}}]\nroute: \
                     {receiver: a, group_by: ['...'], routes: [], matchers: ~, continue: false}\n";
         let (node, _) = yaml::parse(&SourceFile::new("f.yml", text));
         let shown = masked(&node.unwrap());
-        for secret in ["t0ken", "p4ss", "s1", "s2", "xyz"] {
+        for secret in ["t0ken", "p4ss", "s1", "s2", "s4", "xyz"] {
             assert!(!shown.contains(secret), "{shown}");
         }
         let expected = "receivers:\n  -\n    name: a\n    webhook_configs:\n      -\n        url: <secret>\n        \
                         http_config:\n          basic_auth:\n            username: u\n            password: \
                         <secret>\n          http_headers:\n            X:\n              secrets:\n                - \
-                        <secret>\n                - <secret>\nroute:\n  receiver: a\n  group_by:\n    - \"...\"\n  \
+                        <secret>\n                - <secret>\n          proxy_connect_header:\n            P:\n              - <secret>\nroute:\n  receiver: a\n  group_by:\n    - \"...\"\n  \
                         routes: []\n  matchers: null\n  continue: false\n";
         assert_eq!(shown, expected);
         let (again, diagnostics) = yaml::parse(&SourceFile::new("again.yml", shown.as_str()));

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use almenara::cmd::check_router;
-use almenara::router::RouterConfig;
 use almenara::source::SourceFile;
 
 fn fixtures() -> Vec<PathBuf> {
@@ -23,7 +22,7 @@ fn says_what_is_wrong_and_where() {
     let mut wrong = Vec::new();
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
-        let (config, diagnostics) = RouterConfig::parse(&SourceFile::new(name, fs::read_to_string(&file).unwrap()));
+        let (config, diagnostics) = check_router::check(&SourceFile::new(name, fs::read_to_string(&file).unwrap()));
         assert!(config.is_none() && diagnostics.has_errors(), "{name} is accepted");
         let said = format!("{diagnostics}\n");
         assert!(!said.contains("s3cret"), "{name}: a secret is repeated");
