@@ -1,3 +1,7 @@
 //! The binary: see [`almenara::cmd`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    almenara::cmd::main(std::env::args_os())
+}

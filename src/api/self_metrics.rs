@@ -42,12 +42,12 @@ fn collect_process(state: &AppState, families: &mut Vec<Family>) {
     let loaded_at = live.config_loaded_at.as_secs_f64();
     for (name, help, value) in [
         (
-            "almenara_config_last_reload_successful",
+            "prometheus_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
             f64::from(u8::from(live.is_config_good)),
         ),
         (
-            "almenara_config_last_reload_success_timestamp_seconds",
+            "prometheus_config_last_reload_success_timestamp_seconds",
             "When the configuration in force was loaded.",
             loaded_at,
         ),

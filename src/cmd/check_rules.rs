@@ -21,7 +21,7 @@ const FAILED: u8 = 1;
 const LINT: u8 = 3;
 
 /// The command line.
-pub fn command() -> Command {
+pub(super) fn command() -> Command {
     Command::new("rules")
         .about("Check rule files: exit 0 when they are fine, 1 when not, 3 for fatal lint findings")
         .arg(
@@ -47,7 +47,7 @@ pub fn command() -> Command {
 }
 
 /// Runs the command and returns its exit code.
-pub fn run(matches: &ArgMatches) -> u8 {
+pub(super) fn run(matches: &ArgMatches) -> u8 {
     let files: Vec<PathBuf> = matches.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect();
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let text = matches.get_one::<String>("lint").expect("BUG: the flag has a default");

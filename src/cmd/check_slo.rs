@@ -11,7 +11,7 @@ use crate::slo::{self, Slo, SloFile};
 use crate::source::{SourceFile, format_duration};
 
 /// Checks the files and prints what it finds.
-pub fn run(files: &[impl AsRef<Path>]) -> ExitCode {
+pub(super) fn run(files: &[impl AsRef<Path>]) -> ExitCode {
     let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
     match check(files, &mut stdout, &mut stderr) {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,6 +1,123 @@
-//! The subcommands.
+//! The subcommands, one file each: parse arguments, call one function, print.
+//!
+//! [`main`] maps what a command returns to the exit code: 0 fine, 1 failed, 3 lint findings (promtool's codes).
 
+// This is the one place that prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod check_config;
 pub mod check_router;
-pub mod check_rules;
-pub mod check_slo;
-pub mod test_promql;
+mod check_rules;
+mod check_slo;
+mod demo;
+mod query;
+mod serve;
+mod test_e2e;
+mod test_promql;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::Layer;
+
+/// The run failed, or something checked was wrong.
+pub(crate) const FAILED: u8 = 1;
+/// Nothing to complain about.
+pub(crate) const FINE: u8 = 0;
+
+/// Runs the command line and returns the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // A closed pipe is no failure of ours: whoever read the help has seen enough.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { FAILED } else { FINE });
+        }
+    };
+    dispatch(&matches)
+}
+
+fn dispatch(matches: &ArgMatches) -> ExitCode {
+    match matches.subcommand() {
+        None => serve::run(&Layer::new()).into(),
+        Some(("serve", matches)) => serve::run(&serve::flags(matches)).into(),
+        Some(("check", matches)) => check(matches),
+        Some(("test", matches)) => match matches.subcommand() {
+            Some(("promql", matches)) => test_promql::run(&files(matches)),
+            Some(("e2e", matches)) => test_e2e::run(&files(matches)).into(),
+            other => unreachable!("BUG: `test` has no {other:?}"),
+        },
+        Some(("query", matches)) => query::run(matches).into(),
+        Some(("demo", matches)) => demo::run(matches).into(),
+        other => unreachable!("BUG: no subcommand {other:?}"),
+    }
+}
+
+fn check(matches: &ArgMatches) -> ExitCode {
+    match matches.subcommand() {
+        Some(("config", matches)) => check_config::run(&files(matches)).into(),
+        Some(("router", matches)) => {
+            let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+            // A closed pipe is no failure of ours: whoever reads has seen enough.
+            check_router::run(&files(matches), &mut out, &mut err).unwrap_or(FINE).into()
+        }
+        Some(("rules", matches)) => check_rules::run(matches).into(),
+        Some(("slo", matches)) => check_slo::run(&files(matches)),
+        other => unreachable!("BUG: `check` has no {other:?}"),
+    }
+}
+
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("almenara")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Prometheus-compatible alert-rule and SLO evaluator; alone it serves and watches itself")
+        .subcommand(serve::command())
+        .subcommand(
+            Command::new("check")
+                .about("Check files: exit 0 when they are fine, 1 when not, 3 for lint findings")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(with_files("config", "Check configuration files and everything they name"))
+                .subcommand(with_files("router", "Check routers in Alertmanager's form"))
+                .subcommand(check_rules::command())
+                .subcommand(with_files("slo", "Check SLO files and show their alert tiers")),
+        )
+        .subcommand(
+            Command::new("test")
+                .about("Run tests: exit 0 when all pass, 1 when one fails")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(with_files("promql", "Run scripts in Prometheus's promqltest language"))
+                .subcommand(with_files("e2e", "Play incidents through rules, SLOs and router under a virtual clock")),
+        )
+        .subcommand(query::command())
+        .subcommand(demo::command())
+}
+
+/// A command that takes files and nothing else.
+fn with_files(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).arg(
+        Arg::new("files")
+            .value_name("FILE")
+            .required(true)
+            .action(ArgAction::Append)
+            .value_parser(clap::value_parser!(PathBuf)),
+    )
+}
+
+fn files(matches: &ArgMatches) -> Vec<PathBuf> {
+    matches.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

@@ -10,7 +10,7 @@ use crate::unittest::promqltest;
 
 /// Runs each file. Prints one line per failure, one with the figures of each file, and the total last. Exit code 1 if
 /// anything failed.
-pub fn run(files: &[PathBuf]) -> ExitCode {
+pub(super) fn run(files: &[PathBuf]) -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
     let mut lines = Vec::new();
     let mut out = io::stdout().lock();

@@ -30,6 +30,19 @@ impl Alert {
         self.labels.get(super::ALERT_NAME).unwrap_or("")
     }
 
+    /// Adds those of `external` that the alert does not have itself, as Prometheus does before it sends.
+    #[must_use]
+    pub fn with_external_labels(mut self, external: &Labels) -> Alert {
+        if !external.is_empty() {
+            let mut labels = self.labels.to_builder();
+            for label in external.iter().filter(|label| self.labels.get(&label.name).is_none()) {
+                labels.set(label.name.clone(), label.value.clone());
+            }
+            self.labels = labels.build();
+        }
+        self
+    }
+
     /// Whether it has ended at `now`.
     pub fn is_resolved_at(&self, now: Timestamp) -> bool {
         self.ends_at <= now

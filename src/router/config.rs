@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gotext;
 use super::inhibit::InhibitRule;
 use super::route::{self, Route};
-use super::{gotext, mask};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::{self, Node, NodeKind};
-use crate::source::{Diagnostics, Secret, SourceFile, Span};
+use crate::source::{Diagnostics, Secret, SourceFile, Span, masked};
 
 /// Alerts that come without an end live this long after their last arrival, unless the file says otherwise.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -176,7 +176,7 @@ impl RouterConfig {
         fields.finish();
         let mut route = route?;
         route.assign_ids(&mut BTreeMap::new());
-        Some(RouterConfig { resolve_timeout, route, receivers, inhibit_rules, original: mask::masked(node) })
+        Some(RouterConfig { resolve_timeout, route, receivers, inhibit_rules, original: masked(node) })
     }
 
     /// The receiver of that name.

@@ -17,7 +17,6 @@ mod gotext;
 mod group;
 mod inhibit;
 mod log;
-mod mask;
 pub mod matchers;
 mod route;
 #[cfg(test)]

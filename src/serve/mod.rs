@@ -1,1 +1,147 @@
-//! The daemon: wiring, reload, drain.
+//! The daemon: wiring, the events that steer it, reload, drain.
+//!
+//! In the flow: [`run`] is the whole life of the process: settings, log, configuration, listeners, [`Daemon`], events until one ends it.
+//! **Invariants.** A bad configuration never replaces a good one. SIGTERM drains: what waits to be sent is sent, then we exit.
+
+mod daemon;
+mod error;
+mod groups;
+mod logging;
+mod routing;
+mod scheduler;
+mod surface;
+mod view;
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+pub use daemon::Daemon;
+pub use error::ServeError;
+
+use crate::api::ReloadRequest;
+use crate::config::{Config, Layer, Settings};
+use crate::source::SourceFile;
+
+/// Everything that steers a running daemon.
+enum Event {
+    /// Read the configuration again; whoever asked by HTTP waits for the answer.
+    Reload(Option<ReloadRequest>),
+    /// Drain and end.
+    Terminate,
+}
+
+/// Runs the daemon until it is told to end. `flags` and `environment` are the layers of settings above the file's.
+pub fn run(flags: &Layer, environment: &[(String, String)]) -> Result<(), ServeError> {
+    let settings = |file: &Layer| {
+        Settings::merge(file, environment.iter().cloned(), flags).map_err(|errors| {
+            ServeError::Setting(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })
+    };
+    let first = settings(&Layer::new())?;
+    if !first.text("web.config.file").is_empty() {
+        let message =
+            "--web.config.file is not built yet: listen on loopback and put a proxy with TLS and users before it";
+        return Err(ServeError::Setting(message.to_owned()));
+    }
+    logging::install(&first);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::System)?;
+    runtime.block_on(async {
+        let listeners = bind(&first.list("web.listen-address")).await?;
+        let address = listeners[0].local_addr().map_err(ServeError::System)?;
+        let config = load(&first, address).map_err(ServeError::Configuration)?;
+        let settings = settings(&config.storage)?;
+        let daemon = Daemon::start(config, settings, listeners).await?;
+        tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "ready");
+        steer(daemon, &first, address).await
+    })
+}
+
+/// Handles events one after the other until one ends the daemon.
+async fn steer(mut daemon: Daemon, settings: &Settings, address: SocketAddr) -> Result<(), ServeError> {
+    let mut reloads = daemon.take_reloads();
+    let mut signals = Signals::install().map_err(ServeError::System)?;
+    loop {
+        match next_event(&mut signals, &mut reloads).await {
+            Event::Reload(answer) => {
+                let config = load(settings, address).map_err(|diagnostics| diagnostics.to_string());
+                let outcome = daemon.apply(config).await;
+                if let Some(answer) = answer {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(outcome);
+                }
+            }
+            Event::Terminate => {
+                tracing::info!("draining");
+                daemon.stop().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+struct Signals {
+    hangup: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn next_event(signals: &mut Signals, reloads: &mut mpsc::Receiver<ReloadRequest>) -> Event {
+    tokio::select! {
+        _ = signals.hangup.recv() => Event::Reload(None),
+        _ = signals.terminate.recv() => Event::Terminate,
+        _ = signals.interrupt.recv() => Event::Terminate,
+        Some(request) = reloads.recv() => Event::Reload(Some(request)),
+    }
+}
+
+/// Binds every address, so that a port that is taken is known before anything else is done.
+pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, ServeError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        // `:9597` means every address, as in Prometheus.
+        let full = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
+        let listener =
+            TcpListener::bind(&full).await.map_err(|error| ServeError::Listen { address: address.clone(), error })?;
+        listeners.push(listener);
+    }
+    if listeners.is_empty() {
+        return Err(ServeError::Setting("--web.listen-address: no address to listen on".to_owned()));
+    }
+    Ok(listeners)
+}
+
+/// The configuration file, or the embedded default that watches `address`. Warnings go to the log.
+fn load(settings: &Settings, address: SocketAddr) -> Result<Config, crate::source::Diagnostics> {
+    let (config, diagnostics) = match settings.path("config.file") {
+        Some(path) => Config::load(&path, &|name| std::env::var(name).ok()),
+        None => {
+            let reachable = if address.ip().is_unspecified() {
+                SocketAddr::from(([127, 0, 0, 1], address.port()))
+            } else {
+                address
+            };
+            let text = include_str!("../config/default.yml").replace("ALMENARA_ADDRESS", &reachable.to_string());
+            Config::embedded(
+                &SourceFile::new("<embedded default>", text),
+                &[SourceFile::new("rules/almenara.yml", include_str!("../../rules/almenara.yml"))],
+                &[SourceFile::new("slo/almenara.yml", include_str!("../../slo/almenara.yml"))],
+            )
+        }
+    };
+    let Some(config) = config else { return Err(diagnostics) };
+    diagnostics.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
+    Ok(config)
+}

@@ -7,10 +7,12 @@
 pub mod decode;
 mod diagnostic;
 mod duration;
+mod mask;
 mod secret;
 pub mod suggest;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Level, Position, SourceFile, Span};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use mask::masked;
 pub use secret::Secret;

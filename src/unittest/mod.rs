@@ -3,6 +3,7 @@
 //! In the flow: `almenara test` reads files and hands their texts in. **No I/O, no clock.**
 
 mod histogram_notation;
+pub mod incident;
 mod metric_notation;
 pub mod promqltest;
 pub mod series;

@@ -1,1 +1,6 @@
-//! The pages.
+//! The pages: server-rendered, no script, no build step, readable on a phone and in dark mode.
+
+mod page;
+mod text;
+
+pub use page::{AlertLine, GroupLines, JobLines, RuleLine, TargetLine, View, render};

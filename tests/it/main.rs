@@ -12,4 +12,5 @@ mod notifier;
 mod notifier_peer;
 mod promql_scripts;
 mod promtool_peer;
+mod real;
 mod scrape;

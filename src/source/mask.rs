@@ -1,11 +1,11 @@
 //! A configuration as text that may be shown: what was written, without comments, with every secret replaced.
 //!
-//! In the flow: `/api/v2/status` shows it as `config.original`, from which `amtool` draws and tests the route tree.
+//! In the flow: `/api/v1/status/config` shows the configuration so, `/api/v2/status` the router's, from which `amtool` draws and tests the
+//! route tree.
 //! **Source.** Alertmanager shows `<secret>` in the same places (`config/config.go`).
 //! **Differs:** upstream adds defaults that were not written; we show only what was written.
 
-use super::gotext;
-use crate::source::yaml::{Node, NodeKind};
+use super::yaml::{Node, NodeKind};
 
 /// Keys whose values are secret wherever they stand. `url` is one because webhook addresses carry tokens.
 const SECRET_KEYS: [&str; 11] = [
@@ -23,7 +23,7 @@ const SECRET_KEYS: [&str; 11] = [
 ];
 
 /// `node` as YAML in block form.
-pub(crate) fn masked(node: &Node) -> String {
+pub fn masked(node: &Node) -> String {
     let mut out = String::new();
     write_node(node, 0, &mut out);
     out
@@ -93,7 +93,12 @@ fn write_secret(node: &Node, indent: usize, out: &mut String) {
 
 /// A plain scalar stays plain: it was one in a place at least as narrow as ours.
 fn scalar(text: &str, was_plain: bool) -> String {
-    if was_plain && !text.is_empty() && !text.contains('\n') { text.to_owned() } else { gotext::quote(text) }
+    if was_plain && !text.is_empty() && !text.contains('\n') { text.to_owned() } else { quoted(text) }
+}
+
+/// A JSON text is a YAML text in double quotes.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("BUG: a text cannot be written as JSON")
 }
 
 #[cfg(test)]

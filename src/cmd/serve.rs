@@ -1,0 +1,53 @@
+//! `almenara serve`: the daemon.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{FAILED, FINE};
+use crate::config::{Layer, SETTINGS, SettingKind};
+use crate::serve;
+
+pub(super) fn command() -> Command {
+    let mut command = Command::new("serve").about(
+        "Scrape, evaluate, alert. Settings layer: defaults, file (storage), environment (ALMENARA__WEB__LISTEN_ADDRESS), flags",
+    );
+    for setting in SETTINGS {
+        let mut arg = Arg::new(setting.name).long(setting.name).help(setting.help);
+        arg = match setting.kind {
+            SettingKind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            SettingKind::List => arg.action(ArgAction::Append).value_name("HOST:PORT"),
+            SettingKind::Duration => arg.value_name("DURATION"),
+            SettingKind::Count => arg.value_name("N"),
+            SettingKind::Choice(words) => arg.value_parser(clap::builder::PossibleValuesParser::new(words)),
+            SettingKind::Text => arg.value_name("TEXT"),
+        };
+        if !setting.default.is_empty() {
+            arg = arg.help(format!("{} [default: {}]", setting.help, setting.default));
+        }
+        command = command.arg(arg);
+    }
+    command
+}
+
+/// The flags that were given, as a layer.
+pub(super) fn flags(matches: &ArgMatches) -> Layer {
+    SETTINGS
+        .iter()
+        .filter(|setting| matches.value_source(setting.name) == Some(ValueSource::CommandLine))
+        .map(|setting| {
+            let values: Vec<String> = matches.get_many::<String>(setting.name).into_iter().flatten().cloned().collect();
+            (setting.name.to_owned(), values.join(","))
+        })
+        .collect()
+}
+
+pub(super) fn run(flags: &Layer) -> u8 {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    match serve::run(flags, &environment) {
+        Ok(()) => FINE,
+        Err(error) => {
+            eprintln!("{error}");
+            FAILED
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `almenara test e2e`: plays incidents through rules, SLOs and router under a virtual clock, and compares who was told what and when.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{FAILED, FINE};
+use crate::config::Config;
+use crate::router::Router;
+use crate::rules::{Environment, Evaluator, Group, GroupDefaults};
+use crate::slo::SloGroup;
+use crate::source::{Diagnostics, SourceFile};
+use crate::store::{Store, StoreOptions};
+use crate::unittest::incident::{self, Parts, Scenario, Told};
+
+/// What the daemon takes where no flag says otherwise.
+const LOOKBACK_DELTA: Duration = Duration::from_secs(300);
+const RESEND_DELAY: Duration = Duration::from_secs(60);
+/// Longer than any incident lasts.
+const RETENTION: Duration = Duration::from_secs(400 * 86_400);
+
+pub(super) fn run(files: &[PathBuf]) -> u8 {
+    let mut failed = 0;
+    for path in files {
+        match play(path) {
+            Ok(played) if played.told == played.expected => {
+                println!("{}: as expected, {} messages", path.display(), played.told.len());
+            }
+            Ok(played) => {
+                failed += 1;
+                println!("{}: not as expected", path.display());
+                print_difference(&played);
+            }
+            Err(diagnostics) => {
+                failed += 1;
+                eprintln!("{diagnostics}");
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", files.len() - failed);
+    if failed == 0 { FINE } else { FAILED }
+}
+
+/// What was told, and what should have been.
+struct Played {
+    told: Vec<Told>,
+    expected: Vec<Told>,
+}
+
+fn play(path: &Path) -> Result<Played, Diagnostics> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics
+            .push(crate::source::Diagnostic::error_without_place(format!("cannot read {}: {error}", path.display())));
+        diagnostics
+    })?;
+    let (scenario, diagnostics) = Scenario::parse(&SourceFile::new(path.display().to_string(), text));
+    let Some(scenario) = scenario else { return Err(diagnostics) };
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let variable =
+        |name: &str| scenario.environment.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone());
+    let (config, diagnostics) = Config::load(&directory.join(&scenario.config), &variable);
+    let Some(config) = config else { return Err(diagnostics) };
+    let told = incident::run(&scenario.incident, &mut parts(config, &scenario));
+    Ok(Played { told, expected: scenario.incident.expected })
+}
+
+/// The same parts that the daemon makes of a configuration.
+fn parts(config: Config, scenario: &Scenario) -> Parts {
+    let defaults =
+        GroupDefaults { interval: config.global.evaluation_interval, query_offset: config.global.rule_query_offset };
+    let mut evaluators: Vec<Box<dyn Evaluator>> = Vec::new();
+    for file in &config.rule_files {
+        for group in &file.groups {
+            evaluators.push(Box::new(Group::new(file.source.name.clone(), group, defaults)));
+        }
+    }
+    for file in config.slo_files {
+        evaluators.push(Box::new(SloGroup::new(file, config.global.evaluation_interval)));
+    }
+    let external_url = "http://127.0.0.1:9597";
+    Parts {
+        evaluators,
+        router: Router::new(config.router, external_url, scenario.incident.start),
+        environment: Environment {
+            external_labels: config.global.external_labels,
+            external_url: external_url.into(),
+            lookback_delta: LOOKBACK_DELTA,
+            default_subquery_step: config.global.evaluation_interval,
+            resend_delay: RESEND_DELAY,
+        },
+        store: Store::new(StoreOptions { retention: RETENTION }),
+    }
+}
+
+/// What is missing and what is too much, in the form of an incident file.
+fn print_difference(played: &Played) {
+    for told in played.expected.iter().filter(|told| !played.told.contains(told)) {
+        println!("expected, but not told:\n{told}");
+    }
+    for told in played.told.iter().filter(|told| !played.expected.contains(told)) {
+        println!("told, but not expected:\n{told}");
+    }
+    if played.told.iter().all(|told| played.expected.contains(told)) {
+        println!("told in this order or number:");
+        played.told.iter().for_each(|told| println!("{told}"));
+    }
+}

@@ -1,0 +1,228 @@
+//! The parts of the daemon and their life: start, take another configuration, drain.
+//!
+//! **Invariants.** A configuration is applied whole or not at all: everything that can fail (HTTP clients, certificates) is tried
+//! before anything is changed. Groups whose definition did not change keep running untouched.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::error::ServeError;
+use super::groups::Groups;
+use super::routing;
+use super::scheduler::{SendAlerts, Shared};
+use super::surface::{self, Surface};
+use crate::api::v2::RouterHandle;
+use crate::api::{Live, ReloadRequest};
+use crate::clock::{self, Latency};
+use crate::config::{Config, Settings};
+use crate::deliver::Delivery;
+use crate::discovery::DiscoveryMetrics;
+use crate::model::{Alert, Labels, Timestamp};
+use crate::notifier::{AlertingConfig, Notifier, QueueLimits};
+use crate::router::{Event, Router};
+use crate::rules::Environment;
+use crate::scrape;
+use crate::slo::SloStatus;
+use crate::store::{MetadataStore, Store, StoreOptions};
+
+/// How we name ourselves to targets and receivers.
+pub(super) const USER_AGENT: &str = concat!("Almenara/", env!("CARGO_PKG_VERSION"));
+/// How often samples past their retention are removed.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// How long a drain may take: what waits in queues is sent, then we go.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A running daemon. End it with [`Daemon::stop`].
+pub struct Daemon {
+    address: SocketAddr,
+    parts: Arc<Parts>,
+    reloads: Option<mpsc::Receiver<ReloadRequest>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What the daemon is made of.
+pub(super) struct Parts {
+    pub(super) settings: Settings,
+    pub(super) store: Arc<Store>,
+    pub(super) metadata: Arc<MetadataStore>,
+    pub(super) scrapes: Arc<scrape::Manager>,
+    pub(super) groups: Arc<Groups>,
+    pub(super) notifier: Arc<Notifier>,
+    pub(super) discovery_metrics: Arc<DiscoveryMetrics>,
+    pub(super) router: RouterHandle,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) live: Arc<RwLock<Live>>,
+    /// Why the last reload was refused, if it was.
+    pub(super) reload_error: Mutex<Option<String>>,
+    /// What the notifier has, to go back to. Locked while a configuration is applied: one at a time.
+    notified: tokio::sync::Mutex<(AlertingConfig, Labels)>,
+}
+
+impl Daemon {
+    /// Starts all parts on listeners that are already bound.
+    pub async fn start(config: Config, settings: Settings, listeners: Vec<TcpListener>) -> Result<Daemon, ServeError> {
+        let address = listeners[0].local_addr().map_err(ServeError::System)?;
+        let started_at = clock::now();
+        let external_url = external_url(&settings, address);
+        let (delivery, results) = Delivery::new(USER_AGENT);
+        let delivery = Arc::new(delivery);
+        let discovery_metrics = Arc::new(DiscoveryMetrics::default());
+        let router = Router::new(config.router.clone(), external_url.clone(), started_at);
+        let router = RouterHandle::new(router, clock::now);
+        let notifier = Arc::new(Notifier::new(USER_AGENT, QueueLimits::default(), discovery_metrics.clone()));
+        let store = Arc::new(Store::new(StoreOptions { retention: settings.duration("storage.tsdb.retention.time") }));
+        let metadata = Arc::new(MetadataStore::default());
+        let shared = Shared {
+            store: store.clone(),
+            send_alerts: send_alerts(notifier.clone(), router.clone()),
+            latency: Arc::new(Latency::new()),
+        };
+        let parts = Arc::new(Parts {
+            scrapes: Arc::new(scrape::Manager::new(store.clone(), metadata.clone(), discovery_metrics.clone())),
+            live: Arc::new(RwLock::new(live(&config, &settings, &external_url, started_at))),
+            groups: Arc::new(Groups::new(shared)),
+            settings,
+            store,
+            metadata,
+            notifier,
+            discovery_metrics,
+            router: router.clone(),
+            delivery: delivery.clone(),
+            reload_error: Mutex::default(),
+            notified: tokio::sync::Mutex::default(),
+        });
+        let mut tasks = vec![routing::drive(router, delivery, results), expire(parts.store.clone())];
+        parts.apply(config).await?;
+        let (reload_in, reloads) = mpsc::channel(1);
+        let surface = Surface::of(parts.clone(), reload_in, &listeners);
+        tasks.extend(listeners.into_iter().map(|listener| surface::serve(listener, surface.clone())));
+        parts.live.write().is_ready = true;
+        Ok(Daemon { address, parts, reloads: Some(reloads), tasks })
+    }
+
+    /// Where the first listener listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How the objectives stand.
+    pub fn slos(&self) -> Vec<SloStatus> {
+        self.parts.groups.slos()
+    }
+
+    /// Puts another configuration in force, or says why not and changes nothing.
+    pub async fn apply(&self, config: Result<Config, String>) -> Result<(), String> {
+        let outcome = match config {
+            Ok(config) => self.parts.apply(config).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        match &outcome {
+            Ok(()) => tracing::info!("configuration loaded"),
+            Err(error) => tracing::error!(error, "configuration refused, the one before it stays in force"),
+        }
+        self.parts.live.write().is_config_good = outcome.is_ok();
+        *self.parts.reload_error.lock() = outcome.clone().err();
+        outcome
+    }
+
+    /// The reloads that are asked for by HTTP; can be taken once.
+    pub(super) fn take_reloads(&mut self) -> mpsc::Receiver<ReloadRequest> {
+        self.reloads.take().expect("BUG: reloads were taken twice")
+    }
+
+    /// Stops scraping and evaluating, sends what waits, and ends.
+    pub async fn stop(self) {
+        self.parts.live.write().is_ready = false;
+        self.parts.groups.stop();
+        self.parts.scrapes.shutdown().await;
+        let notifier = self.parts.notifier.shutdown(DRAIN_TIME_MAX);
+        let delivery = self.parts.delivery.shutdown(DRAIN_TIME_MAX);
+        tokio::join!(notifier, delivery);
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Parts {
+    /// Whole or not at all. What can fail comes first.
+    async fn apply(&self, config: Config) -> Result<(), ServeError> {
+        let mut notified = self.notified.lock().await;
+        let next = (config.alerting.clone(), config.global.external_labels.clone());
+        self.notifier.apply(next.0.clone(), next.1.clone())?;
+        if let Err(error) = self.delivery.apply(config.delivery.clone()) {
+            // These clients could be made before, so the way back does not fail; if a file has gone since, the new ones stay.
+            let _ = self.notifier.apply(notified.0.clone(), notified.1.clone());
+            return Err(error.into());
+        }
+        *notified = next;
+        self.router.apply(config.router.clone());
+        let now = clock::now();
+        let environment = {
+            let mut live = self.live.write();
+            live.config_yaml = config.shown.as_str().into();
+            live.external_labels = config.global.external_labels.clone();
+            live.default_subquery_step = config.global.evaluation_interval;
+            live.config_loaded_at = now;
+            Environment {
+                external_labels: config.global.external_labels.clone(),
+                external_url: live.external_url.clone(),
+                lookback_delta: self.settings.duration("query.lookback-delta"),
+                default_subquery_step: config.global.evaluation_interval,
+                resend_delay: self.settings.duration("rules.alert.resend-delay"),
+            }
+        };
+        self.groups.apply(&config, environment, now);
+        self.scrapes.apply(config.scrape_configs).await;
+        Ok(())
+    }
+}
+
+/// Alerts go to the Alertmanagers as they are (the notifier adds external labels), and to the router with external labels.
+fn send_alerts(notifier: Arc<Notifier>, router: RouterHandle) -> SendAlerts {
+    Arc::new(move |alerts: Vec<Alert>, environment: &Environment| {
+        notifier.send(alerts.clone());
+        let labelled = alerts.into_iter().map(|alert| alert.with_external_labels(&environment.external_labels));
+        router.ingest(vec![Event::Alerts(labelled.collect())]);
+    })
+}
+
+fn external_url(settings: &Settings, address: SocketAddr) -> String {
+    match settings.text("web.external-url") {
+        "" => format!("http://{address}"),
+        url => url.trim_end_matches('/').to_owned(),
+    }
+}
+
+fn live(config: &Config, settings: &Settings, external_url: &str, started_at: Timestamp) -> Live {
+    Live {
+        config_yaml: config.shown.as_str().into(),
+        flags: settings.all(),
+        external_url: external_url.into(),
+        external_labels: config.global.external_labels.clone(),
+        default_subquery_step: config.global.evaluation_interval,
+        retention: settings.duration("storage.tsdb.retention.time"),
+        started_at,
+        config_loaded_at: started_at,
+        is_config_good: true,
+        is_ready: false,
+    }
+}
+
+fn expire(store: Arc<Store>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(EXPIRE_EVERY);
+        loop {
+            every.tick().await;
+            let store = store.clone();
+            // Walks every series, so not on an async thread.
+            if tokio::task::spawn_blocking(move || store.expire(clock::now())).await.is_err() {
+                tracing::error!("BUG: removing old samples panicked");
+            }
+        }
+    })
+}

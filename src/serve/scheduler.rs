@@ -1,0 +1,214 @@
+//! Evaluation loops: one task a group, stepped at the slots of its interval.
+//!
+//! In the flow: at each slot the group is evaluated off the async threads, its alerts are handed on, its samples committed in one
+//! go (Prometheus's order), its status published for the API and the page.
+//! **Invariants.** A slot at or before the last evaluated one is never evaluated again, also when the clock steps back. A panic
+//! in one group costs that evaluation of that group, is logged and counted as a failure, and nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::task::JoinHandle;
+
+use crate::clock::{self, Latency, Stopwatch};
+use crate::exposition::{Family, FamilyKind};
+use crate::model::{Alert, Timestamp};
+use crate::rules::{Environment, EvalContext, Evaluator, Recorded, slots};
+use crate::store::{Refusal, Row, Store};
+
+/// Where alerts go; never blocks.
+pub(super) type SendAlerts = Arc<dyn Fn(Vec<Alert>, &Environment) + Send + Sync>;
+
+/// What every loop shares.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) store: Arc<Store>,
+    pub(super) send_alerts: SendAlerts,
+    /// Durations of single evaluations, all groups together.
+    pub(super) latency: Arc<Latency>,
+}
+
+/// What is counted of one group.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    iterations: AtomicU64,
+    missed: AtomicU64,
+    failures: AtomicU64,
+    last_duration_micros: AtomicU64,
+    last_slot_ms: AtomicU64,
+}
+
+/// A group whose loop runs. Dropping it ends the loop after the evaluation under way.
+pub(super) struct Scheduled<E, S> {
+    /// `file;name`, as Prometheus labels a group.
+    pub(super) key: String,
+    pub(super) interval: Duration,
+    pub(super) group: Arc<Mutex<E>>,
+    /// As of the last evaluation.
+    pub(super) status: Arc<RwLock<Arc<S>>>,
+    pub(super) counts: Arc<Counts>,
+    task: JoinHandle<()>,
+}
+
+impl<E, S> Drop for Scheduled<E, S> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<E, S> Scheduled<E, S> {
+    /// Ends the loop and hands out the group. An evaluation under way holds the lock until it is done.
+    pub(super) fn stop(&self) -> &Mutex<E> {
+        self.task.abort();
+        &self.group
+    }
+
+    /// As of the last evaluation.
+    pub(super) fn status(&self) -> Arc<S> {
+        self.status.read().clone()
+    }
+}
+
+impl<E: Evaluator + 'static, S: Send + Sync + 'static> Scheduled<E, S> {
+    /// Starts the loop of `group`; `status` takes its snapshot and is told how long the evaluation took.
+    pub(super) fn start(
+        mut group: E,
+        shared: Shared,
+        environment: Arc<Environment>,
+        status: fn(&mut E, Option<Duration>) -> S,
+    ) -> Self {
+        let key = super::groups::key(&group);
+        let interval = group.interval();
+        let published = Arc::new(RwLock::new(Arc::new(status(&mut group, None))));
+        let group = Arc::new(Mutex::new(group));
+        let counts = Arc::new(Counts::default());
+        let run = Loop {
+            key: key.clone(),
+            group: group.clone(),
+            shared,
+            environment,
+            counts: counts.clone(),
+            published: published.clone(),
+            status,
+        };
+        let task = tokio::spawn(run.forever(interval));
+        Scheduled { key, interval, group, status: published, counts, task }
+    }
+}
+
+struct Loop<E, S> {
+    key: String,
+    group: Arc<Mutex<E>>,
+    shared: Shared,
+    environment: Arc<Environment>,
+    counts: Arc<Counts>,
+    published: Arc<RwLock<Arc<S>>>,
+    status: fn(&mut E, Option<Duration>) -> S,
+}
+
+impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
+    async fn forever(self, interval: Duration) {
+        let this = Arc::new(self);
+        let mut slot = slots::next_slot(clock::now(), interval);
+        loop {
+            clock::sleep_until(slot).await;
+            let working = this.clone();
+            if tokio::task::spawn_blocking(move || working.evaluate(slot)).await.is_err() {
+                this.counts.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(group = this.key, "BUG: the evaluation of a group panicked; its state is as before");
+            }
+            let next = slots::next_slot(clock::now(), interval).max(slot + interval);
+            let missed = (next.ms_since(slot) / interval.as_millis() as i64 - 1).max(0) as u64;
+            if missed > 0 {
+                this.counts.missed.fetch_add(missed, Ordering::Relaxed);
+                tracing::warn!(group = this.key, missed, "evaluation took longer than its interval");
+            }
+            this.counts.iterations.fetch_add(1 + missed, Ordering::Relaxed);
+            slot = next;
+        }
+    }
+
+    fn evaluate(&self, slot: Timestamp) {
+        let stopwatch = Stopwatch::start();
+        let mut group = self.group.lock();
+        let context = EvalContext { querier: &*self.shared.store, environment: &self.environment };
+        let outcome = group.eval(slot, &context);
+        let took = stopwatch.elapsed();
+        for (rule, error) in &outcome.failures {
+            tracing::warn!(group = self.key, rule, error, "rule failed");
+        }
+        self.counts.failures.fetch_add(outcome.failures.len() as u64, Ordering::Relaxed);
+        self.counts.last_duration_micros.store(took.as_micros() as u64, Ordering::Relaxed);
+        self.counts.last_slot_ms.store(slot.as_ms() as u64, Ordering::Relaxed);
+        self.shared.latency.record(took);
+        if !outcome.alerts.is_empty() {
+            (self.shared.send_alerts)(outcome.alerts, &self.environment);
+        }
+        commit(&self.shared.store, &outcome.recorded, &self.key);
+        let status = (self.status)(&mut group, Some(took));
+        *self.published.write() = Arc::new(status);
+    }
+}
+
+/// Commits what an evaluation recorded, in one go. A series that retention removed meanwhile is looked up again; other refusals
+/// are logged.
+pub(super) fn commit(store: &Store, recorded: &[Recorded], group: &str) {
+    let row = |recorded: &Recorded| Row {
+        series: store.series_ref(&recorded.labels),
+        at: recorded.at,
+        value: recorded.value.clone(),
+    };
+    let rows: Vec<Row> = recorded.iter().map(row).collect();
+    let mut refused = store.commit(&rows).refused;
+    if refused.iter().any(|(_, refusal)| *refusal == Refusal::Gone) {
+        let again: Vec<usize> =
+            refused.iter().filter(|(_, why)| *why == Refusal::Gone).map(|(index, _)| *index).collect();
+        let rows: Vec<Row> = again.iter().map(|index| row(&recorded[*index])).collect();
+        refused.retain(|(_, refusal)| *refusal != Refusal::Gone);
+        refused.extend(store.commit(&rows).refused.into_iter().map(|(index, refusal)| (again[index], refusal)));
+    }
+    if let Some((index, refusal)) = refused.first() {
+        let series = recorded[*index].labels.to_string();
+        tracing::warn!(group, count = refused.len(), series, ?refusal, "recorded samples were refused");
+    }
+}
+
+/// The metrics of groups, under Prometheus's names.
+pub(super) fn collect<'a>(
+    groups: impl Iterator<Item = (&'a str, Duration, usize, &'a Counts)>,
+    latency: &Latency,
+    families: &mut Vec<Family>,
+) {
+    use FamilyKind::{Counter, Gauge};
+    let mut iterations =
+        Family::new("prometheus_rule_group_iterations_total", "Slots of the group, missed ones included.", Counter);
+    let mut missed =
+        Family::new("prometheus_rule_group_iterations_missed_total", "Slots missed by slow evaluation.", Counter);
+    let mut evaluations = Family::new("prometheus_rule_evaluations_total", "Rule evaluations.", Counter);
+    let mut failures =
+        Family::new("prometheus_rule_evaluation_failures_total", "Rule evaluations that failed.", Counter);
+    let mut interval = Family::new("prometheus_rule_group_interval_seconds", "The group's interval.", Gauge);
+    let mut duration =
+        Family::new("prometheus_rule_group_last_duration_seconds", "How long the last evaluation took.", Gauge);
+    let mut last =
+        Family::new("prometheus_rule_group_last_evaluation_timestamp_seconds", "When it was last evaluated.", Gauge);
+    let mut rules = Family::new("prometheus_rule_group_rules", "Rules in the group.", Gauge);
+    for (key, every, rule_count, counts) in groups {
+        let label = || vec![("rule_group", key.to_owned())];
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        let evaluated = get(&counts.iterations) - get(&counts.missed);
+        iterations.point(label(), get(&counts.iterations));
+        missed.point(label(), get(&counts.missed));
+        evaluations.point(label(), evaluated * rule_count as f64);
+        failures.point(label(), get(&counts.failures));
+        interval.point(label(), every.as_secs_f64());
+        duration.point(label(), get(&counts.last_duration_micros) / 1e6);
+        last.point(label(), get(&counts.last_slot_ms) / 1000.0);
+        rules.point(label(), rule_count as f64);
+    }
+    families.extend([iterations, missed, evaluations, failures, interval, duration, last, rules]);
+    let help = "How long the evaluation of a group takes.";
+    families.push(latency.family("prometheus_rule_group_duration_seconds", help, Vec::new()));
+}

@@ -1,0 +1,293 @@
+//! The one page: what fires, how the objectives stand, whether rules and targets are healthy.
+//!
+//! In the flow: [`View`] in, HTML out; `maud` escapes every text. Ordered by what a person on call needs first.
+
+use std::time::Duration;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::text::{duration_text, labels_without, percent, since_text};
+use crate::model::{ALERT_NAME, Labels, Timestamp};
+use crate::slo::{SloStatus, State};
+
+/// Everything the page shows, as of one instant.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Now.
+    pub now: Timestamp,
+    /// Our version.
+    pub version: &'static str,
+    /// When the process started.
+    pub started_at: Timestamp,
+    /// What is wrong with the configuration that was refused at the last reload, if it was.
+    pub reload_error: Option<String>,
+    /// Alerts that fire or wait, of rules and SLOs.
+    pub alerts: Vec<AlertLine>,
+    /// Objectives, one for each group.
+    pub slos: Vec<SloStatus>,
+    /// Rule groups.
+    pub groups: Vec<GroupLines>,
+    /// Targets by job.
+    pub jobs: Vec<JobLines>,
+    /// External Alertmanagers and receivers of the router.
+    pub destinations: Vec<String>,
+}
+
+/// One alert.
+#[derive(Clone, Debug)]
+pub struct AlertLine {
+    /// Whether it fires; else it waits for its `for`.
+    pub is_firing: bool,
+    /// All labels.
+    pub labels: Labels,
+    /// The text for people.
+    pub summary: String,
+    /// Since when the condition holds.
+    pub active_at: Timestamp,
+}
+
+/// One rule group.
+#[derive(Clone, Debug)]
+pub struct GroupLines {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// How often it is evaluated.
+    pub interval: Duration,
+    /// How long the last evaluation took.
+    pub took: Option<Duration>,
+    /// Its rules.
+    pub rules: Vec<RuleLine>,
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub struct RuleLine {
+    /// The alert's or the recorded series' name.
+    pub name: String,
+    /// Its expression.
+    pub query: String,
+    /// `ok`, `err` or `unknown`.
+    pub health: &'static str,
+    /// Why its last evaluation failed.
+    pub error: Option<String>,
+    /// `firing`, `pending`, `inactive`; `None` for a recording rule.
+    pub state: Option<&'static str>,
+}
+
+/// The targets of one job.
+#[derive(Clone, Debug)]
+pub struct JobLines {
+    /// Its name.
+    pub job: String,
+    /// Its targets.
+    pub targets: Vec<TargetLine>,
+}
+
+/// One target.
+#[derive(Clone, Debug)]
+pub struct TargetLine {
+    /// Where it is scraped.
+    pub url: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// `up`, `down` or `unknown`.
+    pub health: &'static str,
+    /// Why its last scrape failed.
+    pub error: Option<String>,
+    /// When it was last scraped.
+    pub last_scrape: Option<Timestamp>,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// Renders the page.
+pub fn render(view: &View) -> Markup {
+    let firing = view.alerts.iter().filter(|alert| alert.is_firing).count();
+    let title = if firing > 0 { format!("({firing}) Almenara") } else { "Almenara".to_owned() };
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="refresh" content="15";
+                link rel="icon" href="data:,";
+                title { (title) }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                header {
+                    h1 { "Almenara" }
+                    nav { a href="#alerts" { "Alerts" } a href="#slos" { "SLOs" } a href="#rules" { "Rules" } a href="#targets" { "Targets" } }
+                    span.facts { "version " (view.version) " · up " (since_text(view.now, view.started_at)) }
+                }
+                main {
+                    @if let Some(error) = &view.reload_error {
+                        div.banner.bad { strong { "The last reload was refused." } " The configuration before it is in force." pre { (error) } }
+                    }
+                    (alerts(view, firing))
+                    (slos(&view.slos))
+                    (rules(&view.groups))
+                    (targets(view))
+                }
+                footer {
+                    "Notifies: "
+                    @if view.destinations.is_empty() { "nobody; configure alerting or router" } @else { (view.destinations.join(" · ")) }
+                    ". Every figure is also in " a href="/metrics" { "/metrics" } " and behind the Prometheus API at /api/v1."
+                }
+            }
+        }
+    }
+}
+
+fn badge(kind: &str, text: &str) -> Markup {
+    html! { span class={ "badge " (kind) } { (text) } }
+}
+
+fn label_set(labels: &Labels, hidden: &[&str]) -> Markup {
+    html! {
+        span.labels { @for (name, value) in labels_without(labels, hidden) { span { (name) "=" (value) } " " } }
+    }
+}
+
+fn alerts(view: &View, firing: usize) -> Markup {
+    let pending = view.alerts.len() - firing;
+    html! {
+        section id="alerts" {
+            h2 { "Alerts" span.count { (firing) " firing, " (pending) " pending" } }
+            @if view.alerts.is_empty() {
+                p.quiet style="margin:0" { "Nothing fires." }
+            } @else {
+                table {
+                    thead { tr { th { "State" } th { "Alert" } th { "Summary" } th { "Since" } } }
+                    tbody {
+                        @for alert in &view.alerts {
+                            tr {
+                                td { @if alert.is_firing { (badge("bad", "firing")) } @else { (badge("warn", "pending")) } }
+                                td { strong { (alert.labels.get(ALERT_NAME).unwrap_or_default()) } br; (label_set(&alert.labels, &[ALERT_NAME])) }
+                                td { (alert.summary) }
+                                td data-name="since" { (since_text(view.now, alert.active_at)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn slos(slos: &[SloStatus]) -> Markup {
+    let well = slos.iter().filter(|slo| slo.figures.state == State::Met).count();
+    html! {
+        section id="slos" {
+            h2 { "Service level objectives" span.count { (well) " of " (slos.len()) " met and not at risk" } }
+            @if slos.is_empty() { p.quiet style="margin:0" { "None is configured: add slo_files." } }
+            @for slo in slos { (objective(slo)) }
+        }
+    }
+}
+
+fn objective(slo: &SloStatus) -> Markup {
+    let (kind, word) = match slo.figures.state {
+        State::Met => ("good", "met"),
+        State::AtRisk => ("warn", "at risk"),
+        State::Breached => ("bad", "breached"),
+        State::NotMeasured => ("", "not measured"),
+    };
+    let remaining = slo.figures.budget_remaining_ratio;
+    let width = remaining.unwrap_or(0.0).clamp(0.0, 1.0) * 100.0;
+    let whole = slo.figures.whole();
+    html! {
+        div.slo {
+            div.line {
+                span.name { (slo.name) } (badge(kind, word)) (label_set(&slo.group, &[]))
+                span.quiet { (slo.objective_percent) " % over " (duration_text(slo.window)) }
+            }
+            @if !slo.about.description.is_empty() { div.quiet { (slo.about.description) } }
+            div class={ "bar " (kind) } role="img" aria-label={ "budget left " (percent(remaining)) } { i style={ "width:" (format!("{width:.2}")) "%" } {} }
+            div.burns {
+                span { strong { (percent(remaining)) } " of the budget left" }
+                span { (whole.bad) " bad of " (whole.total) " events" }
+                span { "coverage " (percent(Some(whole.coverage_ratio))) }
+            }
+            div.burns {
+                "burn rate"
+                @for window in &slo.figures.windows {
+                    span { (duration_text(window.window)) " " @match window.burn_rate { Some(rate) => { (format!("{rate:.2}")) }, None => { "–" } } }
+                }
+            }
+            @for alert in &slo.alerts { div.error { (alert.severity.as_str()) ": " (alert.annotations.get("summary").unwrap_or(alert.name)) } }
+        }
+    }
+}
+
+fn rules(groups: &[GroupLines]) -> Markup {
+    let all = groups.iter().map(|group| group.rules.len()).sum::<usize>();
+    let failing = groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.health == "err").count();
+    html! {
+        section id="rules" {
+            h2 { "Rules" span.count { (all) " in " (groups.len()) " groups, " (failing) " failing" } }
+            @if groups.is_empty() { p.quiet style="margin:0" { "None is configured: add rule_files." } }
+            @for group in groups {
+                h3 {
+                    (group.name) " · " (group.file) " · every " (duration_text(group.interval))
+                    @if let Some(took) = group.took { " · took " (format!("{:.1} ms", took.as_secs_f64() * 1000.0)) }
+                }
+                table { tbody { @for rule in &group.rules { (rule_line(rule)) } } }
+            }
+        }
+    }
+}
+
+fn rule_line(rule: &RuleLine) -> Markup {
+    let health = match rule.health {
+        "ok" => "good",
+        "err" => "bad",
+        _ => "",
+    };
+    html! {
+        tr {
+            td { (badge(health, rule.health)) " " strong { (rule.name) }
+                @match rule.state { Some("firing") => { " " (badge("bad", "firing")) }, Some("pending") => { " " (badge("warn", "pending")) }, _ => {} }
+                @if let Some(error) = &rule.error { div.error { (error) } }
+            }
+            td { code { (rule.query) } }
+        }
+    }
+}
+
+fn targets(view: &View) -> Markup {
+    let all: Vec<&TargetLine> = view.jobs.iter().flat_map(|job| &job.targets).collect();
+    let up = all.iter().filter(|target| target.health == "up").count();
+    html! {
+        section id="targets" {
+            h2 { "Targets" span.count { (up) " of " (all.len()) " up" } }
+            @if all.is_empty() { p.quiet style="margin:0" { "None is configured: add scrape_configs." } }
+            @for job in &view.jobs {
+                h3 { (job.job) }
+                table { tbody { @for target in &job.targets { (target_line(target, view.now)) } } }
+            }
+        }
+    }
+}
+
+fn target_line(target: &TargetLine, now: Timestamp) -> Markup {
+    let health = match target.health {
+        "up" => "good",
+        "down" => "bad",
+        _ => "",
+    };
+    html! {
+        tr {
+            td { (badge(health, target.health)) " " code { (target.url) }
+                @if let Some(error) = &target.error { div.error { (error) } }
+            }
+            td { (label_set(&target.labels, &["job"])) }
+            td.number data-name="last scrape" {
+                @if let Some(at) = target.last_scrape { (since_text(now, at)) " ago, " (format!("{:.0} ms", target.took.as_secs_f64() * 1000.0)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Tests against real parts: our own binary, Alertmanager with amtool, node_exporter. Everything on loopback, on free ports, ended
+//! when the test ends. They wait by polling with a deadline, since real programs have their own clocks.
+
+pub(crate) mod process;
+
+mod main_job;
+mod mini_market;

@@ -1,0 +1,201 @@
+//! Children that end with the test, free ports, and a plain HTTP client and server.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long a real program may take to do what is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running child, killed when dropped. Its output goes to a file that a failing test can show.
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Running {
+        let file = File::options().create(true).append(true).open(log).expect("log file");
+        let other = file.try_clone().expect("log file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(other)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Running { child, log: log.to_owned() }
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends a signal by name, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.is_ok_and(|status| status.success()), "cannot send {name}");
+    }
+
+    /// Waits for its end; `None` when it still runs after [`PATIENCE`].
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return Some(status.code().unwrap_or(-1));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {} ---\n{}", self.log.display(), self.output());
+        }
+    }
+}
+
+/// Our own binary.
+pub(crate) fn almenara() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_almenara"))
+}
+
+/// A real part by its file name. Where it is missing the test says so and is skipped; under CI that is a failure.
+pub(crate) fn peer(name: &str) -> Option<PathBuf> {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin").join(name);
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::iter::once(unpacked)
+        .chain(std::env::split_paths(&folders).map(|folder| folder.join(name)))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{name} is missing; run .ci/peers target/peers");
+        eprintln!("SKIPPED: {name} is not installed; run .ci/peers target/peers to have this test");
+    }
+    found
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port()
+}
+
+/// Polls until `check` answers, or fails with `what`.
+pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {PATIENCE:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Status and body of `GET path`; status 0 when nobody answers.
+pub(crate) fn get(port: u16, path: &str) -> (u16, String) {
+    exchange(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+}
+
+/// Status and body of a form POST.
+pub(crate) fn post_form(port: u16, path: &str, form: &str) -> (u16, String) {
+    let length = form.len();
+    let kind = "application/x-www-form-urlencoded";
+    exchange(
+        port,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{form}"
+        ),
+    )
+}
+
+fn exchange(port: u16, request: &str) -> (u16, String) {
+    let answer = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let Ok(answer) = answer() else { return (0, String::new()) };
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    (status, if chunked { unchunk(body) } else { body.to_owned() })
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        if size == 0 || rest.len() < size {
+            break;
+        }
+        whole.push_str(&rest[..size]);
+        body = rest[size..].trim_start_matches("\r\n");
+    }
+    whole
+}
+
+/// A receiver of webhooks that answers 200 and hands on path and body of each POST.
+pub(crate) struct Sink {
+    pub(crate) port: u16,
+    posts: Receiver<(String, String)>,
+}
+
+impl Sink {
+    pub(crate) fn start() -> Sink {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let (sender, posts) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if let Some(post) = read_post(stream)
+                    && sender.send(post).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Sink { port, posts }
+    }
+
+    /// The next post that passes `accept`, as JSON.
+    pub(crate) fn wait_for(&self, what: &str, accept: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        wait_for(what, || {
+            self.posts.try_iter().filter_map(|(_, body)| serde_json::from_str(&body).ok()).find(|json| accept(json))
+        })
+    }
+}
+
+fn read_post(stream: TcpStream) -> Option<(String, String)> {
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        if header.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()?;
+    Some((path, String::from_utf8(body).ok()?))
+}
