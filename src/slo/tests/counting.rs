@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::{Tape, file, labels, secs};
 use crate::model::{Labels, Series, Timestamp};
 use crate::promql::Querier;
-use crate::slo::{Accounting, History, Role, Slo, sources};
+use crate::rules::{Environment, EvalContext, Evaluator};
+use crate::slo::{Accounting, History, Role, Slo, SloGroup, sources};
+use crate::store::{Row, Store, StoreOptions};
 
 const SPEC: &str = r#"
 slos:
@@ -245,6 +247,56 @@ mod naive {
         let is_covered =
             |at: &i64| all.iter().any(|scrape| *scrape <= secs(*at) && secs(*at) < scrape.plus_ms(300_000));
         (start..end).filter(is_covered).count() as i64
+    }
+}
+
+/// Samples become visible ten seconds after their timestamps, as scrapes do; slots fall in between.
+fn daemon(tape: &Tape, end: i64) -> SloGroup {
+    let store = Store::new(StoreOptions { retention: Duration::from_secs(86_400) });
+    let mut pending: Vec<(Timestamp, &Labels, f64)> = tape
+        .series
+        .iter()
+        .flat_map(|series| {
+            series.samples.iter().map(|sample| (sample.at, &series.labels, sample.value.as_float().unwrap()))
+        })
+        .collect();
+    pending.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
+    let environment = Environment {
+        external_labels: Labels::empty(),
+        external_url: "".into(),
+        lookback_delta: Duration::from_secs(300),
+        default_subquery_step: Duration::from_secs(60),
+        resend_delay: Duration::from_secs(60),
+    };
+    let mut group = SloGroup::new(file(SPEC), Duration::from_secs(15));
+    for slot in (900..=end).step_by(15).map(secs) {
+        while let Some((at, labels, value)) = pending.pop_if(|(at, _, _)| at.plus_ms(10_000) <= slot) {
+            let committed = store.commit(&[Row { series: store.series_ref(labels), at, value: value.into() }]);
+            assert_eq!(committed.appended, 1);
+        }
+        group.eval(slot, &EvalContext { querier: &store, environment: &environment });
+    }
+    group
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn a_daemon_that_sees_samples_late_counts_the_same(
+        gaps in prop::collection::vec(10i64..120, 30),
+        steps in prop::collection::vec(prop::collection::vec(step(), TARGETS), 30),
+    ) {
+        let tape = play(&gaps, &steps);
+        let end = 1000 + gaps.iter().sum::<i64>() + 60;
+        let end = end - end % 15;
+        let increases = naive::all_increases(&tape);
+        for status in daemon(&tape, end).status() {
+            let zone = status.group.get("zone").unwrap();
+            let expected = naive::events(&increases, zone, secs(0), secs(end));
+            let whole = status.figures.whole();
+            prop_assert_eq!((whole.bad, whole.total), expected);
+        }
     }
 }
 
