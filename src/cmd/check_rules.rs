@@ -14,6 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::model::Labels;
 use crate::rules::{RuleConfig, RuleFile};
 use crate::source::SourceFile;
+use crate::source::decode::UnknownKeys;
 
 const FINE: u8 = 0;
 const FAILED: u8 = 1;
@@ -38,6 +39,12 @@ pub(super) fn command() -> Command {
                 .help("Exit with 3 when a lint finds something"),
         )
         .arg(
+            Arg::new("ignore-unknown-fields")
+                .long("ignore-unknown-fields")
+                .action(ArgAction::SetTrue)
+                .help("Pass over keys that rules do not have; the daemon still refuses them"),
+        )
+        .arg(
             Arg::new("files")
                 .value_name("FILE")
                 .action(ArgAction::Append)
@@ -52,7 +59,12 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let text = matches.get_one::<String>("lint").expect("BUG: the flag has a default");
     let mut streams = Streams { out: &mut out, err: &mut err };
-    let checked = streams.lints(text, matches.get_flag("lint-fatal")).and_then(|lints| streams.check(&files, lints));
+    let unknown_keys = match matches.get_flag("ignore-unknown-fields") {
+        true => UnknownKeys::Ignore,
+        false => UnknownKeys::Refuse,
+    };
+    let options = streams.options(text, matches.get_flag("lint-fatal"));
+    let checked = options.and_then(|options| streams.check(&files, Options { unknown_keys, ..options }));
     match checked {
         Ok(code) => code,
         // Whoever read the output has seen enough.
@@ -61,11 +73,14 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
     }
 }
 
-/// What to look for beside mistakes.
+/// How to check.
 #[derive(Clone, Copy)]
-struct Lints {
+struct Options {
+    /// Whether the lint of that name is on.
     duplicate_rules: bool,
-    fatal: bool,
+    /// Whether a finding of a lint fails the run.
+    lint_fatal: bool,
+    unknown_keys: UnknownKeys,
 }
 
 struct Streams<'a> {
@@ -74,19 +89,20 @@ struct Streams<'a> {
 }
 
 impl Streams<'_> {
-    fn lints(&mut self, text: &str, fatal: bool) -> io::Result<Lints> {
-        let mut lints = Lints { duplicate_rules: false, fatal };
+    /// Options with the lints of a list such as `all` or `duplicate-rules,none`.
+    fn options(&mut self, text: &str, lint_fatal: bool) -> io::Result<Options> {
+        let mut options = Options { duplicate_rules: false, lint_fatal, unknown_keys: UnknownKeys::Refuse };
         for word in text.split(',') {
             match word {
-                "all" | "duplicate-rules" => lints.duplicate_rules = true,
-                "none" => lints.duplicate_rules = false,
+                "all" | "duplicate-rules" => options.duplicate_rules = true,
+                "none" => options.duplicate_rules = false,
                 other => writeln!(self.out, "WARNING: unknown lint option: {other:?}")?,
             }
         }
-        Ok(lints)
+        Ok(options)
     }
 
-    fn check(&mut self, files: &[PathBuf], lints: Lints) -> io::Result<u8> {
+    fn check(&mut self, files: &[PathBuf], options: Options) -> io::Result<u8> {
         // As promtool: a path that is no file ends the run before anything is checked.
         for file in files {
             if !file.exists() {
@@ -108,22 +124,22 @@ impl Streams<'_> {
             writeln!(self.out, "Checking standard input")?;
             let mut bytes = Vec::new();
             io::stdin().read_to_end(&mut bytes)?;
-            each(self.check_bytes("<stdin>", bytes, lints)?);
+            each(self.check_bytes("<stdin>", bytes, options)?);
         }
         for file in files {
             writeln!(self.out, "Checking {}", file.display())?;
-            each(self.check_file(file, lints)?);
+            each(self.check_file(file, options)?);
         }
-        Ok(match (failed, found && lints.fatal) {
+        Ok(match (failed, found && options.lint_fatal) {
             (true, _) => FAILED,
             (false, true) => LINT,
             (false, false) => FINE,
         })
     }
 
-    fn check_file(&mut self, file: &Path, lints: Lints) -> io::Result<Outcome> {
+    fn check_file(&mut self, file: &Path, options: Options) -> io::Result<Outcome> {
         match fs::read(file) {
-            Ok(bytes) => self.check_bytes(&file.display().to_string(), bytes, lints),
+            Ok(bytes) => self.check_bytes(&file.display().to_string(), bytes, options),
             Err(error) => {
                 writeln!(self.err, "  FAILED:\n{}: {error}", file.display())?;
                 Ok(Outcome::Failed)
@@ -131,12 +147,12 @@ impl Streams<'_> {
         }
     }
 
-    fn check_bytes(&mut self, name: &str, bytes: Vec<u8>, lints: Lints) -> io::Result<Outcome> {
+    fn check_bytes(&mut self, name: &str, bytes: Vec<u8>, options: Options) -> io::Result<Outcome> {
         let Ok(text) = String::from_utf8(bytes) else {
             writeln!(self.err, "  FAILED:\n{name}: not valid YAML: the file is not UTF-8")?;
             return Ok(Outcome::Failed);
         };
-        let (file, diagnostics) = RuleFile::parse(&SourceFile::new(name, text));
+        let (file, diagnostics) = RuleFile::parse_with(&SourceFile::new(name, text), options.unknown_keys);
         let Some(file) = file else {
             writeln!(self.err, "  FAILED:\n{diagnostics}")?;
             return Ok(Outcome::Failed);
@@ -145,7 +161,7 @@ impl Streams<'_> {
             writeln!(self.err, "{diagnostics}")?;
         }
         let rules: Vec<&RuleConfig> = file.groups.iter().flat_map(|group| &group.rules).collect();
-        if lints.duplicate_rules {
+        if options.duplicate_rules {
             let duplicates = duplicates(&rules);
             if !duplicates.is_empty() {
                 self.tell_duplicates(&duplicates)?;
@@ -191,7 +207,7 @@ mod tests {
     use super::*;
 
     /// Checks files of these texts, named `0.yml`, `1.yml`, …; gives exit code, stdout and stderr.
-    fn check(texts: &[&str], lints: Lints) -> (u8, String, String) {
+    fn check(texts: &[&str], options: Options) -> (u8, String, String) {
         let folder = tempfile::tempdir().unwrap();
         let mut files = Vec::new();
         for (index, text) in texts.iter().enumerate() {
@@ -200,12 +216,12 @@ mod tests {
             files.push(path);
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = Streams { out: &mut out, err: &mut err }.check(&files, lints).unwrap();
+        let code = Streams { out: &mut out, err: &mut err }.check(&files, options).unwrap();
         let read = |bytes| String::from_utf8(bytes).unwrap().replace(&format!("{}/", folder.path().display()), "");
         (code, read(out), read(err))
     }
 
-    const DEFAULT: Lints = Lints { duplicate_rules: true, fatal: false };
+    const DEFAULT: Options = Options { duplicate_rules: true, lint_fatal: false, unknown_keys: UnknownKeys::Refuse };
     const TWICE: &str = "groups:
 - {name: g, labels: {severity: page}, rules: [{record: r, expr: a}, {record: r, expr: b}, {alert: A, expr: c}]}";
 
@@ -223,9 +239,9 @@ mod tests {
                      Might cause inconsistency while recording expressions\n";
         let (code, out, err) = check(&[TWICE], DEFAULT);
         assert_eq!((code, out.as_str(), err.as_str()), (0, "Checking 0.yml\n\n", found));
-        assert_eq!(check(&[TWICE], Lints { fatal: true, ..DEFAULT }).0, 3);
-        assert_eq!(check(&[TWICE, "groups: 1"], Lints { fatal: true, ..DEFAULT }).0, 1);
-        let (code, out, _) = check(&[TWICE], Lints { duplicate_rules: false, fatal: true });
+        assert_eq!(check(&[TWICE], Options { lint_fatal: true, ..DEFAULT }).0, 3);
+        assert_eq!(check(&[TWICE, "groups: 1"], Options { lint_fatal: true, ..DEFAULT }).0, 1);
+        let (code, out, _) = check(&[TWICE], Options { duplicate_rules: false, lint_fatal: true, ..DEFAULT });
         assert_eq!((code, out.as_str()), (0, "Checking 0.yml\n  SUCCESS: 3 rules found\n\n"));
     }
 
@@ -246,6 +262,23 @@ mod tests {
             "{err}"
         );
         assert!(lines[4].starts_with("1.yml:1:9: expected a list"), "{err}");
+    }
+
+    #[test]
+    fn keys_of_other_programs_may_be_passed_over() {
+        let text = "groups:\n- {name: g, source_tenants: [a], rules: [{record: r, expr: up, debug: true}]}\n";
+        assert_eq!(check(&[text], DEFAULT).0, 1);
+        assert_eq!(check(&[text], Options { unknown_keys: UnknownKeys::Ignore, ..DEFAULT }).0, 0);
+    }
+
+    #[test]
+    fn the_arguments_are_promtools() {
+        let args = ["rules", "--lint=all", "--lint-fatal", "--ignore-unknown-fields", "a.yml", "b.yml"];
+        assert!(command().try_get_matches_from(args).is_ok());
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let options = Streams { out: &mut out, err: &mut err }.options("duplicate-rules,nope", false).unwrap();
+        assert!(options.duplicate_rules);
+        assert_eq!(out, b"WARNING: unknown lint option: \"nope\"\n");
     }
 
     #[test]

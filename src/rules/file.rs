@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::model::METRIC_NAME;
 use crate::promql::{self, Expr};
-use crate::source::decode::Decoder;
+use crate::source::decode::{Decoder, UnknownKeys};
 use crate::source::yaml::{self, Node};
 use crate::source::{Diagnostic, Diagnostics, SourceFile, Span};
 use crate::template::{ALERT_FUNCTIONS, ALERT_PREAMBLE, Template};
@@ -94,9 +94,14 @@ pub struct Entry {
 impl RuleFile {
     /// Reads a rule file. The file is `None` when there are errors; there may be warnings beside it.
     pub fn parse(source: &SourceFile) -> (Option<RuleFile>, Diagnostics) {
+        Self::parse_with(source, UnknownKeys::Refuse)
+    }
+
+    /// As [`RuleFile::parse`], with a choice about keys that rules do not have.
+    pub fn parse_with(source: &SourceFile, unknown_keys: UnknownKeys) -> (Option<RuleFile>, Diagnostics) {
         let (root, mut diagnostics) = yaml::parse(source);
         let Some(root) = root else { return (None, diagnostics) };
-        let mut decoder = Decoder::new(source);
+        let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
         let groups = decode_root(&mut decoder, &root);
         let has_errors = decoder.has_errors();
         diagnostics.extend(decoder.finish());

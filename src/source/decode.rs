@@ -27,12 +27,28 @@ use super::{Diagnostic, Diagnostics, Secret, SourceFile, Span, parse_duration, s
 pub struct Decoder<'a> {
     source: &'a SourceFile,
     diagnostics: Diagnostics,
+    unknown_keys: UnknownKeys,
+}
+
+/// What becomes of keys that nobody asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum UnknownKeys {
+    /// They are errors.
+    #[default]
+    Refuse,
+    /// They are passed over, for files that other programs extend.
+    Ignore,
 }
 
 impl<'a> Decoder<'a> {
     /// A decoder for nodes of `source`.
     pub fn new(source: &'a SourceFile) -> Self {
-        Decoder { source, diagnostics: Diagnostics::default() }
+        Decoder { source, diagnostics: Diagnostics::default(), unknown_keys: UnknownKeys::Refuse }
+    }
+
+    /// A decoder that treats unknown keys as `unknown_keys` says.
+    pub fn with_unknown_keys(source: &'a SourceFile, unknown_keys: UnknownKeys) -> Self {
+        Decoder { unknown_keys, ..Decoder::new(source) }
     }
 
     /// The file being read.
@@ -326,7 +342,7 @@ impl<'a, 'n> Fields<'_, 'a, 'n> {
                 self.decoder.error(key.span, "a key must be a plain text");
                 continue;
             };
-            if self.known.contains(&name) {
+            if self.known.contains(&name) || self.decoder.unknown_keys == UnknownKeys::Ignore {
                 continue;
             }
             if let Some((_, why)) = self.refused.iter().find(|(refused, _)| *refused == name) {
