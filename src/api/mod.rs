@@ -17,9 +17,11 @@
 //! **Invariants.** No handler computes on an async thread; JSON is Prometheus's to the byte, times and identities aside.
 //! **Limits.** Concurrent queries, their time and their samples ([`QuerySettings`]); 11,000 points a series; forms of 10 MiB.
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `web/web.go`; answers compared with those of the running program.
-//! **Differs:** answers are not compressed; `query_exemplars` is always empty, as no exemplars are kept.
+//! **Differs:** `query_exemplars` is always empty, as no exemplars are kept; `parse_query`, `targets/metadata` and what writes or
+//! deletes samples are not there.
 
 mod answer;
+mod compression;
 mod cors;
 mod execution;
 mod federate;
@@ -84,6 +86,7 @@ pub fn router(state: AppState) -> Router {
         .route("/-/reload", any(lifecycle::reload))
         .route("/metrics", get(self_metrics::metrics))
         .merge(federation)
+        .layer(from_fn(compression::gzip))
         .with_state(state)
 }
 

@@ -503,7 +503,7 @@ async fn our_own_metrics() {
 async fn federation() {
     let state = state();
     let now = crate::clock::now();
-    let mut commit = |pairs: Vec<(&str, &str)>, back_ms: i64, value: f64| {
+    let commit = |pairs: Vec<(&str, &str)>, back_ms: i64, value: f64| {
         let series = state.store.series_ref(&Labels::from_pairs(pairs));
         state.store.commit(&[Row { series, at: now.plus_ms(-back_ms), value: Value::Float(value) }]);
     };
@@ -522,4 +522,25 @@ async fn federation() {
     let wrong = "1:2: parse error: unexpected \"(\"\n".to_owned();
     assert_eq!(get_from(&state, "/federate?match[]=a(").await, (400, wrong));
     assert_eq!(get_from(&state, "/federate").await, (200, String::new()));
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_where_that_is_wanted() {
+    let ask = async |accepted: &str| {
+        let request = Request::get("/api/v1/query_range?query=up&start=1000&end=1300&step=1")
+            .header(header::ACCEPT_ENCODING, accepted)
+            .body(Body::empty())
+            .unwrap();
+        let response = router(state()).oneshot(request).await.unwrap();
+        let encoding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap().to_owned());
+        (encoding, to_bytes(response.into_body(), 1 << 20).await.unwrap())
+    };
+    let (encoding, plain) = ask("br").await;
+    assert_eq!(encoding, None);
+    let (encoding, packed) = ask("deflate, gzip").await;
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
+    assert_eq!(unpacked, plain);
+    assert!(packed.len() * 4 < plain.len(), "{} {}", packed.len(), plain.len());
 }
