@@ -10,6 +10,7 @@ mod layers;
 mod loopback;
 mod notifier;
 mod notifier_peer;
+mod prometheus_peer;
 mod promql_scripts;
 mod promtool_peer;
 mod real;

@@ -1,3 +1,5 @@
+//! The parser against tables of what is accepted and refused, and against another parser.
+
 mod accepted;
 mod oracle;
 mod refused;
