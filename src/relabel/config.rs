@@ -81,7 +81,9 @@ impl Anchored {
         // Compiled alone first, so that `a)(b` is an error and not two halves around our anchors.
         let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(REGEX_SIZE_MAX).build();
         let regex = build(text).and_then(|_| build(&format!("^(?s:{text})$")));
-        let regex = regex.map_err(|error| error.to_string().lines().last().unwrap_or("").trim().to_owned())?;
+        let regex = regex.map_err(|error| {
+            error.to_string().lines().last().unwrap_or("").trim().trim_start_matches("error: ").to_owned()
+        })?;
         Ok(Anchored { text: text.to_owned(), regex: Some(regex) })
     }
 
@@ -159,7 +161,7 @@ impl RelabelConfig {
 
         let regex = Anchored::compile(&regex_text);
         if let Err(error) = &regex {
-            decoder.error(regex_span, format!("error parsing regexp {regex_text:?}: {error}"));
+            decoder.error(regex_span, format!("error parsing regexp: {error}: `{regex_text}`"));
         }
         let action = read_action(decoder, action_span, &action_text)?;
         let rule = RelabelConfig {

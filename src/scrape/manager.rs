@@ -156,6 +156,15 @@ impl Manager {
     }
 }
 
+/// Tasks must not outlive who could see them.
+impl Drop for Manager {
+    fn drop(&mut self) {
+        for job in self.jobs.get_mut().values() {
+            job.stop.cancel();
+        }
+    }
+}
+
 fn status_of(pool: &str, active: &ActiveTarget) -> TargetStatus {
     let target = &active.target;
     TargetStatus {
