@@ -4,7 +4,7 @@
 //! look at samples), and functions of the vectors at a step.
 
 use crate::model::{Labels, Timestamp, Value};
-use crate::promql::ast::{Call, Expr, ExprKind, ValueType};
+use crate::promql::ast::{Call, Expr, ExprKind, RangeExtension, ValueType};
 use crate::promql::functions::FunctionId;
 use crate::source::Span;
 
@@ -15,7 +15,7 @@ use super::matrix::{Element, Row, refuse_same_labels};
 use super::number::{go_max, go_min};
 use super::selector::RangeSource;
 use super::window::Window;
-use super::{absent, calendar, math, over_time, rate, regression, sorting, statistics};
+use super::{absent, calendar, extended, math, over_time, rate, regression, sorting, statistics};
 
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, grid: Grid) -> Result<Vec<Row>, EvalError> {
@@ -147,6 +147,13 @@ impl Evaluator<'_> {
             ExprKind::Subquery(subquery) => self.subquery_rows(subquery, grid)?,
             _ => unreachable!("BUG: a range vector that is neither a selector nor a subquery"),
         };
+        if let Some(extension) = source.extension {
+            let allowed = extended::allowed_functions(extension);
+            if !allowed.contains(&call.function.name) {
+                let (extension, function) = (extension.as_str(), call.function.name);
+                return Err(EvalError::ExtensionMisused { extension, allowed, function });
+            }
+        }
         let mut parameters = Vec::new();
         for (index, arg) in call.args.iter().enumerate() {
             if index != position {
@@ -192,11 +199,13 @@ impl Evaluator<'_> {
         for (index, step) in grid.steps().enumerate() {
             let end = self.reference(source.at, source.offset_ms, step);
             let start = end.plus_ms(-source.range_ms);
-            while series.samples.get(first).is_some_and(|sample| sample.at <= start) {
+            let reach_start = start.plus_ms(-source.reach_ms.0);
+            let reach_end = end.plus_ms(source.reach_ms.1);
+            while series.samples.get(first).is_some_and(|sample| sample.at <= reach_start) {
                 first += 1;
             }
             past = past.max(first);
-            while series.samples.get(past).is_some_and(|sample| sample.at <= end) {
+            while series.samples.get(past).is_some_and(|sample| sample.at <= reach_end) {
                 past += 1;
             }
             let samples = &series.samples[first..past];
@@ -206,11 +215,28 @@ impl Evaluator<'_> {
             self.check_window(samples)?;
             let window = Window { labels: &series.labels, samples, start, end, at: step, span };
             let parameters: Vec<f64> = parameters.iter().map(|values| values[index]).collect();
-            if let Some(value) = self.window_function(id, &window, &parameters)? {
+            let value = match source.extension {
+                Some(extension) => self.extended_window_function(id, window, extension),
+                None => self.window_function(id, &window, &parameters)?,
+            };
+            if let Some(value) = value {
                 row.samples.push(crate::model::Sample { at: step, value });
             }
         }
         Ok(row)
+    }
+
+    fn extended_window_function(
+        &mut self,
+        id: FunctionId,
+        window: Window<'_>,
+        extension: RangeExtension,
+    ) -> Option<Value> {
+        if matches!(id, FunctionId::Changes | FunctionId::Resets) {
+            let samples = extended::anchored(&window)?;
+            return Some(over_time::transitions(id, &Window { samples, ..window }));
+        }
+        extended::rate(id, &window, extension, &mut self.annotations)
     }
 
     fn window_function(

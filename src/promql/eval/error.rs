@@ -63,6 +63,17 @@ pub enum EvalError {
         /// As given.
         value: f64,
     },
+    /// `anchored` or `smoothed` in a function that is not made for it.
+    ExtensionMisused {
+        /// `anchored` or `smoothed`.
+        extension: &'static str,
+        /// The functions that are.
+        allowed: &'static [&'static str],
+        /// The one that is not.
+        function: &'static str,
+    },
+    /// A selector with `anchored` or `smoothed` as a query of its own, on histograms.
+    ExtensionOfHistograms(&'static str),
     /// A function that this evaluator does not have.
     Unsupported(&'static str),
 }
@@ -106,6 +117,13 @@ impl fmt::Display for EvalError {
             EvalError::InvalidRegex(regex) => write!(f, "invalid regular expression in label_replace(): {regex}"),
             EvalError::InvalidSmoothing { name, symbol, value } => {
                 write!(f, "invalid {name}. Expected: 0 < {symbol} < 1, got: {value:.6}")
+            }
+            EvalError::ExtensionMisused { extension, allowed, function } => {
+                let allowed = allowed.join(", ");
+                write!(f, "{extension} modifier can only be used with: {allowed} - not with {function}")
+            }
+            EvalError::ExtensionOfHistograms(extension) => {
+                write!(f, "{extension} modifier is not supported with histograms")
             }
             EvalError::Unsupported(name) => write!(f, "function {name:?} is not supported"),
         }

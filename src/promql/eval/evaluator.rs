@@ -2,7 +2,7 @@
 
 use crate::model::{Labels, Sample, Timestamp, Value};
 use crate::promql::Querier;
-use crate::promql::ast::{AtModifier, BinaryOp, Expr, ExprKind};
+use crate::promql::ast::{AtModifier, BinaryOp, Expr, ExprKind, RangeExtension};
 use crate::promql::functions::FunctionId;
 use crate::source::Span;
 
@@ -86,6 +86,9 @@ impl<'a> Evaluator<'a> {
             ExprKind::Number(value) | ExprKind::Duration(value) => {
                 let samples = grid.steps().map(|at| Sample::float(at, *value)).collect();
                 Ok(vec![Row { labels: Labels::empty(), drop_name: false, samples }])
+            }
+            ExprKind::VectorSelector(selector) if selector.extension == Some(RangeExtension::Smoothed) => {
+                self.smoothed_vector(selector, expr.span, grid)
             }
             ExprKind::VectorSelector(selector) => self.instant_vector(selector, grid),
             ExprKind::Subquery(subquery) => Ok(self.subquery_rows(subquery, grid)?.rows),

@@ -6,13 +6,17 @@
 use std::sync::Arc;
 
 use crate::model::{CounterResetHint, Histogram, Sample, Series, Timestamp, Value};
-use crate::promql::ast::{AtModifier, Subquery, VectorSelector};
+use crate::promql::ast::{AtModifier, RangeExtension, Subquery, VectorSelector};
+
+use crate::source::Span;
 
 use super::error::EvalError;
 use super::evaluator::Evaluator;
+use super::extended;
 use super::grid::Grid;
 use super::matrix::Row;
 use super::native;
+use super::window::Window;
 
 /// The series of a range argument, and where their windows lie.
 pub(super) struct RangeSource {
@@ -20,6 +24,9 @@ pub(super) struct RangeSource {
     pub(super) range_ms: i64,
     pub(super) offset_ms: i64,
     pub(super) at: Option<AtModifier>,
+    /// How far the samples reach beyond the windows, before and after.
+    pub(super) reach_ms: (i64, i64),
+    pub(super) extension: Option<RangeExtension>,
 }
 
 /// What an instant selector gives.
@@ -76,7 +83,12 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    fn select(&self, selector: &VectorSelector, start: Timestamp, end: Timestamp) -> Result<Vec<Series>, EvalError> {
+    pub(super) fn select(
+        &self,
+        selector: &VectorSelector,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<Series>, EvalError> {
         let mut series = self.querier.select(&selector.matchers, start, end)?;
         if self.detects_resets {
             series.iter_mut().for_each(|series| detect_resets(&mut series.samples));
@@ -91,7 +103,20 @@ impl Evaluator<'_> {
         range_ms: i64,
         at: Timestamp,
     ) -> Result<Vec<Row>, EvalError> {
-        let source = self.matrix_rows(selector, range_ms, Grid::instant(at))?;
+        let mut source = self.matrix_rows(selector, range_ms, Grid::instant(at))?;
+        if let Some(extension) = selector.extension {
+            let end = self.reference(selector.at, selector.offset_ms, at);
+            let start = end.plus_ms(-range_ms);
+            for row in &mut source.rows {
+                let Row { labels, samples, .. } = row;
+                let window = Window { labels, samples, start, end, at, span: Span::default() };
+                if window.has_histograms() {
+                    return Err(EvalError::ExtensionOfHistograms(extension.as_str()));
+                }
+                *samples = extended::with_edges(&window, extension);
+            }
+            source.rows.retain(|row| !row.samples.is_empty());
+        }
         self.hold_samples(source.rows.iter().map(|row| row.samples.len()).sum())?;
         Ok(source.rows)
     }
@@ -106,13 +131,20 @@ impl Evaluator<'_> {
         let first = self.reference(selector.at, selector.offset_ms, grid.start);
         let last = self.reference(selector.at, selector.offset_ms, grid.end);
         let mut rows = Vec::new();
-        for mut series in self.select(selector, first.plus_ms(1 - range_ms), last)? {
+        let lookback_ms = duration_ms(self.options.lookback_delta);
+        let reach_ms = match selector.extension {
+            None => (0, 0),
+            Some(RangeExtension::Anchored) => (lookback_ms, 0),
+            Some(RangeExtension::Smoothed) => (lookback_ms, lookback_ms),
+        };
+        for mut series in self.select(selector, first.plus_ms(1 - range_ms - reach_ms.0), last.plus_ms(reach_ms.1))? {
             series.samples.retain(|sample| !sample.value.is_stale());
             if !series.samples.is_empty() {
                 rows.push(Row { labels: series.labels, drop_name: false, samples: series.samples });
             }
         }
-        Ok(RangeSource { rows, range_ms, offset_ms: selector.offset_ms, at: selector.at })
+        let (offset_ms, at, extension) = (selector.offset_ms, selector.at, selector.extension);
+        Ok(RangeSource { rows, range_ms, offset_ms, at, reach_ms, extension })
     }
 
     /// The rows of a subquery for all windows of `grid`, on the subquery's own grid.
@@ -128,7 +160,8 @@ impl Evaluator<'_> {
         for sample in rows.iter_mut().flat_map(|row| &mut row.samples) {
             forget_reset_hint(&mut sample.value);
         }
-        Ok(RangeSource { rows, range_ms: subquery.range_ms, offset_ms: subquery.offset_ms, at: subquery.at })
+        let (range_ms, offset_ms, at) = (subquery.range_ms, subquery.offset_ms, subquery.at);
+        Ok(RangeSource { rows, range_ms, offset_ms, at, reach_ms: (0, 0), extension: None })
     }
 }
 
@@ -159,6 +192,7 @@ fn forget_reset_hint(value: &mut Value) {
     }
 }
 
-fn duration_ms(duration: std::time::Duration) -> i64 {
+/// Milliseconds, at most those that a timestamp holds.
+pub(super) fn duration_ms(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
