@@ -178,8 +178,10 @@ impl Router {
 
     pub(super) fn drop_if_empty(&mut self, id: &GroupId) {
         if self.groups.get(id).is_some_and(|group| group.members.is_empty()) {
-            self.groups.remove(id);
-            self.under_way.retain(|_, under_way| under_way.key.0 != *id);
+            let flush = self.groups.remove(id).and_then(|group| group.flush);
+            flush.iter().flat_map(|flush| &flush.outstanding).for_each(|notification| {
+                self.under_way.remove(notification);
+            });
         }
     }
 
