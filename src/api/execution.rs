@@ -48,6 +48,15 @@ pub(super) async fn run(
     }
 }
 
+/// Runs a look-up on a thread of its own: on a large index it takes a while.
+pub(super) async fn blocking(work: impl FnOnce() -> Answer + Send + 'static) -> ApiResult {
+    let answer = tokio::task::spawn_blocking(work).await;
+    answer.map_err(|error| {
+        tracing::error!(%error, "a look-up panicked");
+        ApiError::new(ErrorKind::Internal, "unexpected error: the look-up panicked; see the log")
+    })
+}
+
 /// Set when the handler's future is dropped, which happens when the client goes away.
 struct CancelOnDrop(Arc<AtomicBool>);
 

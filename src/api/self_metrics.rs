@@ -1,11 +1,16 @@
 //! `/metrics`: our own metrics, and those of the store, which is pure and cannot tell them itself.
 
+use std::fs;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::state::AppState;
 use crate::exposition::{Family, FamilyKind, TEXT_CONTENT_TYPE, write_text};
+
+/// The unit of times in `/proc/PID/stat`: `USER_HZ`, which is 100 on every architecture that Linux supports today.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     let mut families = Vec::new();
@@ -14,6 +19,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     }
     collect_store(&state, &mut families);
     collect_process(&state, &mut families);
+    collect_system(&mut families);
     ([(header::CONTENT_TYPE, TEXT_CONTENT_TYPE)], write_text(&families)).into_response()
 }
 
@@ -26,6 +32,44 @@ fn collect_store(state: &AppState, families: &mut Vec<Family>) {
         ("almenara_store_bytes", "Bytes of samples in memory, without labels and index.", stats.bytes),
     ] {
         families.push(Family::single(name, help, FamilyKind::Gauge, value as f64));
+    }
+}
+
+/// What the kernel counts for this process; nothing where it does not tell it as Linux does.
+fn collect_system(families: &mut Vec<Family>) {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the process stands in parentheses and may hold anything; user and system time are fields 14 and 15.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
+    let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
+    let cpu_secs = ticks(14).zip(ticks(15)).map(|(user, system)| (user + system) / TICKS_PER_SECOND);
+    let open_files = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
+    for (name, help, kind, value) in [
+        (
+            "process_cpu_seconds_total",
+            "Total user and system CPU time spent in seconds.",
+            FamilyKind::Counter,
+            cpu_secs,
+        ),
+        ("process_open_fds", "Number of open file descriptors.", FamilyKind::Gauge, open_files),
+        (
+            "process_resident_memory_bytes",
+            "Resident memory size in bytes.",
+            FamilyKind::Gauge,
+            kibibytes("VmRSS").map(|size| size * 1024.0),
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "Virtual memory size in bytes.",
+            FamilyKind::Gauge,
+            kibibytes("VmSize").map(|size| size * 1024.0),
+        ),
+    ] {
+        families.extend(value.map(|value| Family::single(name, help, kind, value)));
     }
 }
 

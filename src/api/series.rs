@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 
 use super::answer::{Answer, ApiError, ApiResult};
+use super::execution::blocking;
 use super::params::Params;
 use super::state::AppState;
 use crate::model::{Labels, Matcher, Timestamp};
@@ -120,15 +121,6 @@ impl Selection {
 
 fn distinct(texts: impl Iterator<Item = Arc<str>>) -> Vec<Arc<str>> {
     texts.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// The store's answer may take a while on a large index: not on an async thread.
-async fn blocking(work: impl FnOnce() -> Answer + Send + 'static) -> ApiResult {
-    let answer = tokio::task::spawn_blocking(work).await;
-    answer.map_err(|error| {
-        tracing::error!(%error, "a look-up of series panicked");
-        ApiError::new(super::answer::ErrorKind::Internal, "unexpected error: the look-up panicked; see the log")
-    })
 }
 
 /// A name of a path segment, where UTF-8 names are written `U__`, with `_2e_` for each character that is not a letter.

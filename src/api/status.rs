@@ -10,13 +10,14 @@ use std::thread::available_parallelism;
 use axum::extract::State;
 
 use super::answer::{Answer, ApiError, ApiResult};
+use super::execution::blocking;
 use super::json::Json;
 use super::params::{Params, parse_integer};
 use super::state::AppState;
 use crate::clock;
 use crate::model::Timestamp;
 use crate::source::format_duration;
-use crate::store::Count;
+use crate::store::{Cardinality, Count, Stats};
 
 /// Entries of each list of `status/tsdb`, unless `limit` says otherwise.
 const CARDINALITY_DEFAULT: usize = 10;
@@ -79,9 +80,12 @@ pub(super) async fn tsdb(State(state): State<AppState>, params: Params) -> ApiRe
             limit as usize
         }
     };
-    let (stats, cardinality) = (state.store.stats(), state.store.cardinality(limit));
+    blocking(move || tsdb_answer(state.store.stats(), &state.store.cardinality(limit))).await
+}
+
+fn tsdb_answer(stats: Stats, cardinality: &Cardinality) -> Answer {
     let ms = |at: Option<Timestamp>, default: i64| at.map_or(default, Timestamp::as_ms);
-    Ok(Answer::of(|json| {
+    Answer::of(|json| {
         json.object(|json| {
             json.key("headStats").object(|json| {
                 json.key("numSeries").integer(stats.series);
@@ -99,7 +103,7 @@ pub(super) async fn tsdb(State(state): State<AppState>, params: Params) -> ApiRe
                 json.key(key).list(counts, write_count);
             }
         });
-    }))
+    })
 }
 
 /// Empty where the system does not tell it in this way.

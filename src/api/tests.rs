@@ -497,6 +497,12 @@ async fn our_own_metrics() {
     assert_eq!(code, 200);
     assert!(body.starts_with("# HELP a_total A.\n# TYPE a_total counter\na_total 3\n"), "{body}");
     assert!(body.contains("\nalmenara_store_samples 15\n"), "{body}");
+    if cfg!(target_os = "linux") {
+        let number = |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok()).unwrap();
+        assert!(number("process_resident_memory_bytes ") > 1e6);
+        assert!(number("process_open_fds ") >= 3.0);
+        assert!((0.0..1e5).contains(&number("process_cpu_seconds_total ")));
+    }
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ struct Head {
     by_labels: FxHashMap<Arc<[Pair]>, u32>,
     /// Samples before this are gone, even where their chunk is still there.
     floor: Option<Timestamp>,
+    /// No sample is older.
+    oldest: Option<Timestamp>,
     newest: Option<Timestamp>,
     held: Held,
 }
@@ -138,7 +140,7 @@ impl Store {
             samples: head.held.samples,
             chunks: head.held.chunks,
             bytes: head.held.bytes,
-            oldest: head.oldest(),
+            oldest: head.oldest,
             newest: head.newest,
         }
     }
@@ -185,6 +187,7 @@ impl Head {
             return Err(Refusal::TooOld);
         }
         let is_new = series.append(row.at, &row.value, &mut self.held)?;
+        self.oldest = Some(self.oldest.map_or(row.at, |oldest| oldest.min(row.at)));
         self.newest = self.newest.max(Some(row.at));
         Ok(is_new)
     }
@@ -216,11 +219,7 @@ impl Head {
                 slot.generation = slot.generation.wrapping_add(1);
             }
         }
-    }
-
-    fn oldest(&self) -> Option<Timestamp> {
-        let series = self.slots.iter().filter_map(|slot| slot.series.as_ref());
-        series.filter_map(|series| series.first()).min().max(self.floor.filter(|_| self.held.samples > 0))
+        self.oldest = self.oldest.map(|oldest| oldest.max(before)).filter(|_| self.held.samples > 0);
     }
 }
 

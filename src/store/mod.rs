@@ -96,7 +96,7 @@ pub struct Stats {
     pub chunks: u64,
     /// Bytes of samples, without labels and index.
     pub bytes: u64,
-    /// No sample is older; the oldest is in the same chunk.
+    /// No sample is older.
     pub oldest: Option<Timestamp>,
     /// The time of the newest sample ever stored.
     pub newest: Option<Timestamp>,

@@ -71,11 +71,6 @@ impl StoredSeries {
         self.open.last()
     }
 
-    /// The time of the oldest sample.
-    pub(super) fn first(&self) -> Option<Timestamp> {
-        self.sealed.first().map(Chunk::first).or(self.open.first())
-    }
-
     /// Whether a run of samples overlaps `start..=end`.
     pub(super) fn overlaps(&self, start: Timestamp, end: Timestamp) -> bool {
         let is_inside = |first: Timestamp, last: Timestamp| first <= end && last >= start;
