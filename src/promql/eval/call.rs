@@ -17,6 +17,14 @@ use super::selector::RangeSource;
 use super::window::Window;
 use super::{absent, calendar, extended, math, over_time, rate, regression, sorting, statistics};
 
+/// A call with a range argument, its arguments evaluated.
+struct RangeCall<'c> {
+    call: &'c Call,
+    source: &'c RangeSource,
+    /// The numbers among the arguments, by step.
+    parameters: &'c [Vec<f64>],
+}
+
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, grid: Grid) -> Result<Vec<Row>, EvalError> {
         let outer = self.detects_resets;
@@ -35,7 +43,8 @@ impl Evaluator<'_> {
         match id {
             FunctionId::LabelReplace => return self.label_replace(&call.args, grid),
             FunctionId::LabelJoin => return self.label_join(&call.args, grid),
-            FunctionId::Info | FunctionId::StartTimestamp => return Err(EvalError::Unsupported(call.function.name)),
+            FunctionId::Info => return self.info(&call.args, grid),
+            FunctionId::StartTimestamp => return Err(EvalError::Unsupported(call.function.name)),
             _ => {}
         }
         if let Some(position) = call.args.iter().position(|arg| arg.value_type() == ValueType::Matrix) {
@@ -160,10 +169,11 @@ impl Evaluator<'_> {
                 parameters.push(self.scalars(arg, grid)?);
             }
         }
+        let range_call = RangeCall { call, source: &source, parameters: &parameters };
         let mut rows = Vec::new();
         for series in &source.rows {
             self.check_interrupt()?;
-            let row = self.window_row(call, &source, series, &parameters, grid)?;
+            let row = self.window_row(&range_call, series, grid)?;
             if !row.samples.is_empty() {
                 self.hold_samples(row.samples.len())?;
                 self.note_possible_non_counter(id, series, &row, range_arg.span);
@@ -179,14 +189,9 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    fn window_row(
-        &mut self,
-        call: &Call,
-        source: &RangeSource,
-        series: &Row,
-        parameters: &[Vec<f64>],
-        grid: Grid,
-    ) -> Result<Row, EvalError> {
+    /// The function's values in the windows of one series.
+    fn window_row(&mut self, range_call: &RangeCall<'_>, series: &Row, grid: Grid) -> Result<Row, EvalError> {
+        let RangeCall { call, source, parameters } = *range_call;
         let id = call.function.id;
         // Upstream's warnings point at the first argument, though it be the number of `quantile_over_time`.
         let span = call.args[0].unparenthesised().span;

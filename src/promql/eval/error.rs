@@ -74,6 +74,17 @@ pub enum EvalError {
     },
     /// A selector with `anchored` or `smoothed` as a query of its own, on histograms.
     ExtensionOfHistograms(&'static str),
+    /// Two info series of the same target and instant.
+    DuplicateInfo {
+        /// Both.
+        series: [String; 2],
+        /// When their samples were taken.
+        at_ms: i64,
+    },
+    /// A series that should hold labels holds histograms.
+    NotAnInfoMetric(String),
+    /// Two info series of the same target give a label different values.
+    ConflictingInfoLabel(String),
     /// A function that this evaluator does not have.
     Unsupported(&'static str),
 }
@@ -125,6 +136,13 @@ impl fmt::Display for EvalError {
             EvalError::ExtensionOfHistograms(extension) => {
                 write!(f, "{extension} modifier is not supported with histograms")
             }
+            EvalError::DuplicateInfo { series: [existing, new], at_ms } => {
+                write!(f, "found duplicate series for info metric: existing {existing} @ {at_ms}, new {new} @ {at_ms}")
+            }
+            EvalError::NotAnInfoMetric(series) => {
+                write!(f, "this should be an info metric, with float samples: {series}")
+            }
+            EvalError::ConflictingInfoLabel(name) => write!(f, "conflicting label: {name}"),
             EvalError::Unsupported(name) => write!(f, "function {name:?} is not supported"),
         }
     }

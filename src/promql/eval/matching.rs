@@ -76,7 +76,7 @@ fn set_operation(op: BinaryOp, left: &[Element], right: &[Element], signatures: 
 }
 
 /// `{__name__="up", job="a"}`: labels as upstream's errors print them, the name among them.
-fn label_list(labels: &Labels) -> String {
+pub(super) fn label_list(labels: &Labels) -> String {
     let quoted = |label: &Label| {
         let name = if is_legacy_name(&label.name) { label.name.to_string() } else { format!("{:?}", label.name) };
         format!("{name}={:?}", label.value)

@@ -13,7 +13,7 @@
 //!
 //! **Differs:** where upstream's order is that of a Go map (`count_values`, `histogram_quantile`), ours is that of the input.
 //! **Differs:** the range of a query that needs forced monotonicity at several steps counts each sample once.
-//! **Differs:** `info()` is refused.
+//! **Differs:** `start_timestamp()` is refused: samples have no start timestamps here.
 
 mod absent;
 mod aggregate;
@@ -27,6 +27,7 @@ mod evaluator;
 mod extended;
 mod grid;
 mod histogram_functions;
+mod info;
 mod label_functions;
 mod matching;
 mod math;

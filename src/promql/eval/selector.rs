@@ -35,6 +35,8 @@ enum Yield {
     Values,
     /// Seconds since the epoch at which each sample was taken.
     Times,
+    /// Likewise, of info metrics, which have no histograms.
+    InfoTimes,
 }
 
 impl Evaluator<'_> {
@@ -45,6 +47,11 @@ impl Evaluator<'_> {
     /// `timestamp(selector)`, names still there.
     pub(super) fn sample_times(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Vec<Row>, EvalError> {
         self.look_back(selector, grid, Yield::Times)
+    }
+
+    /// As [`Self::sample_times`], of info metrics.
+    pub(super) fn info_times(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        self.look_back(selector, grid, Yield::InfoTimes)
     }
 
     fn look_back(&mut self, selector: &VectorSelector, grid: Grid, yields: Yield) -> Result<Vec<Row>, EvalError> {
@@ -71,7 +78,10 @@ impl Evaluator<'_> {
                 }
                 let value = match yields {
                     Yield::Values => sample.value.clone(),
-                    Yield::Times => Value::Float(sample.at.as_secs_f64()),
+                    Yield::InfoTimes if sample.value.as_float().is_none() => {
+                        return Err(EvalError::NotAnInfoMetric(super::matching::label_list(&series.labels)));
+                    }
+                    Yield::Times | Yield::InfoTimes => Value::Float(sample.at.as_secs_f64()),
                 };
                 samples.push(Sample { at: step, value });
             }
