@@ -17,6 +17,7 @@
 //! **Invariants.** No handler computes on an async thread; JSON is Prometheus's to the byte, times and identities aside.
 //! **Limits.** Concurrent queries, their time and their samples ([`QuerySettings`]); 11,000 points a series; forms of 10 MiB.
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `web/web.go`; answers compared with those of the running program.
+//! **Differs:** after Prometheus's message, the error of an expression says what to write instead, where we can tell.
 //! **Differs:** `query_exemplars` is always empty, as no exemplars are kept; `parse_query`, `targets/metadata` and what writes or
 //! deletes samples are not there.
 

@@ -67,7 +67,7 @@ pub(super) async fn format(State(state): State<AppState>, params: Params) -> Api
 
 fn parse_query(state: &AppState, params: &Params) -> Result<Expr, ApiError> {
     let parsed = parse_with(params.text("query"), state.queries.settings.features);
-    parsed.map_err(|errors| ApiError::bad_parameter("query", &errors[0]))
+    parsed.map_err(|errors| ApiError::bad_parameter("query", errors[0].text_with_help()))
 }
 
 impl Query {

@@ -226,8 +226,18 @@ async fn instant_queries() {
 async fn wrong_queries() {
     let query = |rest: &str| format!("/api/v1/query?query={rest}");
     let parse_error = |text: &str| format!(r#"invalid parameter \"query\": {text}"#);
-    check_bad("/api/v1/query", &parse_error("unknown position: parse error: no expression found in input")).await;
-    check_bad(&query("up%20%2B"), &parse_error("1:5: parse error: unexpected end of input")).await;
+    check_bad(
+        "/api/v1/query",
+        &parse_error(
+            "unknown position: parse error: no expression found in input; write an expression, such as `up == 0`",
+        ),
+    )
+    .await;
+    check_bad(
+        &query("up%20%2B"),
+        &parse_error("1:5: parse error: unexpected end of input; the expression ends too early"),
+    )
+    .await;
     check_bad(
         &query("up&time=abc"),
         r#"invalid parameter \"time\": invalid time value for 'time': cannot parse \"abc\" to a valid timestamp"#,

@@ -25,6 +25,14 @@ impl ParseError {
         ParseError { span, message: message.into(), help: None, place: place_in(text, span.start) }
     }
 
+    /// Prometheus's text and, after a semicolon, our help where there is some: for answers that people read on one line.
+    pub fn text_with_help(&self) -> String {
+        match &self.help {
+            Some(help) => format!("{self}; {help}"),
+            None => self.to_string(),
+        }
+    }
+
     /// Adds what to write instead, if there is something.
     #[must_use]
     pub(super) fn with_help(mut self, help: Option<String>) -> Self {

@@ -105,6 +105,12 @@ const REQUESTS: &[&str] = &[
     "nothing",
 ];
 
+/// A parse error is Prometheus's to the letter, and our help follows after a semicolon.
+fn has_help_after(expected: &str, got: &str) -> bool {
+    let message = expected.strip_suffix("\"}").filter(|text| text.contains("parse error: "));
+    message.and_then(|message| got.strip_prefix(message)).is_some_and(|help| help.starts_with("; "))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_those_of_prometheus() {
     let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
@@ -118,7 +124,7 @@ async fn answers_are_those_of_prometheus() {
         let mut different = String::new();
         for path in all_paths() {
             let (expected, got) = (ask(theirs, &path), ask(ours, &path));
-            if sorted(&expected) != sorted(&got) {
+            if sorted(&expected) != sorted(&got) && !has_help_after(&expected, &got) {
                 write!(different, "\n{path}\n  Prometheus: {expected}\n  Almenara:   {got}").unwrap();
             }
         }

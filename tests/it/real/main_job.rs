@@ -132,14 +132,19 @@ fn rules_are_healthy(port: u16) {
     });
 }
 
-/// A panel's request: a form POST of `query_range` with integer seconds and a step.
+/// A panel's request: a form POST of `query_range` with whole seconds and a step. The last second may lie before the first
+/// scrape of a target, so it is asked until all three are there.
 fn answers_as_grafana_asks(port: u16) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("clock").as_secs();
-    let form = format!("query=sum+by+%28job%29+%28up%29&start={}&end={now}&step=15", now - 900);
-    let (status, body) = post_form(port, "/api/v1/query_range", &form);
-    assert_eq!(status, 200, "{body}");
-    let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-    assert_eq!(json["data"]["resultType"], "matrix");
-    let jobs: Vec<_> = json["data"]["result"].as_array().expect("series").iter().map(|s| &s["metric"]["job"]).collect();
-    assert_eq!(jobs, ["alertmanager", "almenara", "node"]);
+    wait_for("a panel shows all three jobs", || {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("clock");
+        let now = since_epoch.as_secs();
+        let form = format!("query=sum+by+%28job%29+%28up%29&start={}&end={now}&step=15", now - 900);
+        let (status, body) = post_form(port, "/api/v1/query_range", &form);
+        assert_eq!(status, 200, "{body}");
+        let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(json["data"]["resultType"], "matrix");
+        let series = json["data"]["result"].as_array().expect("series");
+        let jobs: Vec<_> = series.iter().map(|series| &series["metric"]["job"]).collect();
+        (jobs == ["alertmanager", "almenara", "node"]).then_some(())
+    });
 }
