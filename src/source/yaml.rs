@@ -6,8 +6,9 @@
 //! **Why not serde.** A serde data format stops at the first mistake and has forgotten positions and spelling by the time a
 //! value is checked. We read the events of `granit-parser`, the parser under serde-saphyr, which keep all of it.
 //! **Limits.** [`NODES_MAX`] nodes after aliases are expanded, [`DEPTH_MAX`] levels: a small file must not become a large tree.
-//! **Differs:** Prometheus reads YAML 1.1 words (`yes`, `on`) as booleans only where a boolean is expected; so do we. A file
-//! with a second document is read up to it, with a warning, as Prometheus reads rule files.
+//! YAML 1.1 words (`yes`, `on`) are booleans only where a boolean is expected, as in Prometheus. Of a file with further documents the
+//! first is read, as Prometheus does with rule files.
+//! **Differs:** a second document is told of in a warning.
 
 use std::collections::HashMap;
 

@@ -6,6 +6,7 @@ mod broken_router;
 mod broken_rules;
 mod broken_slo;
 mod deliver;
+mod docs;
 mod incidents;
 mod layers;
 mod loopback;
