@@ -22,9 +22,9 @@ use crate::source::SourceFile;
 const REQUESTS_PER_SECOND: u64 = 200;
 /// The script: until which second which share of requests fails, in per cent.
 const SCRIPT: [(u64, u64, &str); 4] = [
-    (20, 0, "all is well"),
+    (25, 0, "all is well"),
     (35, 2, "a few requests fail"),
-    (60, 30, "a deployment went wrong: 30 % of requests fail"),
+    (55, 30, "a deployment went wrong: 30 % of requests fail"),
     (110, 0, "rolled back: all is well again"),
 ];
 
@@ -82,7 +82,7 @@ async fn play(listen: String) -> Result<(), String> {
     let listeners = serve::bind(&[listen]).await.map_err(|error| error.to_string())?;
     let daemon = Daemon::start(config, settings, listeners).await.map_err(|error| error.to_string())?;
 
-    println!("A service answers {REQUESTS_PER_SECOND} requests a second. Its SLO: 99 % without error, over an hour.");
+    println!("A service answers {REQUESTS_PER_SECOND} requests a second. Its SLO: 90 % without error, over an hour.");
     println!("Watch it on http://{} (Ctrl-C ends).\n", daemon.address());
     tokio::select! {
         () = act(&service, &daemon) => {}
@@ -174,9 +174,9 @@ const SLO: &str = r#"slos:
       errors:
         bad: http_requests_total{job="shop",code=~"5.."}
         total: http_requests_total{job="shop"}
-    objective: 99
+    objective: 90
     window: 1h
     alerting:
       tiers:
-        - {name: page-fast, severity: page, short: 5s, long: 20s, factor: 5}
+        - {name: page-fast, severity: page, short: 5s, long: 20s, factor: 2}
 "#;

@@ -19,7 +19,7 @@ pub(super) fn command() -> Command {
             SettingKind::Duration => arg.value_name("DURATION"),
             SettingKind::Count => arg.value_name("N"),
             SettingKind::Choice(words) => arg.value_parser(clap::builder::PossibleValuesParser::new(words)),
-            SettingKind::Text => arg.value_name("TEXT"),
+            SettingKind::Text => arg.value_name("VALUE"),
         };
         if !setting.default.is_empty() {
             arg = arg.help(format!("{} [default: {}]", setting.help, setting.default));

@@ -1,5 +1,8 @@
 //! Children that end with the test, free ports, and a plain HTTP client and server.
 
+// What a failing or skipped test has to say goes to its standard error.
+#![allow(clippy::print_stderr)]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
