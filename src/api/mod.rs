@@ -12,6 +12,7 @@
 //! | `/api/v1/status/*` | what runs here |
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | life cycle |
 //! | `/metrics`, `/federate` | our own metrics; the newest samples of others |
+//! | `/api/almenara/v1/slos` | our own: how the objectives stand |
 //! | `/api/v2/*` | Alertmanager's API, see [`v2`] |
 //!
 //! **Invariants.** No handler computes on an async thread; JSON is Prometheus's to the byte, times and identities aside.
@@ -35,6 +36,7 @@ mod result;
 mod rules;
 mod self_metrics;
 mod series;
+mod slos;
 mod state;
 mod status;
 mod targets;
@@ -77,11 +79,18 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))
         .layer(from_fn(cors::allow_origin));
+    let own = Router::new()
+        .route("/slos", get(slos::slos))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))
+        .layer(from_fn(cors::allow_origin));
     let federation = Router::new()
         .route("/federate", get(federate::federate))
         .layer(from_fn_with_state(state.clone(), lifecycle::require_ready));
     Router::new()
         .nest("/api/v1", api)
+        .nest("/api/almenara/v1", own)
         .route("/-/healthy", get(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready))
         .route("/-/reload", any(lifecycle::reload))

@@ -15,6 +15,7 @@ use crate::notifier::Alertmanagers;
 use crate::promql::Features;
 use crate::rules::GroupStatus;
 use crate::scrape::Targets;
+use crate::slo::SloStatus;
 use crate::store::{MetadataStore, Store};
 
 /// Gives a snapshot of something that lives elsewhere. Must be quick and must not block.
@@ -39,6 +40,8 @@ pub struct AppState {
     pub live: Arc<RwLock<Live>>,
     /// The rule groups, in any order.
     pub rules: Source<Vec<GroupStatus>>,
+    /// The objectives, one for each group, in order of file and name.
+    pub slos: Source<Vec<SloStatus>>,
     /// The targets.
     pub targets: Source<Targets>,
     /// The Alertmanagers that get alerts.

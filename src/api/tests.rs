@@ -54,6 +54,7 @@ fn state() -> AppState {
         queries: Arc::new(Queries::new(settings())),
         live: Arc::new(RwLock::new(live())),
         rules: Arc::new(groups),
+        slos: Arc::new(Vec::new),
         targets: Arc::new(targets),
         alertmanagers: Arc::new(|| Alertmanagers {
             active: vec!["http://am:9093/api/v2/alerts".to_owned()],

@@ -54,7 +54,7 @@ impl Config {
     pub fn load(path: &Path, variable: &Variable<'_>) -> (Option<Config>, Diagnostics) {
         let mut diagnostics = Diagnostics::default();
         let Some(source) = read(path, None, &mut diagnostics) else { return (None, diagnostics) };
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = path.parent().unwrap_or(Path::new(""));
         let Some(mut named) = decode(&source, variable, &mut diagnostics) else { return (None, diagnostics) };
         for job in &mut named.config.scrape_configs {
             job.resolve_paths(directory);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ADDRESS, TargetGroup};
 use crate::model::{Label, Labels};
 use crate::source::decode::{Decoder, Fields};
-use crate::source::yaml::Node;
+use crate::source::yaml::{Node, NodeKind};
 
 /// How often files are read again although nothing announced a change; Prometheus's default.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -118,15 +118,13 @@ pub(super) fn decode_group(decoder: &mut Decoder<'_>, node: &Node) -> Option<Tar
 
 /// An address is a host and a port; people like to write whole URLs.
 fn check_addresses(decoder: &mut Decoder<'_>, group: &Node) {
-    let Some(targets) = group.get("targets") else { return };
-    decoder.list(targets, |decoder, node| {
-        let address = node.as_str()?;
-        if address.contains('/') {
-            let help = "write host:port; scheme and path are keys of their own";
-            decoder.error_with_help(node.span, format!("{address:?} is not a valid hostname"), help);
-        }
-        Some(())
-    });
+    // That it is a list of texts has been checked before.
+    let Some(NodeKind::Sequence(targets)) = group.get("targets").map(|targets| &targets.kind) else { return };
+    for node in targets {
+        let Some(address) = node.as_str().filter(|address| address.contains('/')) else { continue };
+        let help = "write host:port; scheme and path are keys of their own";
+        decoder.error_with_help(node.span, format!("{address:?} is not a valid hostname"), help);
+    }
 }
 
 fn decode_file_sd(decoder: &mut Decoder<'_>, node: &Node) -> Option<FileSdConfig> {
@@ -142,7 +140,7 @@ fn decode_file_sd(decoder: &mut Decoder<'_>, node: &Node) -> Option<FileSdConfig
 }
 
 fn is_empty_list(node: &Node) -> bool {
-    matches!(&node.kind, crate::source::yaml::NodeKind::Sequence(items) if items.is_empty())
+    matches!(&node.kind, NodeKind::Sequence(items) if items.is_empty())
 }
 
 fn decode_pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<PathBuf> {

@@ -176,8 +176,12 @@ impl Parts {
                 resend_delay: self.settings.duration("rules.alert.resend-delay"),
             }
         };
-        self.groups.apply(&config, environment, now);
-        self.scrapes.apply(config.scrape_configs).await;
+        let scrape_configs = config.scrape_configs.clone();
+        let groups = self.groups.clone();
+        // Waits for evaluations under way, so not on an async thread.
+        let applied = tokio::task::spawn_blocking(move || groups.apply(&config, environment, now)).await;
+        applied.expect("BUG: changing the groups panicked");
+        self.scrapes.apply(scrape_configs).await;
         Ok(())
     }
 }

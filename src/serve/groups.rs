@@ -1,6 +1,6 @@
 //! The rule groups and SLO groups that run, and how a new configuration changes them.
 //!
-//! **Invariants.** A group whose definition and environment did not change is left alone. A changed one takes over the state of the
+//! **Invariants.** A rule group whose definition and environment did not change is left alone. A changed one takes over the state of the
 //! old one of the same file and name. What a removed one recorded ends with staleness markers.
 
 use std::collections::BTreeMap;
@@ -20,14 +20,18 @@ use crate::slo::{SloGroup, SloStatus};
 /// All groups that are evaluated.
 pub(super) struct Groups {
     shared: Shared,
+    /// Held only to read or to replace, never while an evaluation is waited for: the API and the page look in here.
     running: Mutex<Running>,
 }
 
-#[derive(Default)]
+type RuleGroups = BTreeMap<String, Arc<Scheduled<Group, GroupStatus>>>;
+type SloGroups = BTreeMap<String, Arc<Scheduled<SloGroup, Vec<SloStatus>>>>;
+
+#[derive(Clone, Default)]
 struct Running {
     environment: Option<Arc<Environment>>,
-    rules: BTreeMap<String, Scheduled<Group, GroupStatus>>,
-    slos: BTreeMap<String, Scheduled<SloGroup, Vec<SloStatus>>>,
+    rules: RuleGroups,
+    slos: SloGroups,
 }
 
 impl Groups {
@@ -35,66 +39,31 @@ impl Groups {
         Groups { shared, running: Mutex::default() }
     }
 
-    /// Makes the groups of `config` the ones that run.
+    /// Makes the groups of `config` the ones that run. Blocks until the evaluations under way of groups that change are done;
+    /// one call at a time.
     pub(super) fn apply(&self, config: &Config, environment: Environment, now: Timestamp) {
+        let before = self.running.lock().clone();
         let environment = Arc::new(environment);
-        let mut running = self.running.lock();
-        let is_same_environment = running.environment.as_ref() == Some(&environment);
-        running.environment = Some(environment.clone());
-        let shared = self.shared.clone();
-
-        let defaults = GroupDefaults {
-            interval: config.global.evaluation_interval,
-            query_offset: config.global.rule_query_offset,
-        };
-        let mut old = std::mem::take(&mut running.rules);
-        for file in &config.rule_files {
-            for group in &file.groups {
-                let mut group = Group::new(file.source.name.clone(), group, defaults);
-                group.measure_with(clock::since_start);
-                let key = key(&group);
-                let before = old.remove(&key);
-                let scheduled = match before {
-                    Some(before) if is_same_environment && before.group.lock().is_same(&group) => before,
-                    before => {
-                        if let Some(before) = before {
-                            group.adopt_state(&mut before.stop().lock());
-                        }
-                        Scheduled::start(group, shared.clone(), environment.clone(), rule_status)
-                    }
-                };
-                running.rules.insert(key, scheduled);
-            }
-        }
-        old.into_values().for_each(|gone| retire(&self.shared, &gone, now));
-
-        let mut old = std::mem::take(&mut running.slos);
-        for file in &config.slo_files {
-            let mut group = SloGroup::new(file.clone(), config.global.evaluation_interval);
-            let key = key(&group);
-            if let Some(before) = old.remove(&key) {
-                group.adopt_state(before.stop().lock().clone());
-            }
-            running.slos.insert(key, Scheduled::start(group, shared.clone(), environment.clone(), slo_status));
-        }
-        old.into_values().for_each(|gone| retire(&self.shared, &gone, now));
+        let is_same_environment = before.environment.as_ref() == Some(&environment);
+        let start = Start { shared: &self.shared, environment: &environment, is_same_environment, now };
+        let rules = start.rules(config, before.rules);
+        let slos = start.slos(config, before.slos);
+        *self.running.lock() = Running { environment: Some(environment), rules, slos };
     }
 
     /// Ends all loops.
     pub(super) fn stop(&self) {
-        let mut running = self.running.lock();
-        running.rules.clear();
-        running.slos.clear();
+        *self.running.lock() = Running::default();
     }
 
     /// As of each group's last evaluation, in order of file and name.
     pub(super) fn rules(&self) -> Vec<Arc<GroupStatus>> {
-        self.running.lock().rules.values().map(Scheduled::status).collect()
+        self.running.lock().rules.values().map(|group| group.status()).collect()
     }
 
     /// As of each group's last evaluation.
     pub(super) fn slos(&self) -> Vec<SloStatus> {
-        self.running.lock().slos.values().flat_map(|scheduled| scheduled.status().to_vec()).collect()
+        self.running.lock().slos.values().flat_map(|group| group.status().to_vec()).collect()
     }
 
     pub(super) fn collect(&self, families: &mut Vec<Family>) {
@@ -106,6 +75,77 @@ impl Groups {
         let slos =
             running.slos.values().map(|group| (&*group.key, group.interval, group.status().len(), &*group.counts));
         scheduler::collect(rules.chain(slos), &self.shared.latency, families);
+    }
+}
+
+/// How groups start under a new configuration.
+struct Start<'a> {
+    shared: &'a Shared,
+    environment: &'a Arc<Environment>,
+    is_same_environment: bool,
+    now: Timestamp,
+}
+
+impl Start<'_> {
+    fn rules(&self, config: &Config, mut old: RuleGroups) -> RuleGroups {
+        let defaults = GroupDefaults {
+            interval: config.global.evaluation_interval,
+            query_offset: config.global.rule_query_offset,
+        };
+        let mut next = RuleGroups::new();
+        for (file, group) in
+            config.rule_files.iter().flat_map(|file| file.groups.iter().map(move |group| (file, group)))
+        {
+            let mut group = Group::new(file.source.name.clone(), group, defaults);
+            group.measure_with(clock::since_start);
+            let key = key(&group);
+            let scheduled = match old.remove(&key) {
+                Some(before) if self.is_same_environment && before.group.lock().is_same(&group) => before,
+                before => {
+                    if let Some(before) = &before {
+                        group.adopt_state(&mut before.stop());
+                    }
+                    self.start(group, before, rule_status)
+                }
+            };
+            next.insert(key, scheduled);
+        }
+        self.retire(old);
+        next
+    }
+
+    /// SLO groups always start anew: taking over the counters costs little, and finds out by itself what did not change.
+    fn slos(&self, config: &Config, mut old: SloGroups) -> SloGroups {
+        let mut next = SloGroups::new();
+        for file in &config.slo_files {
+            let mut group = SloGroup::new(file.clone(), config.global.evaluation_interval);
+            let key = key(&group);
+            let before = old.remove(&key);
+            if let Some(before) = &before {
+                group.adopt_state(before.stop().clone());
+            }
+            next.insert(key, self.start(group, before, slo_status));
+        }
+        self.retire(old);
+        next
+    }
+
+    fn start<E: Evaluator + 'static, S: Send + Sync + 'static>(
+        &self,
+        group: E,
+        before: Option<Arc<Scheduled<E, S>>>,
+        status: fn(&mut E, Option<Duration>) -> S,
+    ) -> Arc<Scheduled<E, S>> {
+        let counts = before.map(|before| before.counts.clone()).unwrap_or_default();
+        Arc::new(Scheduled::start(group, self.shared.clone(), self.environment.clone(), counts, status))
+    }
+
+    /// What the groups that are gone recorded ends now.
+    fn retire<E: Evaluator + 'static, S: Send + Sync + 'static>(&self, gone: BTreeMap<String, Arc<Scheduled<E, S>>>) {
+        for scheduled in gone.values() {
+            let markers = scheduled.stop().retire(self.now);
+            scheduler::commit(&self.shared.store, &markers, &scheduled.key);
+        }
     }
 }
 
@@ -123,9 +163,4 @@ fn rule_status(group: &mut Group, took: Option<Duration>) -> GroupStatus {
 
 fn slo_status(group: &mut SloGroup, _took: Option<Duration>) -> Vec<SloStatus> {
     group.status()
-}
-
-fn retire<E: Evaluator + 'static, S: Send + Sync + 'static>(shared: &Shared, gone: &Scheduled<E, S>, now: Timestamp) {
-    let markers = gone.stop().lock().retire(now);
-    scheduler::commit(&shared.store, &markers, &gone.key);
 }

@@ -13,6 +13,7 @@ mod surface;
 mod view;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +25,9 @@ pub use error::ServeError;
 use crate::api::ReloadRequest;
 use crate::config::{Config, Layer, Settings};
 use crate::source::SourceFile;
+
+/// How long threads that cannot be interrupted (a name look-up, a read of a file) may hold up our end after the drain.
+const THREADS_END_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Everything that steers a running daemon.
 enum Event {
@@ -48,26 +52,37 @@ pub fn run(flags: &Layer, environment: &[(String, String)]) -> Result<(), ServeE
     }
     logging::install(&first);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::System)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
+        // Before anything else, since a signal that nobody handles kills.
+        let signals = Signals::install().map_err(ServeError::System)?;
         let listeners = bind(&first.list("web.listen-address")).await?;
         let address = listeners[0].local_addr().map_err(ServeError::System)?;
         let config = load(&first, address).map_err(ServeError::Configuration)?;
-        let settings = settings(&config.storage)?;
+        let storage = config.storage.clone();
+        let settings = settings(&storage)?;
         let daemon = Daemon::start(config, settings, listeners).await?;
         tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "ready");
-        steer(daemon, &first, address).await
-    })
+        let load = || {
+            let config = load(&first, address).map_err(|diagnostics| diagnostics.to_string())?;
+            if config.storage != storage {
+                tracing::warn!("what storage says has changed; it takes effect at the next start");
+            }
+            Ok(config)
+        };
+        steer(daemon, signals, load).await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(THREADS_END_TIME_MAX);
+    outcome
 }
 
 /// Handles events one after the other until one ends the daemon.
-async fn steer(mut daemon: Daemon, settings: &Settings, address: SocketAddr) -> Result<(), ServeError> {
+async fn steer(mut daemon: Daemon, mut signals: Signals, load: impl Fn() -> Result<Config, String>) {
     let mut reloads = daemon.take_reloads();
-    let mut signals = Signals::install().map_err(ServeError::System)?;
     loop {
         match next_event(&mut signals, &mut reloads).await {
             Event::Reload(answer) => {
-                let config = load(settings, address).map_err(|diagnostics| diagnostics.to_string());
-                let outcome = daemon.apply(config).await;
+                let outcome = daemon.apply(load()).await;
                 if let Some(answer) = answer {
                     // Whoever asked may have gone.
                     let _ = answer.send(outcome);
@@ -75,8 +90,7 @@ async fn steer(mut daemon: Daemon, settings: &Settings, address: SocketAddr) -> 
             }
             Event::Terminate => {
                 tracing::info!("draining");
-                daemon.stop().await;
-                return Ok(());
+                return daemon.stop().await;
             }
         }
     }

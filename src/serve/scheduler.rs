@@ -3,13 +3,14 @@
 //! In the flow: at each slot the group is evaluated off the async threads, its alerts are handed on, its samples committed in one
 //! go (Prometheus's order), its status published for the API and the page.
 //! **Invariants.** A slot at or before the last evaluated one is never evaluated again, also when the clock steps back. A panic
-//! in one group costs that evaluation of that group, is logged and counted as a failure, and nothing else.
+//! in one group costs that evaluation of that group, is logged and counted as a failure, and nothing else. A group that was
+//! stopped evaluates nothing more, so that nothing is recorded after its staleness markers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::task::JoinHandle;
 
 use crate::clock::{self, Latency, Stopwatch};
@@ -49,6 +50,8 @@ pub(super) struct Scheduled<E, S> {
     /// As of the last evaluation.
     pub(super) status: Arc<RwLock<Arc<S>>>,
     pub(super) counts: Arc<Counts>,
+    /// Read and written under the lock of `group`: aborting the task does not reach an evaluation that waits for a thread.
+    is_stopped: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -59,10 +62,12 @@ impl<E, S> Drop for Scheduled<E, S> {
 }
 
 impl<E, S> Scheduled<E, S> {
-    /// Ends the loop and hands out the group. An evaluation under way holds the lock until it is done.
-    pub(super) fn stop(&self) -> &Mutex<E> {
+    /// Ends the loop and hands out the group, once an evaluation under way is done. Blocks until then.
+    pub(super) fn stop(&self) -> MutexGuard<'_, E> {
         self.task.abort();
-        &self.group
+        let group = self.group.lock();
+        self.is_stopped.store(true, Ordering::Relaxed);
+        group
     }
 
     /// As of the last evaluation.
@@ -72,29 +77,32 @@ impl<E, S> Scheduled<E, S> {
 }
 
 impl<E: Evaluator + 'static, S: Send + Sync + 'static> Scheduled<E, S> {
-    /// Starts the loop of `group`; `status` takes its snapshot and is told how long the evaluation took.
+    /// Starts the loop of `group`; `status` takes its snapshot and is told how long the evaluation took. `counts` are those of
+    /// the group that this one replaces: they go on, and its slots are not evaluated again.
     pub(super) fn start(
         mut group: E,
         shared: Shared,
         environment: Arc<Environment>,
+        counts: Arc<Counts>,
         status: fn(&mut E, Option<Duration>) -> S,
     ) -> Self {
         let key = super::groups::key(&group);
         let interval = group.interval();
         let published = Arc::new(RwLock::new(Arc::new(status(&mut group, None))));
         let group = Arc::new(Mutex::new(group));
-        let counts = Arc::new(Counts::default());
+        let is_stopped = Arc::new(AtomicBool::new(false));
         let run = Loop {
             key: key.clone(),
             group: group.clone(),
             shared,
             environment,
             counts: counts.clone(),
+            is_stopped: is_stopped.clone(),
             published: published.clone(),
             status,
         };
         let task = tokio::spawn(run.forever(interval));
-        Scheduled { key, interval, group, status: published, counts, task }
+        Scheduled { key, interval, group, status: published, counts, is_stopped, task }
     }
 }
 
@@ -104,6 +112,7 @@ struct Loop<E, S> {
     shared: Shared,
     environment: Arc<Environment>,
     counts: Arc<Counts>,
+    is_stopped: Arc<AtomicBool>,
     published: Arc<RwLock<Arc<S>>>,
     status: fn(&mut E, Option<Duration>) -> S,
 }
@@ -111,7 +120,8 @@ struct Loop<E, S> {
 impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
     async fn forever(self, interval: Duration) {
         let this = Arc::new(self);
-        let mut slot = slots::next_slot(clock::now(), interval);
+        let last = Timestamp::from_ms(this.counts.last_slot_ms.load(Ordering::Relaxed) as i64);
+        let mut slot = slots::next_slot(clock::now().max(last), interval);
         loop {
             clock::sleep_until(slot).await;
             let working = this.clone();
@@ -131,8 +141,11 @@ impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
     }
 
     fn evaluate(&self, slot: Timestamp) {
-        let stopwatch = Stopwatch::start();
         let mut group = self.group.lock();
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        let stopwatch = Stopwatch::start();
         let context = EvalContext { querier: &*self.shared.store, environment: &self.environment };
         let outcome = group.eval(slot, &context);
         let took = stopwatch.elapsed();

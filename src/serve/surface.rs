@@ -51,6 +51,7 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
         queries: Arc::new(Queries::new(queries)),
         live: parts.live.clone(),
         rules: source(parts, |parts| parts.groups.rules().iter().map(|group| (**group).clone()).collect()),
+        slos: source(parts, |parts| parts.groups.slos()),
         targets: source(parts, |parts| parts.scrapes.targets()),
         alertmanagers: source(parts, |parts| parts.notifier.alertmanagers()),
         reload,

@@ -68,11 +68,14 @@ fn rule_line(rule: &RuleStatus) -> RuleLine {
 fn jobs(targets: Vec<TargetStatus>) -> Vec<JobLines> {
     let mut jobs: Vec<JobLines> = Vec::new();
     for target in targets {
+        // The address is shown beside the error. Its query may hold a token, so the page does without, as the log does.
+        let prefix = format!("Get {:?}: ", target.scrape_url);
+        let error = target.last.error.strip_prefix(&prefix).unwrap_or(&target.last.error);
         let line = TargetLine {
-            url: target.scrape_url,
+            error: Some(error.to_owned()).filter(|error| !error.is_empty()),
+            url: target.scrape_url.split('?').next().unwrap_or_default().to_owned(),
             labels: target.labels,
             health: target.last.health.as_str(),
-            error: Some(target.last.error).filter(|error| !error.is_empty()),
             last_scrape: target.last.at,
             took: target.last.duration,
         };

@@ -5,6 +5,8 @@
 //! **Source.** Alertmanager shows `<secret>` in the same places (`config/config.go`).
 //! **Differs:** upstream adds defaults that were not written; we show only what was written.
 
+use std::borrow::Cow;
+
 use super::yaml::{Node, NodeKind};
 
 /// Keys whose values are secret wherever they stand. `url` is one because webhook addresses carry tokens.
@@ -93,7 +95,20 @@ fn write_secret(node: &Node, indent: usize, out: &mut String) {
 
 /// A plain scalar stays plain: it was one in a place at least as narrow as ours.
 fn scalar(text: &str, was_plain: bool) -> String {
+    let text = &*without_password(text);
     if was_plain && !text.is_empty() && !text.contains('\n') { text.to_owned() } else { quoted(text) }
+}
+
+/// Hides the password of a URL with user information, wherever it stands: a target may be a parameter of another.
+fn without_password(text: &str) -> Cow<'_, str> {
+    let hidden = || {
+        let authority = text.find("://")? + 3;
+        let end = text[authority..].find(['/', '?', '#']).map_or(text.len(), |length| authority + length);
+        let at = authority + text[authority..end].rfind('@')?;
+        let password = authority + text[authority..at].find(':')? + 1;
+        Some(format!("{}<secret>{}", &text[..password], &text[at..]))
+    };
+    hidden().map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// A JSON text is a YAML text in double quotes.
@@ -103,7 +118,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{masked, without_password};
     use crate::source::{SourceFile, yaml};
 
     #[test]
@@ -125,5 +140,18 @@ mod tests {
         let (again, diagnostics) = yaml::parse(&SourceFile::new("again.yml", shown.as_str()));
         assert!(diagnostics.is_empty());
         assert_eq!(masked(&again.unwrap()), shown);
+    }
+
+    #[test]
+    fn passwords_in_urls_are_hidden() {
+        for (text, shown) in [
+            ("http://u:p4ss@h/x?y", "http://u:<secret>@h/x?y"),
+            ("https://u:p@4:ss@h", "https://u:<secret>@h"),
+            ("http://u@h/a:b@c", "http://u@h/a:b@c"),
+            ("http://h:1/a@b", "http://h:1/a@b"),
+            ("u:p@h", "u:p@h"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod alertmanager_peer;
 mod api_v2;
+mod broken_config;
 mod broken_router;
 mod broken_rules;
 mod broken_slo;

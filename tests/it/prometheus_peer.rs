@@ -212,6 +212,7 @@ fn state() -> AppState {
         queries: Arc::new(Queries::new(settings)),
         live: Arc::new(RwLock::new(live)),
         rules: Arc::new(Vec::new),
+        slos: Arc::new(Vec::new),
         targets: Arc::new(Default::default),
         alertmanagers: Arc::new(Default::default),
         reload: None,

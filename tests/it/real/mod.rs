@@ -1,7 +1,13 @@
 //! Tests against real parts: our own binary, Alertmanager with amtool, node_exporter. Everything on loopback, on free ports, ended
 //! when the test ends. They wait by polling with a deadline, since real programs have their own clocks.
 
+pub(crate) mod deployment;
 pub(crate) mod process;
+pub(crate) mod server;
 
+mod faults;
 mod main_job;
 mod mini_market;
+mod reload;
+mod secrets;
+mod start;

@@ -1,0 +1,124 @@
+//! What hangs or fails costs itself and nobody else: receivers, targets, ourselves.
+
+use std::time::{Duration, Instant};
+
+use super::deployment::Deployment;
+use super::process::{get, wait_for};
+use super::server::{Behaviour, Server};
+
+/// What a drain may take: its bound in the daemon, and time for a busy machine.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10 + 3);
+
+const FIRES: &str = "groups: [{name: g, rules: [{alert: Always, expr: vector(1)}]}]\n";
+
+/// Every alert goes to all receivers at once.
+fn routed_to(receivers: &[(&str, u16)]) -> String {
+    let routes: String = receivers.iter().map(|(name, _)| format!("{{receiver: {name}, continue: true}}, ")).collect();
+    let configs: String = receivers
+        .iter()
+        .map(|(name, port)| {
+            format!("    - name: {name}\n      webhook_configs: [{{url: \"http://127.0.0.1:{port}/\"}}]\n")
+        })
+        .collect();
+    format!(
+        "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\nrouter:\n  route: {{receiver: {}, group_wait: 0s, \
+         group_interval: 1s, routes: [{routes}]}}\n  receivers:\n{configs}",
+        receivers[0].0
+    )
+}
+
+#[test]
+fn receivers_that_hang_or_fail_delay_nobody() {
+    let (hangs, fails) = (Server::start(Behaviour::Hangs), Server::start(Behaviour::Fails));
+    let good = Server::start(Behaviour::Answers(""));
+    let configuration = routed_to(&[("hangs", hangs.port), ("fails", fails.port), ("good", good.port)]);
+    let mut deployment = Deployment::start(&[("almenara.yml", &configuration), ("rules.yml", FIRES)], &[]);
+    let is_firing = |body: &String| body.contains("\"status\":\"firing\"") && body.contains("\"Always\"");
+    wait_for("the good receiver has the alert", || good.received().iter().any(is_firing).then_some(()));
+    assert!(fails.received().is_empty() && hangs.received().is_empty());
+
+    let before = deployment.sum_of_metric("prometheus_rule_group_iterations_total");
+    let began = Instant::now();
+    wait_for("five more evaluations", || {
+        (deployment.sum_of_metric("prometheus_rule_group_iterations_total") >= before + 5.0).then_some(())
+    });
+    assert!(began.elapsed() < Duration::from_secs(15), "evaluation is delayed: {:?}", began.elapsed());
+    assert_eq!(deployment.sum_of_metric("prometheus_rule_group_iterations_missed_total"), 0.0);
+
+    fails.behave(Behaviour::Answers(""));
+    wait_for("the one that failed gets the alert", || fails.received().iter().any(is_firing).then_some(()));
+    assert!(hangs.received().is_empty());
+
+    let began = Instant::now();
+    deployment.daemon.signal("TERM");
+    assert_eq!(deployment.daemon.wait(), Some(0));
+    assert!(began.elapsed() < DRAIN_TIME_MAX, "the drain took {:?}", began.elapsed());
+}
+
+#[test]
+fn a_target_that_hangs_delays_no_other() {
+    let (hangs, good) = (Server::start(Behaviour::Hangs), Server::start(Behaviour::Answers("m 1\n")));
+    let configuration = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: a\n    static_configs: \
+         [{{targets: [\"127.0.0.1:{}\"], labels: {{is: hung}}}}, {{targets: [\"127.0.0.1:{}\"], labels: {{is: good}}}}]\n",
+        hangs.port, good.port
+    );
+    let deployment = Deployment::start(&[("almenara.yml", &configuration)], &[]);
+    wait_for("the hung target is down", || (deployment.values("up{is=\"hung\"}") == [0.0]).then_some(()));
+    wait_for("the good one was scraped each second", || {
+        let counts =
+            deployment.values("count_over_time(up{is=\"good\"}[5s]) and sum_over_time(up{is=\"good\"}[5s]) >= 4");
+        (counts.first() >= Some(&4.0)).then_some(())
+    });
+    let targets = deployment.data("/api/v1/targets");
+    let hung = targets["activeTargets"].as_array().expect("targets").iter().find(|t| t["labels"]["is"] == "hung");
+    let hung = hung.expect("the hung target");
+    assert_eq!(hung["health"], "down");
+    let address = format!("http://127.0.0.1:{}/metrics", hangs.port);
+    assert_eq!(hung["lastError"], format!("Get \"{address}\": context deadline exceeded"));
+    let page = deployment.text("/");
+    assert!(page.contains("context deadline exceeded") && page.contains(&address), "{page}");
+
+    // It was down for several scrapes; the log says so once, and once that it is back.
+    wait_for("three scrapes failed", || {
+        (deployment.values("count_over_time(up{is=\"hung\"}[1m])").first() >= Some(&3.0)).then_some(())
+    });
+    let count = |text: &str| deployment.daemon.output().lines().filter(|line| line.contains(text)).count();
+    assert_eq!((count("target is down"), count("target is up again")), (1, 0));
+    hangs.behave(Behaviour::Answers("m 2\n"));
+    wait_for("the target is up again", || (deployment.values("up{is=\"hung\"}") == [1.0]).then_some(()));
+    wait_for("the log says so", || (count("target is up again") == 1).then_some(()));
+    assert_eq!(count("target is down"), 1);
+    hangs.behave(Behaviour::Fails);
+    wait_for("the log tells of the next failure", || (count("target is down") == 2).then_some(()));
+    assert!(deployment.text("/").contains("server returned HTTP status 500"));
+}
+
+#[test]
+fn a_kill_does_no_harm() {
+    let good = Server::start(Behaviour::Answers(""));
+    let configuration = routed_to(&[("good", good.port)]);
+    let mut deployment = Deployment::start(&[("almenara.yml", &configuration), ("rules.yml", FIRES)], &[]);
+    wait_for("the alert arrives", || (!good.received().is_empty()).then_some(()));
+    deployment.daemon.signal("KILL");
+    assert_eq!(deployment.daemon.wait(), Some(-1));
+    assert_eq!(get(deployment.port, "/-/ready").0, 0);
+    let before = good.received().len();
+    deployment.start_again();
+    wait_for("the alert arrives again", || (good.received().len() > before).then_some(()));
+    deployment.daemon.signal("INT");
+    assert_eq!(deployment.daemon.wait(), Some(0));
+}
+
+/// Whoever manages configuration may signal before we are ready.
+#[test]
+fn a_signal_during_the_start_does_not_kill() {
+    let good = Server::start(Behaviour::Answers("m 1\n"));
+    let configuration =
+        format!("scrape_configs: [{{job_name: a, static_configs: [{{targets: [\"127.0.0.1:{}\"]}}]}}]\n", good.port);
+    let mut deployment = Deployment::start(&[("almenara.yml", &configuration)], &[]);
+    deployment.daemon.signal("HUP");
+    wait_for("the reload is done", || deployment.daemon.output().contains("configuration loaded").then_some(()));
+    deployment.daemon.signal("TERM");
+    assert_eq!(deployment.daemon.wait(), Some(0));
+}

@@ -1,0 +1,85 @@
+//! A peer whose behaviour the test decides: a target or a receiver that answers, fails or hangs.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a request gets.
+#[derive(Clone)]
+pub(crate) enum Behaviour {
+    /// 200 with this body.
+    Answers(&'static str),
+    /// 500 with a body.
+    Fails,
+    /// Nothing, on a connection that stays open.
+    Hangs,
+}
+
+/// How long a connection that hangs is held: longer than any test waits.
+const HANG_TIME: Duration = Duration::from_secs(120);
+
+/// A server on loopback with one thread for each connection. Its threads end with the test's process.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    behaviour: Arc<Mutex<Behaviour>>,
+    /// The bodies of the requests that were answered with 200, in order.
+    received: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(crate) fn start(behaviour: Behaviour) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let server =
+            Server { port, behaviour: Arc::new(Mutex::new(behaviour)), received: Arc::new(Mutex::new(Vec::new())) };
+        let (behaviour, received) = (server.behaviour.clone(), server.received.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (behaviour, received) = (behaviour.clone(), received.clone());
+                std::thread::spawn(move || answer(stream, &behaviour, &received));
+            }
+        });
+        server
+    }
+
+    /// What requests get from now on.
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().expect("lock") = behaviour;
+    }
+
+    /// The bodies that were taken with a 200.
+    pub(crate) fn received(&self) -> Vec<String> {
+        self.received.lock().expect("lock").clone()
+    }
+}
+
+fn answer(stream: TcpStream, behaviour: &Mutex<Behaviour>, received: &Mutex<Vec<String>>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        if header.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let (status, text) = match behaviour.lock().expect("lock").clone() {
+        Behaviour::Answers(text) => ("200 OK", text),
+        Behaviour::Fails => ("500 Internal Server Error", "out of order"),
+        Behaviour::Hangs => {
+            std::thread::sleep(HANG_TIME);
+            return None;
+        }
+    };
+    if status == "200 OK" {
+        received.lock().expect("lock").push(String::from_utf8_lossy(&body).into_owned());
+    }
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", text.len());
+    reader.get_mut().write_all(format!("{head}Connection: close\r\n\r\n{text}").as_bytes()).ok()
+}
