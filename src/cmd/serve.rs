@@ -14,7 +14,9 @@ pub(super) fn command() -> Command {
     for setting in SETTINGS {
         let mut arg = Arg::new(setting.name).long(setting.name).help(setting.help);
         arg = match setting.kind {
-            SettingKind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            SettingKind::Switch => {
+                arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
+            }
             SettingKind::List => arg.action(ArgAction::Append).value_name("HOST:PORT"),
             SettingKind::Duration => arg.value_name("DURATION"),
             SettingKind::Count => arg.value_name("N"),

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use almenara::config::{Config, SETTINGS};
 use almenara::router::RouterConfig;
 use almenara::rules::RuleFile;
-use almenara::slo;
-use almenara::source::{Diagnostics, SourceFile};
+use almenara::source::{Diagnostics, SourceFile, format_duration, yaml};
+use almenara::template::ALERT_FUNCTIONS;
 use almenara::unittest::incident::Scenario;
+use almenara::{deliver, discovery, exposition, notifier, promql, scrape, slo, template};
 use regex::Regex;
 
 /// Files that read keys of users' files, and the page that names these keys.
@@ -153,6 +155,96 @@ fn every_path_of_the_api_is_in_the_reference() {
             let full = if is_of_v1 { format!("{prefix}{path}") } else { path };
             assert!(text.contains(&format!("`{full}`")), "docs/src/api.md does not name {full}");
         }
+    }
+}
+
+#[test]
+fn every_template_function_is_in_the_reference() {
+    let text = page("rules.md");
+    for function in ALERT_FUNCTIONS {
+        assert!(text.contains(&format!("`{}`", function.name)), "docs/src/rules.md does not name {}", function.name);
+    }
+}
+
+#[test]
+fn what_objectives_do_is_told_as_it_is() {
+    let text = page("slos.md");
+    for tier in slo::default_tiers(Duration::from_secs(30 * 86_400)) {
+        let (name, factor) = (&tier.name, tier.factor);
+        let (long, short) = (format_duration(tier.long), format_duration(tier.short));
+        let row = format!("| `{name}` | {} | {long} | {short} |", tier.severity);
+        let line =
+            text.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("no row begins with {row}"));
+        assert!(line.ends_with(&format!("| {factor} |")), "{line}: the factor is {factor}");
+    }
+    for state in slo::State::ALL {
+        assert!(text.contains(&format!("| `{state}` |")), "docs/src/slos.md does not explain {state}");
+    }
+    for alert in [slo::BURN_ALERT, slo::NOT_MEASURED_ALERT] {
+        assert!(text.contains(&format!("| `{alert}` |")), "docs/src/slos.md does not explain {alert}");
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_code() {
+    const MIB: usize = 1 << 20;
+    assert!(scrape::AHEAD_MAX == Duration::from_secs(600), "docs/src/operating.md says 10 minutes");
+    let text = page("operating.md");
+    for row in [
+        format!("| an answer of a target | {} MiB,", scrape::BODY_BYTES_MAX / MIB),
+        format!(
+            "| a line of an answer | {} MiB, {} labels |",
+            exposition::ENTRY_BYTES_MAX / MIB,
+            grouped(exposition::LABELS_MAX)
+        ),
+        format!("| a file of targets | {} MiB |", discovery::FILE_BYTES_MAX as usize / MIB),
+        format!("| a YAML file | {} nodes, {} levels |", grouped(yaml::NODES_MAX), yaml::DEPTH_MAX),
+        format!("| an expression | {} MiB, {} levels |", promql::TEXT_LEN_MAX / MIB, promql::DEPTH_MAX),
+        format!(
+            "| a template | {} steps, {} MiB of output |",
+            grouped(template::STEPS_MAX),
+            template::OUTPUT_MAX / MIB
+        ),
+        format!("| an objective | {} groups, {} series |", grouped(slo::GROUPS_MAX), grouped(slo::SERIES_MAX)),
+        format!(
+            "| alerts that wait for an Alertmanager | {}; {} a request |",
+            grouped(notifier::QUEUE_CAPACITY),
+            notifier::BATCH_SIZE_MAX
+        ),
+        format!(
+            "| groups that wait for a webhook | {}; {} requests at once |",
+            grouped(deliver::QUEUE_CAPACITY),
+            deliver::PARALLEL_MAX
+        ),
+    ] {
+        assert!(text.contains(&row), "docs/src/operating.md has no row that begins with\n{row}");
+    }
+}
+
+/// 200,000
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[test]
+fn every_alert_of_our_own_has_a_line_in_the_runbook() {
+    let source = SourceFile::new("rules/almenara.yml", fs::read_to_string(root().join("rules/almenara.yml")).unwrap());
+    let file = RuleFile::parse(&source).0.expect("the rules of the program are wrong");
+    let text = page("operating.md");
+    for rule in file.groups.iter().flat_map(|group| &group.rules) {
+        assert!(
+            text.contains(&format!("| `{}` |", rule.name)),
+            "docs/src/operating.md: what is to be done for {}?",
+            rule.name
+        );
     }
 }
 
