@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use regex::Regex;
-
-use super::{Labels, quote};
+use super::{Anchoring, Labels, Pattern, PatternError, quote};
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,20 +30,8 @@ impl MatchOp {
     }
 }
 
-/// A regular expression that cannot be used; the text is the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MatcherError(pub String);
-
-impl fmt::Display for MatcherError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for MatcherError {}
-
 /// A test on one label. A label that is not set counts as the empty string. Regular expressions are anchored at both
-/// ends and `.` matches a line break, as in Prometheus.
+/// ends and `.` matches a line break, as in Prometheus; their syntax is Go's.
 #[derive(Clone)]
 pub struct Matcher {
     /// The label's name.
@@ -54,19 +40,16 @@ pub struct Matcher {
     pub op: MatchOp,
     /// With what: a text, or a regular expression.
     pub value: Arc<str>,
-    regex: Option<Regex>,
+    regex: Option<Pattern>,
 }
-
-/// A compiled regular expression may not need more than this many bytes: patterns come from users.
-const REGEX_SIZE_MAX: usize = 10 << 20;
 
 impl Matcher {
     /// Compiles a matcher. Fails only for a bad regular expression.
-    pub fn new(op: MatchOp, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Result<Self, MatcherError> {
+    pub fn new(op: MatchOp, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Result<Self, PatternError> {
         let (name, value) = (name.into(), value.into());
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(anchored(&value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(&value, Anchoring::Whole)?),
         };
         Ok(Matcher { name, op, value, regex })
     }
@@ -98,28 +81,6 @@ impl Matcher {
 
     fn is_regex_match(&self, value: &str) -> bool {
         self.regex.as_ref().expect("BUG: a regex matcher was built without its regex").is_match(value)
-    }
-}
-
-/// Compiles `pattern` as Prometheus does: anchored at both ends, `.` matches every character.
-fn anchored(pattern: &str) -> Result<Regex, MatcherError> {
-    regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
-        .size_limit(REGEX_SIZE_MAX)
-        .build()
-        .map_err(|error| MatcherError(format!("error parsing regexp: {}", regex_mistake(pattern, &error.to_string()))))
-}
-
-/// Go's words for the commonest mistakes, the regex library's own for the others. `report` ends in a line `error: …`.
-fn regex_mistake(pattern: &str, report: &str) -> String {
-    let reason = report.lines().last().unwrap_or("").trim().trim_start_matches("error: ");
-    match reason {
-        "unclosed group" => format!("missing closing ): `{pattern}`"),
-        "unopened group" => format!("unexpected ): `{pattern}`"),
-        "repetition operator missing expression" => {
-            let operator = pattern.find(['*', '+', '?', '{']).map_or("", |at| &pattern[at..=at]);
-            format!("missing argument to repetition operator: `{operator}`")
-        }
-        _ => reason.to_owned(),
     }
 }
 
@@ -168,7 +129,7 @@ mod tests {
             ("b(", "missing closing ): `b(`"),
             ("b)", "unexpected ): `b)`"),
             ("*b", "missing argument to repetition operator: `*`"),
-            ("a{2,1}", "invalid repetition count range, the start must be <= the end"),
+            ("a{2,1}", "invalid repeat count: `{2,1}`"),
         ] {
             let error = Matcher::new(MatchOp::Regex, "a", pattern).unwrap_err().to_string();
             assert_eq!(error, format!("error parsing regexp: {text}"));

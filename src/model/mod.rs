@@ -11,15 +11,17 @@ mod labels;
 mod matcher;
 mod metadata;
 mod quote;
+mod regex;
 mod sample;
 mod timestamp;
 
+pub use self::regex::{Anchoring, Pattern, PatternError, Replacement};
 pub use alert::Alert;
 pub use fingerprint::Fingerprint;
 pub use format::format_float;
 pub use histogram::{CounterResetHint, Histogram, HistogramSpan};
 pub use labels::{Label, Labels, LabelsBuilder, is_legacy_name};
-pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricKind};
 pub use quote::{quote, quote_char};
 pub use sample::{STALE_NAN_BITS, Sample, Series, Value, is_stale, stale_nan};

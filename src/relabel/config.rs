@@ -1,10 +1,10 @@
 //! One relabelling rule, from YAML, with Prometheus's checks and texts.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use regex::{Captures, Regex, RegexBuilder};
+use regex::Captures;
 
-use super::template::Template;
+use crate::model::{Anchoring, Pattern, PatternError, Replacement};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
 use crate::source::{Span, suggest};
@@ -12,8 +12,6 @@ use crate::source::{Span, suggest};
 const DEFAULT_REGEX: &str = "(.*)";
 const DEFAULT_SEPARATOR: &str = ";";
 const DEFAULT_REPLACEMENT: &str = "$1";
-/// A compiled regular expression may not need more than this many bytes: patterns come from users.
-const REGEX_SIZE_MAX: usize = 10 << 20;
 
 /// What a rule does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,47 +65,33 @@ impl Action {
 /// An expression anchored at both ends, in which `.` matches a line break too.
 #[derive(Clone, Debug)]
 pub(super) struct Anchored {
-    /// As written.
-    text: String,
-    /// `None` for [`DEFAULT_REGEX`], which always matches.
-    regex: Option<Regex>,
+    pattern: Pattern,
+    /// Whether this is [`DEFAULT_REGEX`], which always matches.
+    pub(super) is_match_all: bool,
 }
 
 impl Anchored {
-    fn compile(text: &str) -> Result<Self, String> {
-        if text == DEFAULT_REGEX {
-            return Ok(Anchored { text: text.to_owned(), regex: None });
-        }
-        // Compiled alone first, so that `a)(b` is an error and not two halves around our anchors.
-        let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(REGEX_SIZE_MAX).build();
-        let regex = build(text).and_then(|_| build(&format!("^(?s:{text})$")));
-        let regex = regex.map_err(|error| {
-            error.to_string().lines().last().unwrap_or("").trim().trim_start_matches("error: ").to_owned()
-        })?;
-        Ok(Anchored { text: text.to_owned(), regex: Some(regex) })
-    }
-
-    /// Whether this is the expression that matches everything.
-    pub(super) fn is_match_all(&self) -> bool {
-        self.regex.is_none()
+    fn compile(text: &str) -> Result<Self, PatternError> {
+        static MATCH_ALL: LazyLock<Pattern> = LazyLock::new(|| {
+            Pattern::new(DEFAULT_REGEX, Anchoring::Whole).expect("BUG: the default expression does not compile")
+        });
+        let is_match_all = text == DEFAULT_REGEX;
+        let pattern = if is_match_all { MATCH_ALL.clone() } else { Pattern::new(text, Anchoring::Whole)? };
+        Ok(Anchored { pattern, is_match_all })
     }
 
     pub(super) fn is_match(&self, value: &str) -> bool {
-        self.regex.as_ref().is_none_or(|regex| regex.is_match(value))
+        self.is_match_all || self.pattern.is_match(value)
     }
 
     pub(super) fn captures<'v>(&self, value: &'v str) -> Option<Captures<'v>> {
-        match &self.regex {
-            Some(regex) => regex.captures(value),
-            None => match_all().captures(value),
-        }
+        self.pattern.captures(value)
     }
-}
 
-/// The default expression, for the rare caller that needs its groups.
-fn match_all() -> &'static Regex {
-    static REGEX: std::sync::OnceLock<Regex> = std::sync::OnceLock::new();
-    REGEX.get_or_init(|| Regex::new("^(?s:(.*))$").expect("BUG: the default expression does not compile"))
+    /// `replacement` for a match of this expression.
+    pub(super) fn expand(&self, replacement: &Replacement, captures: &Captures<'_>) -> Arc<str> {
+        replacement.expand(&self.pattern, captures)
+    }
 }
 
 /// One rule, checked.
@@ -122,8 +106,8 @@ pub struct RelabelConfig {
     /// For [`Action::HashMod`]; above zero there.
     pub modulus: u64,
     pub(super) regex: Anchored,
-    pub(super) target_label: Template,
-    pub(super) replacement: Template,
+    pub(super) target_label: Replacement,
+    pub(super) replacement: Replacement,
 }
 
 /// Rules are equal when they were written with equal values.
@@ -133,7 +117,7 @@ impl PartialEq for RelabelConfig {
             && self.source_labels == other.source_labels
             && self.separator == other.separator
             && self.modulus == other.modulus
-            && self.regex.text == other.regex.text
+            && self.regex.pattern.as_str() == other.regex.pattern.as_str()
             && self.target_label.text == other.target_label.text
             && self.replacement.text == other.replacement.text
     }
@@ -161,7 +145,7 @@ impl RelabelConfig {
 
         let regex = Anchored::compile(&regex_text);
         if let Err(error) = &regex {
-            decoder.error(regex_span, format!("error parsing regexp: {error}: `{regex_text}`"));
+            decoder.error(regex_span, error.to_string());
         }
         let action = read_action(decoder, action_span, &action_text)?;
         let rule = RelabelConfig {
@@ -170,8 +154,8 @@ impl RelabelConfig {
             separator,
             modulus,
             regex: regex.ok()?,
-            target_label: Template::new(&target_label),
-            replacement: Template::new(&replacement),
+            target_label: Replacement::new(&target_label),
+            replacement: Replacement::new(&replacement),
         };
         let given = Given { regex: has_regex, source_labels: has_source_labels };
         match rule.problem(&given) {

@@ -5,12 +5,11 @@
 //! **Invariants.** Pure: equal labels and rules give equal results. A decoded rule is valid; applying it cannot fail.
 //! **Cost.** One regular expression per rule and label set (per label for `labelmap`, `labeldrop`, `labelkeep`); the
 //! default expression `(.*)` is never run. Templates are parsed once, when a rule is decoded.
-//! **Source.** Prometheus 3.5 `model/relabel/relabel.go`, Go `regexp.Expand`; names are any UTF-8 text that is not empty.
+//! **Source.** Prometheus 3.5 `model/relabel/relabel.go`; names are any UTF-8 text that is not empty.
 //! **Differs:** the key `metric_name_validation_scheme: legacy` does not narrow label names here.
 //! **Differs:** `labelmap` to an empty name leaves the label where it is; Prometheus makes a label without a name.
 
 mod config;
-mod template;
 
 use std::sync::Arc;
 
@@ -76,7 +75,7 @@ fn set(builder: &mut LabelsBuilder, rule: &RelabelConfig, value: String) {
 
 fn replace(builder: &mut LabelsBuilder, rule: &RelabelConfig) {
     let value = joined(builder, rule);
-    if rule.regex.is_match_all() {
+    if rule.regex.is_match_all {
         let target = rule.target_label.expand_whole(&value);
         if !target.is_empty() {
             builder.set(target, rule.replacement.expand_whole(&value));
@@ -84,9 +83,9 @@ fn replace(builder: &mut LabelsBuilder, rule: &RelabelConfig) {
         return;
     }
     let Some(captures) = rule.regex.captures(&value) else { return };
-    let target = rule.target_label.expand(&captures);
+    let target = rule.regex.expand(&rule.target_label, &captures);
     if !target.is_empty() {
-        builder.set(target, rule.replacement.expand(&captures));
+        builder.set(target, rule.regex.expand(&rule.replacement, &captures));
     }
 }
 
@@ -95,7 +94,7 @@ fn label_map(builder: &mut LabelsBuilder, rule: &RelabelConfig) {
     let mapped: Vec<(Arc<str>, Arc<str>)> = builder
         .iter()
         .filter_map(|(name, value)| {
-            let target = rule.replacement.expand(&rule.regex.captures(name)?);
+            let target = rule.regex.expand(&rule.replacement, &rule.regex.captures(name)?);
             (!target.is_empty()).then(|| (target, value.clone()))
         })
         .collect();

@@ -129,8 +129,8 @@ fn refuses_with_the_text_of_prometheus() {
         ("[{action: labelmap, replacement: ''}]", "\"\" is invalid 'replacement' for labelmap action"),
         ("[{action: }]", "relabel action cannot be empty"),
         ("[{action: replcae, target_label: b}]", "unknown relabel action \"replcae\"; did you mean \"replace\"?"),
-        ("[{regex: 'a(', target_label: b}]", "r.yml:1:3: error parsing regexp: unclosed group: `a(`"),
-        ("[{regex: 'a)(b', target_label: b}]", "error parsing regexp: unopened group: `a)(b`"),
+        ("[{regex: 'a(', target_label: b}]", "r.yml:1:3: error parsing regexp: missing closing ): `a(`"),
+        ("[{regex: 'a)(b', target_label: b}]", "error parsing regexp: unexpected ): `a)(b`"),
         ("[{source_labels: [''], target_label: b}]", "\"\" is not a valid label name"),
         (
             "[{sourcelabels: [a], target_label: b}]",

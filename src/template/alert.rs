@@ -1,12 +1,11 @@
 //! What templates of rules may use: Prometheus's data and functions.
 //!
 //! **Source.** Prometheus 3.14 `template/template.go`.
-//! **Differs:** `tmpl` exists in console templates only, as there; a bad pattern of `reReplaceAll` or `match` is described in the
-//! words of our regex engine; a native histogram prints as its count and sum.
+//! **Differs:** `tmpl` exists in console templates only, as there; a native histogram prints as its count and sum.
 
 use std::sync::Arc;
 
-use crate::model::{Labels, Timestamp};
+use crate::model::{Anchoring, Labels, Pattern, Replacement, Timestamp};
 use crate::source::parse_duration;
 
 use super::{Function, Host, Map, Param, Type, Value, builtin, format, gotime, humanize, quote};
@@ -235,22 +234,16 @@ fn args_map(_: &Host<'_>, args: &[Value]) -> Called {
     Ok(Value::Map(Arc::new(Map { ty: &ANY_MAP, zero: Value::Nil, entries: entries.collect() })))
 }
 
-/// A compiled pattern; user input, so bounded in size.
-fn pattern(verb: &str, pattern: &str) -> Result<regex::Regex, String> {
-    const PATTERN_BYTES_MAX: usize = 10 << 20;
-    regex::RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build().map_err(|error| {
-        let reason = error.to_string().lines().last().unwrap_or("").trim().trim_start_matches("error: ").to_owned();
-        match verb {
-            "Compile" => format!("regexp: Compile(`{pattern}`): error parsing regexp: {reason}"),
-            _ => format!("error parsing regexp: {reason}"),
-        }
+fn pattern(verb: &str, pattern: &str) -> Result<Pattern, String> {
+    Pattern::new(pattern, Anchoring::Anywhere).map_err(|error| match verb {
+        "Compile" => format!("regexp: Compile(`{pattern}`): {error}"),
+        _ => error.to_string(),
     })
 }
 
 fn re_replace_all(_: &Host<'_>, args: &[Value]) -> Called {
     let regex = pattern("Compile", text(&args[0]))?;
-    // `$1x` names the group `1x` in Go and here alike; `${1}x` is what people mean.
-    Ok(Value::string(regex.replace_all(text(&args[2]), text(&args[1])).into_owned()))
+    Ok(Value::string(regex.replace_all(text(&args[2]), &Replacement::new(text(&args[1])))))
 }
 
 fn each(text: &str, map: impl FnMut(char) -> char) -> String {

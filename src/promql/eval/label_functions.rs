@@ -1,8 +1,6 @@
 //! `label_replace` and `label_join`: they look at label sets, not at samples.
 
-use regex::Regex;
-
-use crate::model::METRIC_NAME;
+use crate::model::{Anchoring, METRIC_NAME, Pattern, Replacement};
 use crate::promql::ast::Expr;
 
 use super::call::text_of;
@@ -15,15 +13,15 @@ impl Evaluator<'_> {
     pub(super) fn label_replace(&mut self, args: &[Expr], grid: Grid) -> Result<Vec<Row>, EvalError> {
         let [destination, replacement, source, pattern] = [1, 2, 3, 4].map(|index| text_of(&args[index]));
         let regex =
-            Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| EvalError::InvalidRegex(pattern.to_string()))?;
+            Pattern::new(&pattern, Anchoring::Whole).map_err(|_| EvalError::InvalidRegex(pattern.to_string()))?;
+        let replacement = Replacement::new(&replacement);
         check_label_name(&destination, "destination label name in label_replace()")?;
         let mut rows = self.eval(args[0].unparenthesised(), grid)?;
         for row in &mut rows {
             let value = row.labels.get(&source).unwrap_or("");
             let Some(captures) = regex.captures(value) else { continue };
-            let mut replaced = String::new();
-            captures.expand(&replacement, &mut replaced);
-            set_label(row, &destination, replaced);
+            let replaced = replacement.expand(&regex, &captures);
+            set_label(row, &destination, &replaced);
         }
         merge_same_labels(rows)
     }
@@ -39,14 +37,14 @@ impl Evaluator<'_> {
         for row in &mut rows {
             let values: Vec<&str> = sources.iter().map(|source| row.labels.get(source).unwrap_or("")).collect();
             let joined = values.join(&separator);
-            set_label(row, &destination, joined);
+            set_label(row, &destination, &joined);
         }
         merge_same_labels(rows)
     }
 }
 
 /// A name that is set on purpose is not dropped any more.
-fn set_label(row: &mut Row, name: &str, value: String) {
+fn set_label(row: &mut Row, name: &str, value: &str) {
     row.labels = row.labels.to_builder().set(name, value).build();
     if name == METRIC_NAME {
         row.drop_name = false;

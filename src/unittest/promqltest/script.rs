@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
-
-use crate::model::{Timestamp, Value};
+use crate::model::{Anchoring, Pattern, Timestamp, Value};
 use crate::source::parse_duration;
 use crate::unittest::metric_notation::unquote;
 use crate::unittest::series::{SeriesDescription, SeriesValue, parse_series};
@@ -80,7 +78,7 @@ pub(super) enum ExpectationKind {
 pub(super) enum TextMatch {
     Any,
     Exactly(String),
-    Regex(Regex),
+    Regex(Pattern),
 }
 
 impl TextMatch {
@@ -334,8 +332,8 @@ impl<'a> Words<'a> {
     }
 }
 
-fn regex(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| format!("invalid regexp {pattern:?}: {error}"))
+fn regex(pattern: &str) -> Result<Pattern, String> {
+    Pattern::new(pattern, Anchoring::Anywhere).map_err(|error| format!("invalid regexp {pattern:?}: {error}"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

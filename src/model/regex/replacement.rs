@@ -3,10 +3,15 @@
 //! `$1` and `$name` take the longest run of letters, digits and underscores, so `$1x` is the group named `1x`; `${1}x` is
 //! group one and an `x`; `$$` is a dollar sign; a dollar sign before anything else stands for itself. A group that does not
 //! exist, or did not take part in the match, is empty.
+//!
+//! In the flow: relabelling parses its replacements once, `label_replace` and templates for each call.
+//! **Source.** Go `regexp.Expand`.
 
 use std::sync::Arc;
 
 use regex::Captures;
+
+use super::Pattern;
 
 #[derive(Clone, Debug)]
 enum Part {
@@ -17,29 +22,30 @@ enum Part {
 
 /// A text with references, parsed once.
 #[derive(Clone, Debug)]
-pub(super) struct Template {
+pub struct Replacement {
     /// As written.
-    pub(super) text: Arc<str>,
+    pub text: Arc<str>,
     /// `None` where the text has no dollar sign and is taken as it is.
     parts: Option<Vec<Part>>,
 }
 
-impl Template {
-    pub(super) fn new(text: &str) -> Self {
-        Template { text: Arc::from(text), parts: text.contains('$').then(|| parse(text)) }
+impl Replacement {
+    /// Any text is a replacement.
+    pub fn new(text: &str) -> Self {
+        Replacement { text: Arc::from(text), parts: text.contains('$').then(|| parse(text)) }
     }
 
-    /// The text for a match.
-    pub(super) fn expand(&self, captures: &Captures<'_>) -> Arc<str> {
+    /// The text for a match of `pattern`.
+    pub fn expand(&self, pattern: &Pattern, captures: &Captures<'_>) -> Arc<str> {
         self.expand_with(|part| match part {
             Part::Literal(text) => text,
             Part::Index(index) => captures.get(*index).map_or("", |group| group.as_str()),
-            Part::Name(name) => captures.name(name).map_or("", |group| group.as_str()),
+            Part::Name(name) => pattern.group(name, captures).unwrap_or(""),
         })
     }
 
     /// The text for a match of `(.*)` on `value`, without running it.
-    pub(super) fn expand_whole(&self, value: &str) -> Arc<str> {
+    pub fn expand_whole(&self, value: &str) -> Arc<str> {
         self.expand_with(|part| match part {
             Part::Literal(text) => text,
             Part::Index(0 | 1) => value,

@@ -1,0 +1,124 @@
+//! Regular expressions as users of Prometheus write them: Go's syntax, run by Rust's engine.
+//!
+//! In the flow: matchers, relabelling, `label_replace`, templates and test scripts compile what users write with
+//! [`Pattern`] and expand replacement texts with [`Replacement`]; nobody else hands a user's text to the `regex` crate.
+//!
+//! The two dialects differ where it hurts: `\d`, `\w`, `\s` and `\b` are ASCII in Go, `[a&&b]` and `[a[b]` are plain
+//! sets of characters, `{x}` is literal text, `a**` is a mistake. A small parser reads the pattern by Go's rules, reports
+//! mistakes in Go's words, and writes the same expression in Rust's syntax.
+//!
+//! **Invariants.** A pattern that compiles means the same in Go, for every text that is UTF-8. Groups keep their numbers.
+//! **Cost and limits.** Translation is one pass, small beside compilation. A compiled pattern takes at most
+//! [`COMPILED_BYTES_MAX`]; matching is linear in the text, as in Go.
+//! **Source.** Go `regexp/syntax` (documentation and behaviour, Perl flags), as Prometheus 3.5 uses it.
+//! **Differs:** regular expressions that need more than 10 MiB when compiled, such as `\pL{1000}`, or nest deeper than 250
+//! levels of groups, repetitions and sequences, are refused; Go's own limits are wider.
+//! **Differs:** a regular expression must be valid by itself; relabelling and `label_replace` of Prometheus accept `a)(b`,
+//! whose parentheses pair with those of the anchors, refuse `\Q` without `\E`, and quote the anchors in their messages.
+//! **Differs:** a script's name in `\p{…}` may lack its underscores (`\p{Olditalic}`); tables of Unicode are Rust's.
+
+mod class;
+mod escape;
+mod replacement;
+mod translator;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use regex::{Captures, Regex, RegexBuilder};
+
+pub use replacement::Replacement;
+use translator::Flags;
+
+/// A compiled expression may not need more than this many bytes: patterns come from users.
+const COMPILED_BYTES_MAX: usize = 10 << 20;
+/// Deepest nesting of groups, repetitions, alternations and sequences: compilation is recursive.
+const NESTING_MAX: u32 = 250;
+
+/// Which part of a text a pattern has to match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchoring {
+    /// All of it; `.` matches a line break too. For matchers and relabelling.
+    Whole,
+    /// Any part. For templates and test scripts.
+    Anywhere,
+}
+
+/// Why a pattern cannot be used, in Go's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternError {
+    mistake: &'static str,
+    /// The part of the pattern that is meant.
+    part: String,
+}
+
+impl PatternError {
+    fn new(mistake: &'static str, part: &str) -> Self {
+        PatternError { mistake, part: part.to_owned() }
+    }
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error parsing regexp: {}: `{}`", self.mistake, self.part)
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: Box<str>,
+    regex: Regex,
+    /// Names of groups with the groups' numbers, in the order of the groups; Go lets several share one name.
+    names: Box<[(String, usize)]>,
+}
+
+impl Pattern {
+    /// Compiles `text`.
+    pub fn new(text: &str, anchoring: Anchoring) -> Result<Pattern, PatternError> {
+        let is_dot_all = anchoring == Anchoring::Whole;
+        let translated = translator::translate(text, Flags { is_dot_all, ..Flags::default() })?;
+        let source = match anchoring {
+            Anchoring::Whole => format!("^(?s:{})$", translated.source),
+            Anchoring::Anywhere => translated.source,
+        };
+        let regex = RegexBuilder::new(&source).size_limit(COMPILED_BYTES_MAX).nest_limit(NESTING_MAX).build();
+        let regex = regex.map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => PatternError::new("expression too large", text),
+            // The translator writes nothing else that the engine refuses; a test over random patterns holds this.
+            _ => PatternError::new("expression nests too deeply", text),
+        })?;
+        Ok(Pattern { text: text.into(), regex, names: translated.names.into() })
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `text` matches.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// The first match in `text` and its groups.
+    pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
+        self.regex.captures(text)
+    }
+
+    /// `text` with every match replaced.
+    pub fn replace_all(&self, text: &str, replacement: &Replacement) -> String {
+        let expand = |captures: &Captures<'_>| replacement.expand(self, captures);
+        self.regex.replace_all(text, expand).into_owned()
+    }
+
+    /// The first group of this name that took part in the match.
+    fn group<'t>(&self, name: &str, captures: &Captures<'t>) -> Option<&'t str> {
+        let mut numbers = self.names.iter().filter(|(known, _)| known == name).map(|(_, number)| *number);
+        numbers.find_map(|number| captures.get(number)).map(|group| group.as_str())
+    }
+}
