@@ -6,6 +6,8 @@
 //! **Invariants.** After the first error every further token is [`TokenKind::Invalid`]. Spans lie on character boundaries.
 //! **Cost.** One pass, no allocation but for errors.
 //! **Source.** Prometheus 3.14 `promql/parser/lex.go`.
+//! **Differs:** Prometheus 3.5 takes any letter after the number of a range for the colon of a subquery, so that `rate(x[5 m])` is
+//! accepted there and means `rate(x[5s:])`. It is refused here, as by 3.14.
 
 use crate::model::{quote, quote_char};
 use crate::source::Span;

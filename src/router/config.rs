@@ -224,15 +224,15 @@ fn read_http_config(fields: &mut Fields<'_, '_, '_>) -> Option<RawConfig> {
 }
 
 fn read_receivers(fields: &mut Fields<'_, '_, '_>, http_config: Option<&RawConfig>) -> Vec<Receiver> {
-    let mut receivers: Vec<Receiver> = Vec::new();
+    let (mut receivers, mut names): (Vec<Receiver>, BTreeSet<String>) = Default::default();
     let read = fields.optional("receivers", |decoder, node| {
         decoder.list(node, |decoder, node| read_receiver(decoder, node, http_config))
     });
     for (receiver, span) in read.unwrap_or_default() {
-        if receivers.iter().any(|other| other.name == receiver.name) {
-            fields.decoder.error(span, format!("notification config name {:?} is not unique", receiver.name));
-        } else {
+        if names.insert(receiver.name.clone()) {
             receivers.push(receiver);
+        } else {
+            fields.decoder.error(span, format!("notification config name {:?} is not unique", receiver.name));
         }
     }
     receivers

@@ -204,7 +204,8 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
     let keep_firing_for = fields.or("keep_firing_for", Duration::ZERO, Decoder::duration);
     let mut labels = context.group_labels.to_vec();
     let own = fields.optional("labels", |decoder, node| decode_labels(decoder, node, &prefix)).unwrap_or_default();
-    labels.retain(|inherited| own.iter().all(|entry| entry.name != inherited.name));
+    let own_names: HashSet<&str> = own.iter().map(|entry| &*entry.name).collect();
+    labels.retain(|inherited| !own_names.contains(&*inherited.name));
     labels.extend(own);
     let mut annotations =
         fields.optional("annotations", |decoder, node| decode_annotations(decoder, node, &prefix)).unwrap_or_default();

@@ -8,7 +8,7 @@
 //! **Source.** Prometheus 3.14 `rules/group.go`.
 //! **Differs:** the samples of all rules of a slot are committed in one go, after all of them ran.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,9 @@ struct Rule {
     evaluation_duration: Duration,
 }
 
+/// What makes a rule the same after a reload: whether it alerts, its name and its labels.
+type Identity = (bool, Arc<str>, Labels);
+
 /// What a rule made of a slot.
 struct RuleOutcome {
     series: BTreeMap<Labels, Value>,
@@ -113,15 +116,17 @@ impl Group {
     /// Takes over the state of `old`, the group of this name before a reload: rule by rule, by kind, name and labels, equal ones in
     /// order. The series of rules that are gone end at the next slot. Alerts of such rules are forgotten, as in Prometheus.
     pub fn adopt_state(&mut self, old: &mut Group) {
-        let mut left: Vec<Option<Rule>> = std::mem::take(&mut old.rules).into_iter().map(Some).collect();
+        let mut left: BTreeMap<Identity, VecDeque<Rule>> = BTreeMap::new();
+        for rule in std::mem::take(&mut old.rules) {
+            left.entry(rule.identity()).or_default().push_back(rule);
+        }
         for rule in &mut self.rules {
-            let found = left.iter_mut().find(|slot| slot.as_ref().is_some_and(|old| old.has_identity_of(rule)));
-            if let Some(old) = found.and_then(Option::take) {
+            if let Some(old) = left.get_mut(&rule.identity()).and_then(VecDeque::pop_front) {
                 rule.adopt(old);
             }
         }
         self.orphans.append(&mut old.orphans);
-        self.orphans.extend(left.into_iter().flatten().flat_map(|rule| rule.series));
+        self.orphans.extend(left.into_values().flatten().flat_map(|rule| rule.series));
         self.evaluated_at = old.evaluated_at;
         self.evaluation_duration = old.evaluation_duration;
     }
@@ -256,14 +261,12 @@ impl Rule {
         written.chain(ended.into_iter().map(|labels| end_of(labels, at))).collect()
     }
 
-    fn has_identity_of(&self, other: &Rule) -> bool {
-        self.config.kind == other.config.kind
-            && self.config.name == other.config.name
-            && texts(&self.config.labels) == texts(&other.config.labels)
+    fn identity(&self) -> Identity {
+        (self.config.kind == RuleKind::Alerting, self.config.name.clone(), texts(&self.config.labels))
     }
 
     fn is_same(&self, other: &Rule) -> bool {
-        self.has_identity_of(other)
+        self.identity() == other.identity()
             && self.query == other.query
             && self.config.hold_duration == other.config.hold_duration
             && self.config.keep_firing_for == other.config.keep_firing_for

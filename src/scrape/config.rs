@@ -1,5 +1,6 @@
 //! One entry of `scrape_configs`, and what `global` gives to all of them, with Prometheus's defaults, checks and texts.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -148,19 +149,18 @@ pub struct ScrapeConfig {
 impl ScrapeConfig {
     /// Reads the list `scrape_configs`. Mistakes are reported and their jobs left out.
     pub fn decode_list(decoder: &mut Decoder<'_>, node: &Node, defaults: &ScrapeDefaults) -> Option<Vec<ScrapeConfig>> {
-        let mut names: Vec<String> = Vec::new();
+        let mut names: HashSet<String> = HashSet::new();
         decoder.list(node, |decoder, node| {
             if node.is_null() {
                 decoder.error(node.span, "empty or null scrape config section");
                 return None;
             }
             let config = ScrapeConfig::decode(decoder, node, defaults)?;
-            if names.contains(&config.job_name) {
+            if !names.insert(config.job_name.clone()) {
                 let message = format!("found multiple scrape configs with job name {:?}", config.job_name);
                 decoder.error(node.get("job_name").map_or(node.span, |name| name.span), message);
                 return None;
             }
-            names.push(config.job_name.clone());
             Some(config)
         })
     }

@@ -31,6 +31,7 @@
 //!
 //! **Limits.** [`WINDOW_MIN`] to [`WINDOW_MAX`]; [`TIERS_MAX`] tiers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ fn slo_file(decoder: &mut Decoder<'_>, root: &Node) -> Option<SloFile> {
     let path = decoder.source().name.clone();
     let mut fields = decoder.fields(root, "SLO file")?;
     let interval = fields.optional("interval", Decoder::positive_duration);
-    let mut names: Vec<Arc<str>> = Vec::new();
+    let mut names: HashSet<Arc<str>> = HashSet::new();
     let slos =
         fields.required("slos", |decoder, node| decoder.list(node, |decoder, node| slo(decoder, node, &mut names)));
     for key in ["version", "service", "labels", "apiVersion", "kind", "metadata", "spec"] {
@@ -92,7 +93,7 @@ fn slo_file(decoder: &mut Decoder<'_>, root: &Node) -> Option<SloFile> {
     Some(SloFile { path, interval, slos: slos? })
 }
 
-fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut Vec<Arc<str>>) -> Option<Slo> {
+fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) -> Option<Slo> {
     let mut fields = decoder.fields(node, "SLO")?;
     let name = fields.required("name", |decoder, node| name(decoder, node, names));
     let about = about(&mut fields);
@@ -125,7 +126,7 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut Vec<Arc<str>>) -> Opt
 }
 
 /// `[A-Za-z0-9]`, then also `-`, `_`, `.` and `:`, at most 128 characters: names stand in labels, links and file names.
-fn name(decoder: &mut Decoder<'_>, node: &Node, names: &mut Vec<Arc<str>>) -> Option<Arc<str>> {
+fn name(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) -> Option<Arc<str>> {
     const LENGTH_MAX: usize = 128;
     let text = decoder.non_empty_string(node)?;
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
@@ -136,11 +137,10 @@ fn name(decoder: &mut Decoder<'_>, node: &Node, names: &mut Vec<Arc<str>>) -> Op
         return None;
     }
     let name: Arc<str> = text.into();
-    if names.contains(&name) {
+    if !names.insert(name.clone()) {
         decoder.error(node.span, format!("the name {name:?} stands twice in this file"));
         return None;
     }
-    names.push(name.clone());
     Some(name)
 }
 

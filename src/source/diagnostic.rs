@@ -1,7 +1,10 @@
 //! Positions, and what is wrong at them.
+//!
+//! **Cost.** A file's lines are found once, when the first position is asked for; a position then is a binary search and at most
+//! [`MARK_DISTANCE`] bytes read, so that a thousand mistakes of a large file cost little more than one.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A half-open range of bytes in a source.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -45,32 +48,59 @@ pub struct SourceFile {
     pub name: Arc<str>,
     /// The whole text.
     pub text: Arc<str>,
+    marks: Arc<OnceLock<Vec<Mark>>>,
 }
 
 impl SourceFile {
     /// A text with a name.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        SourceFile { name: name.into(), text: text.into() }
+        SourceFile { name: name.into(), text: text.into(), marks: Arc::default() }
     }
 
     /// Line and column of a byte offset; past the end gives the end.
     pub fn position(&self, offset: usize) -> Position {
-        position_in(&self.text, offset)
+        let end = self.text.floor_char_boundary(offset);
+        let mark = self.mark_before(end);
+        let Position { line, column } = mark.position;
+        Position { line, column: column + self.text[mark.offset..end].chars().count() }
+    }
+
+    /// The last mark at or before `offset`.
+    fn mark_before(&self, offset: usize) -> Mark {
+        let marks = self.marks.get_or_init(|| mark(&self.text));
+        let after = marks.partition_point(|mark| mark.offset <= offset);
+        marks[after - 1]
     }
 }
 
-/// Line and column of a byte offset in `text`.
-pub(crate) fn position_in(text: &str, offset: usize) -> Position {
-    let mut end = offset.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
+/// A place from which columns are counted: the start of a line, or one of several places in a long line.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    offset: usize,
+    position: Position,
+}
+
+/// Marks are less than this many bytes and a character apart: a file may be one line (JSON is YAML).
+const MARK_DISTANCE: usize = 512;
+
+/// The marks of `text`, the first at its start.
+fn mark(text: &str) -> Vec<Mark> {
+    let mut last = Mark { offset: 0, position: Position { line: 1, column: 1 } };
+    let mut marks = vec![last];
+    let mut column = 1;
+    for (offset, c) in text.char_indices() {
+        if offset >= last.offset + MARK_DISTANCE {
+            last = Mark { offset, position: Position { column, ..last.position } };
+            marks.push(last);
+        }
+        column += 1;
+        if c == '\n' {
+            column = 1;
+            last = Mark { offset: offset + 1, position: Position { line: last.position.line + 1, column } };
+            marks.push(last);
+        }
     }
-    let before = &text[..end];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Position {
-        line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-    }
+    marks
 }
 
 /// How bad it is.
@@ -229,5 +259,43 @@ mod tests {
         assert_eq!(source.position(99), Position { line: 3, column: 1 });
         let diagnostic = Diagnostic::error(&source, Span::new(3, 5), "bad").with_help("write x");
         assert_eq!(diagnostic.to_string(), "f:2:1: bad; write x");
+    }
+
+    /// Line and column by reading everything before.
+    fn naive(text: &str, offset: usize) -> Position {
+        let before = &text[..text.floor_char_boundary(offset)];
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Position { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+    }
+
+    #[test]
+    fn marks_give_what_reading_everything_gives() {
+        let long = "aé\u{1f600}".repeat(MARK_DISTANCE);
+        for text in ["", "\n", "a", "a\n\nb\r\nc", &long, &format!("x\n{long}\n\n{long}")] {
+            let source = SourceFile::new("f", text);
+            for offset in 0..text.len() + 2 {
+                assert_eq!(source.position(offset), naive(text, offset), "{offset} of {} bytes", text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_position_reads_a_bounded_piece_of_marks_made_once() {
+        for text in ["short\n".repeat(20_000), "\u{1f600}".repeat(30_000), "x".repeat(100_000) + "\n"] {
+            let source = SourceFile::new("f", text);
+            let diagnostics: Vec<Diagnostic> = (0..source.text.len())
+                .step_by(97)
+                .map(|offset| Diagnostic::error(&source, Span::new(offset, offset), "bad"))
+                .collect();
+            for diagnostic in &diagnostics {
+                let (file, span) = diagnostic.at.as_ref().unwrap();
+                let read = span.start - file.mark_before(span.start).offset;
+                assert!(read < MARK_DISTANCE + 4, "{read} bytes read for one position");
+                assert!(Arc::ptr_eq(&file.marks, &source.marks), "a diagnostic has marks of its own");
+            }
+            let marks = source.marks.get().map_or(0, Vec::len);
+            let lines = source.text.matches('\n').count();
+            assert!(marks <= 1 + lines + source.text.len() / MARK_DISTANCE, "{marks} marks");
+        }
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! **Why not serde.** A serde data format stops at the first mistake and has forgotten positions and spelling by the time a
 //! value is checked. We read the events of `granit-parser`, the parser under serde-saphyr, which keep all of it.
-//! **Limits.** [`NODES_MAX`] nodes after aliases are expanded, [`DEPTH_MAX`] levels: a small file must not become a large tree.
+//! **Limits.** [`NODES_MAX`] nodes after aliases are expanded, [`DEPTH_MAX`] levels: a small file must not become a large tree. What an
+//! anchor keeps counts too, and so does the text of what is copied, because both are memory.
+//! **Cost.** O(n log n) for a mapping of n keys.
 //! YAML 1.1 words (`yes`, `on`) are booleans only where a boolean is expected, as in Prometheus. Of a file with further documents the
 //! first is read, as Prometheus does with rule files.
 //! **Differs:** a second document is told of in a warning.
@@ -16,8 +18,10 @@ use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::{Diagnostic, Diagnostics, SourceFile, Span};
 
-/// Nodes of one document, aliases expanded.
+/// Nodes of all documents, aliases and what anchors keep included.
 pub const NODES_MAX: usize = 2_000_000;
+/// A copied node counts once more for each so many bytes of its text.
+const BYTES_PER_NODE: usize = 64;
 /// Nesting of one document.
 pub const DEPTH_MAX: usize = 100;
 
@@ -165,10 +169,11 @@ impl Builder<'_> {
             Event::SequenceStart(_, anchor, _) => self.open(span, anchor, false),
             Event::MappingStart(_, anchor, _) => self.open(span, anchor, true),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
-            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
+            Event::Alias(anchor) => match self.anchors.remove(&anchor) {
                 Some(node) => {
-                    self.nodes += count(&node);
-                    self.add(node, 0)
+                    let copy = self.copied(&node);
+                    self.anchors.insert(anchor, node);
+                    self.add(copy?, 0)
                 }
                 None => {
                     self.error(span, "this alias refers to itself or to an anchor that does not exist");
@@ -209,18 +214,26 @@ impl Builder<'_> {
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
             if key.as_str() == Some("<<") {
                 self.merge(value, &mut merged);
-            } else if pairs.iter().any(|(other, _)| other.as_str().is_some() && other.as_str() == key.as_str()) {
-                let name = key.as_str().unwrap_or_default();
-                self.error(key.span, format!("the key {name:?} stands twice in this mapping"));
             } else {
                 pairs.push((key, value));
             }
         }
-        for (key, value) in merged {
-            if !pairs.iter().any(|(other, _)| other.as_str() == key.as_str()) {
-                pairs.push((key, value));
-            }
+        let own_len = pairs.len();
+        pairs.append(&mut merged);
+        let keys = pairs.iter().enumerate().filter_map(|(index, (key, _))| Some((key.as_str()?, index))).collect();
+        let repeated = repeated(keys);
+        for index in repeated.iter().copied().filter(|index| *index < own_len) {
+            let key = &pairs[index].0;
+            let name = key.as_str().unwrap_or_default();
+            self.error(key.span, format!("the key {name:?} stands twice in this mapping"));
         }
+        let mut repeated = repeated.into_iter().peekable();
+        let mut index = 0;
+        pairs.retain(|_| {
+            let is_repeated = repeated.next_if_eq(&index).is_some();
+            index += 1;
+            !is_repeated
+        });
         pairs
     }
 
@@ -232,14 +245,26 @@ impl Builder<'_> {
         }
     }
 
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), GiveUp> {
-        self.nodes += 1;
+    /// A copy of `node`, if there is room for it.
+    fn copied(&mut self, node: &Node) -> Result<Node, GiveUp> {
+        self.count(weight(node), node.span)?;
+        Ok(node.clone())
+    }
+
+    fn count(&mut self, nodes: usize, span: Span) -> Result<(), GiveUp> {
+        self.nodes += nodes;
         if self.nodes > NODES_MAX {
-            self.error(node.span, format!("more than {NODES_MAX} values, aliases expanded"));
+            self.error(span, format!("more than {NODES_MAX} values, aliases expanded"));
             return Err(GiveUp);
         }
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), GiveUp> {
+        self.count(1, node.span)?;
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            let kept = self.copied(&node)?;
+            self.anchors.insert(anchor, kept);
         }
         match self.stack.last_mut() {
             Some(open) => open.items.push(node),
@@ -249,12 +274,24 @@ impl Builder<'_> {
     }
 }
 
-fn count(node: &Node) -> usize {
+/// How much a copy of `node` counts.
+fn weight(node: &Node) -> usize {
     match &node.kind {
-        NodeKind::Sequence(nodes) => 1 + nodes.iter().map(count).sum::<usize>(),
-        NodeKind::Mapping(pairs) => 1 + pairs.iter().map(|(key, value)| count(key) + count(value)).sum::<usize>(),
-        _ => 1,
+        NodeKind::Null => 1,
+        NodeKind::Scalar { text, .. } => 1 + text.len() / BYTES_PER_NODE,
+        NodeKind::Sequence(nodes) => 1 + nodes.iter().map(weight).sum::<usize>(),
+        NodeKind::Mapping(pairs) => 1 + pairs.iter().map(|(key, value)| weight(key) + weight(value)).sum::<usize>(),
     }
+}
+
+/// The places of keys that stand before, in order. Sorting finds them: comparing each key with all before would take minutes for a
+/// mapping of 100,000.
+fn repeated<K: Ord>(mut keys: Vec<(K, usize)>) -> Vec<usize> {
+    keys.sort_unstable();
+    let mut repeated: Vec<usize> =
+        keys.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect();
+    repeated.sort_unstable();
+    repeated
 }
 
 fn scalar(text: &str, style: ScalarStyle) -> NodeKind {
@@ -319,6 +356,60 @@ mod tests {
             text += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{before}"); 10].join(", "));
         }
         assert!(read(&text).1[0].contains("more than"));
+        let nested = format!("{}[{}]{}", "&a [".repeat(90), "x, ".repeat(30_000), "]".repeat(90));
+        assert!(read(&nested).1[0].contains("more than"), "each anchor would keep a copy of the whole");
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1_000_000), "*a, ".repeat(1000));
+        assert!(read(&long).1[0].contains("more than"), "a gigabyte of text");
+        let usual = format!("a: &a {}\nb: [{}]\n", "x".repeat(100), "*a, ".repeat(10_000));
+        assert!(read(&usual).1.is_empty());
+    }
+
+    #[test]
+    fn every_repeated_key_is_told_in_order_and_merged_ones_yield() {
+        let (_, errors) = read("b: 1\na: 1\nb: 2\na: 2\nb: 3\n");
+        let places: Vec<&str> = errors.iter().map(|error| &error[..10]).collect();
+        assert_eq!(places, ["f.yml:3:1:", "f.yml:4:1:", "f.yml:5:1:"]);
+        let text = "p: &p {x: 1, y: 1}\nq: &q {x: 2, z: 2}\nc: {<<: [*p, *q], y: 3}\n";
+        let node = read(text).0.unwrap();
+        let NodeKind::Mapping(pairs) = &node.get("c").unwrap().kind else { panic!() };
+        let shown: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str().unwrap(), v.as_str().unwrap())).collect();
+        assert_eq!(shown, [("y", "3"), ("x", "1"), ("z", "2")]);
+    }
+
+    /// A key that counts how often it is compared.
+    struct Counted<'a>(usize, &'a std::cell::Cell<u64>);
+
+    impl Ord for Counted<'_> {
+        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            self.1.set(self.1.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for Counted<'_> {
+        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl PartialEq for Counted<'_> {
+        fn eq(&self, other: &Self) -> bool {
+            self.cmp(other).is_eq()
+        }
+    }
+
+    impl Eq for Counted<'_> {}
+
+    #[test]
+    fn twice_the_keys_are_little_more_than_twice_the_work() {
+        let comparisons = |count: usize| {
+            let counter = std::cell::Cell::new(0);
+            let keys = (0..count).map(|index| (Counted(index * 7919 % count, &counter), index)).collect();
+            assert!(repeated(keys).is_empty());
+            counter.get()
+        };
+        let (once, twice) = (comparisons(10_000), comparisons(20_000));
+        assert!(twice < once * 5 / 2, "{once} comparisons of 10,000 keys, {twice} of 20,000");
     }
 
     #[test]

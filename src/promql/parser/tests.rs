@@ -38,6 +38,10 @@ fn refuses_in_the_words_of_the_newest_prometheus() {
         ),
         ("foo[5m:", "1:8: unclosed left bracket"),
         ("foo[5m foo]", "1:8: unexpected character: 'f', expected ':'"),
+        ("rate(foo[5 m])", "1:12: unexpected character: 'm', expected ':'"),
+        ("rate(foo[5 M 3])", "1:12: unexpected character: 'M', expected ':'"),
+        ("rate(foo[5m:1 m])", "1:15: unexpected character: 'm', expected ':'"),
+        ("rate(foo[0x5 # minutes\n m])", "2:2: unexpected character: 'm', expected ':'"),
         (
             "foo offset bar",
             r#"1:12: unexpected identifier "bar" in offset, expected number, duration, step(), or range()"#,
