@@ -1,19 +1,26 @@
 //! What the daemon shows to the outside: Prometheus's API, Alertmanager's API, our own, and the page, on every listener.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::response::Html;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Query, State};
+use axum::http::Request;
+use axum::response::{Html, Redirect};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tower::ServiceExt;
 
 use super::daemon::Parts;
 use super::view;
 use crate::api::{self, AppState, Collector, Queries, QuerySettings, ReloadRequest, Source};
 use crate::promql::Features;
 use crate::web;
+
+/// More than this is no page that people read.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// All paths, ready to be served.
 #[derive(Clone)]
@@ -26,13 +33,38 @@ impl Surface {
             listeners.iter().all(|listener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
         let may_reload = is_private || parts.settings.is_on("web.enable-lifecycle");
         let state = app_state(&parts, may_reload.then_some(reload));
-        let page = axum::Router::new().route("/", get(page)).with_state(parts.clone());
-        Surface(api::router(state).merge(api::v2::routes(parts.router.clone())).merge(page))
+        let api = api::router(state);
+        let pages = axum::Router::new()
+            .route("/", get(page))
+            .with_state(parts.clone())
+            .route("/graph", get(graph))
+            .with_state(api.clone())
+            .route("/slos", get(async || Redirect::to("/#slos")));
+        Surface(api.merge(api::v2::routes(parts.router.clone())).merge(pages))
     }
 }
 
 async fn page(State(parts): State<Arc<Parts>>) -> Html<String> {
     Html(web::render(&view::of(&parts)).into_string())
+}
+
+/// Asks our own API, so that the page has the same limits and the same errors.
+async fn graph(State(api): State<axum::Router>, Query(parameters): Query<BTreeMap<String, String>>) -> Html<String> {
+    let expr = parameters.get("g0.expr").map_or("", String::as_str).trim();
+    let answer = match expr {
+        "" => None,
+        expr => Some(ask(api, expr).await),
+    };
+    Html(web::render_graph(expr, answer.as_ref()).into_string())
+}
+
+async fn ask(api: axum::Router, expr: &str) -> serde_json::Value {
+    let parameters = url::form_urlencoded::Serializer::new(String::new()).append_pair("query", expr).finish();
+    let request = Request::get(format!("/api/v1/query?{parameters}")).body(Body::empty());
+    let request = request.expect("BUG: an encoded query does not make a request");
+    let answer = api.oneshot(request).await.unwrap_or_else(|never| match never {});
+    let body = to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await.unwrap_or_default();
+    serde_json::from_slice(&body).unwrap_or_else(|_| serde_json::json!({"error": "the answer is too long for a page"}))
 }
 
 fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) -> AppState {

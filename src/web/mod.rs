@@ -1,6 +1,9 @@
 //! The pages: server-rendered, no script, no build step, readable on a phone and in dark mode.
 
+mod frame;
+mod graph;
 mod page;
 mod text;
 
+pub use graph::render_graph;
 pub use page::{AlertLine, GroupLines, JobLines, RuleLine, TargetLine, View, render};

@@ -4,11 +4,15 @@
 
 use std::time::Duration;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
+use super::frame::{head, label_chips};
 use super::text::{duration_text, labels_without, percent, since_text};
 use crate::model::{ALERT_NAME, Labels, Timestamp};
 use crate::slo::{SloStatus, State};
+
+/// How often the page loads itself again.
+const REFRESH_SECS: u32 = 15;
 
 /// Everything the page shows, as of one instant.
 #[derive(Clone, Debug)]
@@ -109,18 +113,11 @@ pub fn render(view: &View) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="refresh" content="15";
-                link rel="icon" href="data:,";
-                title { (title) }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
+            (head(&title, Some(REFRESH_SECS)))
             body {
                 header {
                     h1 { "Almenara" }
-                    nav { a href="#alerts" { "Alerts" } a href="#slos" { "SLOs" } a href="#rules" { "Rules" } a href="#targets" { "Targets" } }
+                    nav { a href="#alerts" { "Alerts" } a href="#slos" { "SLOs" } a href="#rules" { "Rules" } a href="#targets" { "Targets" } a href="/graph" { "Query" } }
                     span.facts { "version " (view.version) " · up " (since_text(view.now, view.started_at)) }
                 }
                 main {
@@ -147,9 +144,7 @@ fn badge(kind: &str, text: &str) -> Markup {
 }
 
 fn label_set(labels: &Labels, hidden: &[&str]) -> Markup {
-    html! {
-        span.labels { @for (name, value) in labels_without(labels, hidden) { span { (name) "=" (value) } " " } }
-    }
+    label_chips(labels_without(labels, hidden))
 }
 
 fn alerts(view: &View, firing: usize) -> Markup {
