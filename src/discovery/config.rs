@@ -1,9 +1,9 @@
-//! `static_configs` and `file_sd_configs`, checked; every other discovery refused.
+//! The discoveries of one mapping, checked; those that are not built in refused.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ADDRESS, TargetGroup};
+use super::{ADDRESS, DnsSdConfig, HttpSdConfig, TargetGroup};
 use crate::model::{Label, Labels};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::{Node, NodeKind};
@@ -12,12 +12,11 @@ use crate::source::yaml::{Node, NodeKind};
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Discoveries of the field that are not built in.
-const REFUSED: [&str; 33] = [
+const REFUSED: [&str; 31] = [
     "aws_sd_configs",
     "azure_sd_configs",
     "consul_sd_configs",
     "digitalocean_sd_configs",
-    "dns_sd_configs",
     "docker_sd_configs",
     "dockerswarm_sd_configs",
     "ec2_sd_configs",
@@ -25,7 +24,6 @@ const REFUSED: [&str; 33] = [
     "eureka_sd_configs",
     "gce_sd_configs",
     "hetzner_sd_configs",
-    "http_sd_configs",
     "ionos_sd_configs",
     "kubernetes_sd_configs",
     "kuma_sd_configs",
@@ -48,6 +46,9 @@ const REFUSED: [&str; 33] = [
     "elasticache_sd_configs",
 ];
 
+/// What to use instead.
+const SUPPORTED: &str = "targets come from static_configs, file_sd_configs, http_sd_configs and dns_sd_configs";
+
 /// All discoveries of one mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SdConfigs {
@@ -55,6 +56,10 @@ pub struct SdConfigs {
     pub static_groups: Vec<TargetGroup>,
     /// Files to watch.
     pub files: Vec<FileSdConfig>,
+    /// Servers to ask.
+    pub http: Vec<HttpSdConfig>,
+    /// Names to look up.
+    pub dns: Vec<DnsSdConfig>,
 }
 
 /// Files that hold target groups.
@@ -84,11 +89,12 @@ impl SdConfigs {
             group.source = index.to_string();
         }
         let files = fields.or("file_sd_configs", Vec::new(), |decoder, node| decoder.list(node, decode_file_sd));
+        let http = fields.or("http_sd_configs", Vec::new(), |decoder, node| decoder.list(node, HttpSdConfig::decode));
+        let dns = fields.or("dns_sd_configs", Vec::new(), |decoder, node| decoder.list(node, DnsSdConfig::decode));
         for key in REFUSED {
-            fields
-                .unsupported(key, "write the targets to a file that file_sd_configs names, it is read when it changes");
+            fields.unsupported(key, SUPPORTED);
         }
-        SdConfigs { static_groups, files }
+        SdConfigs { static_groups, files, http, dns }
     }
 
     /// Makes relative file names relative to `directory`, that of the configuration file.
@@ -96,6 +102,7 @@ impl SdConfigs {
         for path in self.files.iter_mut().flat_map(|config| &mut config.files) {
             *path = directory.join(&*path);
         }
+        self.http.iter_mut().for_each(|config| config.resolve_paths(directory));
     }
 }
 

@@ -54,9 +54,21 @@ fn refuses_with_a_place() {
         ("file_sd_configs: [{}]", "file service discovery config must contain at least one path name"),
         ("file_sd_configs: [{files: [a.yml], refresh_interval: 0s}]", "must be longer than zero"),
         (
-            "kubernetes_sd_configs: []",
-            r#"f.yml:1:1: the key "kubernetes_sd_configs" in scrape config is not supported"#,
+            "consul_sd_configs: []",
+            "f.yml:1:1: the key \"consul_sd_configs\" in scrape config is not supported: targets come from static_configs, file_sd_configs",
         ),
+        ("http_sd_configs: [{refresh_interval: 5s}]", "f.yml:1:19: URL is missing"),
+        ("http_sd_configs: [{url: ''}]", "f.yml:1:25: URL is missing"),
+        ("http_sd_configs: [{url: 'ftp://a/'}]", "f.yml:1:25: URL scheme must be 'http' or 'https'"),
+        ("http_sd_configs: [{url: a/b}]", "URL scheme must be 'http' or 'https'"),
+        ("http_sd_configs: [{url: 'http://'}]", "host is missing in URL"),
+        ("http_sd_configs: [{url: 'http://a/', uri: x}]", r#"unknown key "uri" in http_sd config"#),
+        ("http_sd_configs: [{url: 'http://a/', bearer_token: a, basic_auth: {}}]", "at most one of basic_auth, oauth2"),
+        ("dns_sd_configs: [{}]", "f.yml:1:18: DNS-SD config must contain at least one SRV record name"),
+        ("dns_sd_configs: [{names: []}]", "DNS-SD config must contain at least one SRV record name"),
+        ("dns_sd_configs: [{names: [a], type: TXT}]", "f.yml:1:37: invalid DNS-SD records type TXT"),
+        ("dns_sd_configs: [{names: [a], type: a}]", "f.yml:1:31: a port is required in DNS-SD configs for all record"),
+        ("dns_sd_configs: [{names: [a], type: A, port: 70000}]", "f.yml:1:46: "),
         ("static_config: []", r#"did you mean "static_configs"?"#),
     ] {
         let (_, errors) = decode(text);

@@ -91,8 +91,8 @@ fn refuses_jobs_with_the_texts_of_prometheus() {
         ("[{job_name: a, honour_labels: true}]", "did you mean \"honor_labels\"?"),
         ("[{job_name: a, params: {a: b}}]", "expected a list, found a plain value"),
         (
-            "[{job_name: a, kubernetes_sd_configs: [{role: pod}]}]",
-            "the key \"kubernetes_sd_configs\" in scrape config is not supported",
+            "[{job_name: a, consul_sd_configs: [{server: a}]}]",
+            "the key \"consul_sd_configs\" in scrape config is not supported",
         ),
         (
             "[{job_name: a, always_scrape_classic_histograms: true}]",

@@ -22,6 +22,8 @@ const DECODERS: &[(&str, &str)] = &[
     ("config/global.rs", "configuration.md"),
     ("config/load.rs", "configuration.md"),
     ("discovery/config.rs", "configuration.md"),
+    ("discovery/dns.rs", "configuration.md"),
+    ("discovery/http.rs", "configuration.md"),
     ("http/config.rs", "configuration.md"),
     ("http/proxy.rs", "configuration.md"),
     ("http/tls.rs", "configuration.md"),
