@@ -60,6 +60,15 @@ impl Target {
         self.labels.filtered(|label| !label.name.starts_with(RESERVED_PREFIX))
     }
 
+    /// When to scrape next, `last` being the slot of the scrape before. A slot that passed during a slow scrape is made up for at
+    /// once, as Prometheus's ticker does; of several, the latest. Else a target whose timeout is its interval, and that
+    /// hangs, would be looked at every other slot only.
+    pub(super) fn due_slot(&self, last: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let next = self.next_slot(now);
+        let passed = next - self.interval;
+        if last.is_some_and(|last| last < passed) { passed } else { next }
+    }
+
     /// The first slot after `now`. A target's slots lie its interval apart, on a place in the interval that only depends on
     /// its labels and URL: targets spread out, and a restart scrapes at the same instants.
     pub(super) fn next_slot(&self, now: Timestamp) -> Timestamp {

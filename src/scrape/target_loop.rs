@@ -53,8 +53,10 @@ impl TargetLoop {
     pub(super) async fn run(self, mut state: Box<TargetState>) -> Box<TargetState> {
         let interval = self.active.target.interval;
         let mut last_began: Option<Stopwatch> = None;
+        let mut last_slot = None;
         loop {
-            let slot = self.active.target.next_slot(clock::now());
+            let slot = self.active.target.due_slot(last_slot, clock::now());
+            last_slot = Some(slot);
             tokio::select! {
                 () = self.stop.cancelled() => return state,
                 () = clock::sleep_until(slot) => {}

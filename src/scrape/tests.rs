@@ -206,6 +206,17 @@ fn slots_are_regular_and_spread() {
         assert!((1..=10_000).contains(&slot.ms_since(now)));
         assert_eq!(target.next_slot(slot).ms_since(slot), 10_000);
         assert_eq!(target.next_slot(slot.plus_ms(-1)), slot);
+        let next = slot.plus_ms(10_000);
+        for (last, now, due) in [
+            (None, slot, next),
+            (Some(slot), slot.plus_ms(9_999), next),
+            (Some(slot), next, next),
+            (Some(slot), next.plus_ms(9_999), next),
+            (Some(slot), next.plus_ms(25_000), next.plus_ms(20_000)),
+            (Some(next), next.plus_ms(1), next.plus_ms(10_000)),
+        ] {
+            assert_eq!(target.due_slot(last, now), due, "{last:?} {now:?}");
+        }
         offsets.push(slot.ms_since(now) / 1000);
     }
     for second in 0..10 {

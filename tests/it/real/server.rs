@@ -69,7 +69,9 @@ fn answer(stream: TcpStream, behaviour: &Mutex<Behaviour>, received: &Mutex<Vec<
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let (status, text) = match behaviour.lock().expect("lock").clone() {
+    // Not in the head of the match, which would hold the lock while we hang.
+    let behaviour = behaviour.lock().expect("lock").clone();
+    let (status, text) = match behaviour {
         Behaviour::Answers(text) => ("200 OK", text),
         Behaviour::Fails => ("500 Internal Server Error", "out of order"),
         Behaviour::Hangs => {
