@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gotext;
 use super::inhibit::InhibitRule;
 use super::route::{self, Route};
 use crate::source::decode::{Decoder, Fields};
@@ -250,7 +249,7 @@ fn read_receiver(decoder: &mut Decoder<'_>, node: &Node, http_config: Option<&Ra
     let written = fields.optional("labels", |decoder, node| decoder.map(node, Decoder::string));
     for (label, span, value) in written.unwrap_or_default() {
         if label == "name" && value != name {
-            let (name, value) = (gotext::quote(&name), gotext::quote(&value));
+            let (name, value) = (crate::model::quote(&name), crate::model::quote(&value));
             let message = format!("receiver label \"name\" must match receiver name {name}, got {value}");
             fields.decoder.error(span, message);
         }

@@ -1,101 +1,16 @@
-//! Texts as Go prints them, where receivers and `amtool` compare them byte by byte: `%q`, JSON strings, `QuoteMeta`.
+//! Texts as Go prints them, where receivers and `amtool` compare them byte by byte: JSON strings, `QuoteMeta`.
 //!
 //! In the flow: group keys and webhook bodies are written with these.
-//! **Source.** Go's `strconv.Quote` and `strconv.Unquote`, `encoding/json` (with HTML escaping, its default),
+//! **Source.** Go's `strconv.Unquote`, `encoding/json` (with HTML escaping, its default),
 //! `regexp.QuoteMeta`.
 
 use std::fmt::Write;
-use std::sync::LazyLock;
 
-use regex::Regex;
-
-/// What Go calls printable: letters, marks, numbers, punctuation, symbols, and the ASCII space.
-static PRINTABLE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$").expect("BUG: a constant pattern is wrong"));
-
-/// `text` in double quotes, as `strconv.Quote` writes it.
-pub(crate) fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    let mut utf8 = [0; 4];
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            ' '..='~' => out.push(c),
-            c if PRINTABLE.is_match(c.encode_utf8(&mut utf8)) => out.push(c),
-            c => write_escape(&mut out, c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-fn write_escape(out: &mut String, c: char) {
-    let code = u32::from(c);
-    let written = match code {
-        0..=0x1f | 0x7f => write!(out, "\\x{code:02x}"),
-        0x80..=0xffff => write!(out, "\\u{code:04x}"),
-        _ => write!(out, "\\U{code:08x}"),
-    };
-    written.expect("BUG: writing to a String failed");
-}
+use crate::model::unescape;
 
 /// The text in `quoted`, a double-quoted Go string; `None` if it is not one or not UTF-8.
 pub(crate) fn unquote(quoted: &str) -> Option<String> {
-    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    let mut out: Vec<u8> = Vec::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' | '\n' => return None,
-            '\\' => unescape(&mut chars, &mut out)?,
-            c => out.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
-/// Reads what follows a backslash. `\x` and octal escapes give bytes, `\u` and `\U` give characters.
-fn unescape(chars: &mut std::str::Chars<'_>, out: &mut Vec<u8>) -> Option<()> {
-    let escape = chars.next()?;
-    let plain = match escape {
-        'a' => 7,
-        'b' => 8,
-        'f' => 12,
-        'n' => b'\n',
-        'r' => b'\r',
-        't' => b'\t',
-        'v' => 11,
-        '\\' => b'\\',
-        '"' => b'"',
-        'x' => u8::try_from(digits(chars, "", 2, 16)?).ok()?,
-        '0'..='7' => u8::try_from(digits(chars, escape.encode_utf8(&mut [0; 4]), 2, 8)?).ok()?,
-        'u' | 'U' => {
-            let code = digits(chars, "", if escape == 'u' { 4 } else { 8 }, 16)?;
-            out.extend(char::from_u32(code)?.encode_utf8(&mut [0; 4]).as_bytes());
-            return Some(());
-        }
-        _ => return None,
-    };
-    out.push(plain);
-    Some(())
-}
-
-/// The number written by `first` and the next `count` digits.
-fn digits(chars: &mut std::str::Chars<'_>, first: &str, count: usize, radix: u32) -> Option<u32> {
-    let mut text = first.to_owned();
-    for _ in 0..count {
-        text.push(chars.next().filter(|c| c.is_digit(radix))?);
-    }
-    u32::from_str_radix(&text, radix).ok()
+    String::from_utf8(unescape(quoted.strip_prefix('"')?.strip_suffix('"')?, '"')?).ok()
 }
 
 /// Appends `text` as a JSON string, as Go's encoder writes it: `<`, `>`, `&` and the line separators are escaped.
@@ -134,6 +49,7 @@ pub(crate) fn quote_meta(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::quote;
 
     #[test]
     fn quotes_like_go() {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::NotificationId;
-use super::gotext;
 use super::route::{self, Route, RouteOptions};
 use crate::model::{Alert, Fingerprint, Labels, Timestamp};
 
@@ -130,7 +129,7 @@ impl AlertGroup {
 
 fn group_key(route: &Route, labels: &Labels) -> String {
     let pairs: Vec<String> =
-        labels.iter().map(|label| format!("{}={}", label.name, gotext::quote(&label.value))).collect();
+        labels.iter().map(|label| format!("{}={}", label.name, crate::model::quote(&label.value))).collect();
     format!("{}:{{{}}}", route.key, pairs.join(", "))
 }
 

@@ -75,7 +75,7 @@ fn merge(utf8: Option<Vec<Matcher>>, classic: Result<Vec<Matcher>, String>, inpu
 pub(crate) fn text(matcher: &Matcher) -> String {
     let op = matcher.op.as_str();
     if matcher.name.chars().any(is_reserved) {
-        return format!("{}{op}{}", gotext::quote(&matcher.name), gotext::quote(&matcher.value));
+        return format!("{}{op}{}", crate::model::quote(&matcher.name), crate::model::quote(&matcher.value));
     }
     let value = matcher.value.replace('\\', r"\\").replace('\n', r"\n").replace('"', "\\\"");
     format!("{}{op}\"{value}\"", matcher.name)

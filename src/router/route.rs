@@ -270,7 +270,7 @@ fn read_pairs(decoder: &mut Decoder<'_>, node: &Node, op: MatchOp) -> Option<Vec
 
 fn read_list(decoder: &mut Decoder<'_>, node: &Node) -> Option<Vec<Matcher>> {
     if let NodeKind::Scalar { text, .. } = &node.kind {
-        let help = format!("write a list: [{}]", super::gotext::quote(text));
+        let help = format!("write a list: [{}]", crate::model::quote(text));
         decoder.error_with_help(node.span, "expected a list, found a plain value", help);
         return None;
     }

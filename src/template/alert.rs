@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::model::{Anchoring, Labels, Pattern, Replacement, Timestamp};
 use crate::source::parse_duration;
 
-use super::{Function, Host, Map, Param, Type, Value, builtin, format, gotime, humanize, quote};
+use super::{Function, Host, Map, Param, Type, Value, builtin, format, gotime, humanize};
 
 /// Goes before every template of a rule: the variables that it may use. Positions in error texts count it, as in Prometheus.
 pub const ALERT_PREAMBLE: &str =
@@ -341,7 +341,7 @@ fn number(value: &Value) -> Result<f64, String> {
         Value::Int(value) => Ok(*value as f64),
         Value::Duration(ns) => Ok((ns / 1_000_000_000) as f64 + (ns % 1_000_000_000) as f64 / 1e9),
         Value::String(text) => parse_float(text)
-            .ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", quote::quote(text))),
+            .ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", crate::model::quote(text))),
         other => Err(format!("can't convert {} to float", other.ty().name)),
     }
 }

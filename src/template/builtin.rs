@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Function, Host, Param, Value, format, quote};
+use super::{Function, Host, Param, Value, format};
 
 /// Whether `name` is one of them.
 pub(super) fn has(name: &str) -> bool {
@@ -258,7 +258,7 @@ fn js(text: &str) -> String {
         match c {
             '\\' | '\'' | '"' => out.extend(['\\', c]),
             '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c if u32::from(c) < 0x20 || (!c.is_ascii() && !quote::is_printable(c)) => {
+            c if u32::from(c) < 0x20 || (!c.is_ascii() && !crate::model::is_printable(c)) => {
                 out.push_str(&format!("\\u{:04X}", u32::from(c)));
             }
             c => out.push(c),

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::number::Number;
 use super::tree::{Arg, ArgKind, Branch, Command, Node, Nodes, Pipe, TemplateCall};
-use super::{Function, Host, NO_VALUE, Param, Template, TemplateError, Value, builtin, format, quote};
+use super::{Function, Host, NO_VALUE, Param, Template, TemplateError, Value, builtin, format};
 
 /// Nodes walked in one rendering.
 pub const STEPS_MAX: usize = 1_000_000;
@@ -90,7 +90,7 @@ impl<'t> State<'t, '_> {
         let before = &self.template.text_of(self.executing)[..offset];
         let line = 1 + before.matches('\n').count();
         let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1);
-        let (parsed_as, executing) = (self.template.parsed_as(self.executing), quote::quote(self.executing));
+        let (parsed_as, executing) = (self.template.parsed_as(self.executing), crate::model::quote(self.executing));
         let text = format!("template: {parsed_as}:{line}:{column}: executing {executing} at <{node}>: {message}");
         TemplateError::new(text, Some(offset))
     }
@@ -230,7 +230,7 @@ impl<'t> State<'t, '_> {
     fn call_template(&mut self, dot: &Value, call: &'t TemplateCall) -> Evaluated<()> {
         self.at = Some((call.at, call));
         let Some(nodes) = self.template.tree(&call.name) else {
-            return Err(self.error(format_args!("template {} not defined", quote::quote(&call.name))));
+            return Err(self.error(format_args!("template {} not defined", crate::model::quote(&call.name))));
         };
         if self.calls == CALLS_MAX {
             return Err(self.error(format_args!("exceeded maximum template depth ({CALLS_MAX})")));
@@ -380,7 +380,7 @@ impl<'t> State<'t, '_> {
         let own = self.template.functions.iter().find(|function| function.name == name);
         let function: &'static Function = match own.or_else(|| builtin::lookup(name)) {
             Some(function) => function,
-            None => return Err(self.error(format_args!("{} is not a defined function", quote::quote(name)))),
+            None => return Err(self.error(format_args!("{} is not a defined function", crate::model::quote(name)))),
         };
         if own.is_none() && matches!(name, "and" | "or") {
             return self.and_or(name, given);

@@ -6,7 +6,7 @@
 //! **Differs:** `%#v` is `%v`; a pointer within a list prints as what it points to, not as an address.
 
 use super::Value;
-use super::quote::{quote, quote_with};
+use crate::model::{quote, quote_char};
 
 /// Largest width and precision of a verb.
 const WIDTH_MAX: usize = 10_000;
@@ -295,7 +295,7 @@ fn integer_verb(out: &mut String, value: i64, verb: char, spec: Spec) -> Option<
             let c = u32::try_from(value).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
             let text = match verb {
                 'c' => c.to_string(),
-                'q' => quote_with(&c.to_string(), '\''),
+                'q' => quote_char(c),
                 _ => format!("U+{value:04X}"),
             };
             pad(out, &text, spec);

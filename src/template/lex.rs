@@ -61,9 +61,9 @@ impl Token {
             TokenKind::Keyword | TokenKind::Dot | TokenKind::Nil => format!("<{}>", self.text),
             _ if self.text.len() > 10 => {
                 let head: String = self.text.chars().take(10).collect();
-                format!("{}...", super::quote::quote(&head))
+                format!("{}...", crate::model::quote(&head))
             }
-            _ => super::quote::quote(&self.text),
+            _ => crate::model::quote(&self.text),
         }
     }
 }
@@ -314,7 +314,7 @@ impl<'t> Lexer<'t> {
         }
         let text = &self.text[self.start..self.at];
         if super::number::Number::parse(text).is_none() {
-            return Err(format!("bad number syntax: {}", super::quote::quote(text)));
+            return Err(format!("bad number syntax: {}", crate::model::quote(text)));
         }
         self.emit(TokenKind::Number);
         Ok(())

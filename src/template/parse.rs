@@ -148,7 +148,7 @@ impl Parser<'_> {
                 if is_empty(&nodes) {
                     return Ok(());
                 }
-                let text = format!("template: multiple definition of template {}", quote::quote(name));
+                let text = format!("template: multiple definition of template {}", crate::model::quote(name));
                 Err(self.error(text))
             }
             _ => {
@@ -446,7 +446,7 @@ impl Parser<'_> {
                 Ok(Some(arg))
             }
             ArgKind::Bool(_) | ArgKind::String(..) | ArgKind::Number(..) | ArgKind::Nil | ArgKind::Dot => {
-                Err(self.error(format_args!("unexpected . after term {}", quote::quote(&arg.to_string()))))
+                Err(self.error(format_args!("unexpected . after term {}", crate::model::quote(&arg.to_string()))))
             }
             _ => Ok(Some(Arg { at, kind: ArgKind::Chain(Box::new(arg), names) })),
         }
@@ -458,7 +458,7 @@ impl Parser<'_> {
         let kind = match token.kind {
             TokenKind::Identifier => {
                 if !builtin::has(&token.text) && !self.functions.iter().any(|f| f.name == token.text) {
-                    return Err(self.error(format_args!("function {} not defined", quote::quote(&token.text))));
+                    return Err(self.error(format_args!("function {} not defined", crate::model::quote(&token.text))));
                 }
                 ArgKind::Identifier(token.text)
             }
@@ -466,7 +466,7 @@ impl Parser<'_> {
             TokenKind::Nil => ArgKind::Nil,
             TokenKind::Variable => {
                 if !self.variables.contains(&token.text) {
-                    return Err(self.error(format_args!("undefined variable {}", quote::quote(&token.text))));
+                    return Err(self.error(format_args!("undefined variable {}", crate::model::quote(&token.text))));
                 }
                 ArgKind::Variable(token.text, Vec::new())
             }

@@ -143,7 +143,7 @@ impl fmt::Display for Arg {
 
 impl fmt::Display for TemplateCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{{template {}", super::quote::quote(&self.name))?;
+        write!(f, "{{{{template {}", crate::model::quote(&self.name))?;
         if let Some(pipe) = &self.pipe {
             write!(f, " {pipe}")?;
         }
