@@ -58,8 +58,11 @@ impl<'p> Translator<'p> {
 
     /// `[:alpha:]` or `[:^alpha:]`, if that comes next.
     fn posix_class(&mut self) -> Result<bool, PatternError> {
-        let inside = self.rest.strip_prefix("[:").and_then(|after| after.split_once(":]"));
-        let Some((inside, _)) = inside else { return Ok(false) };
+        let Some(after) = self.rest.strip_prefix("[:").filter(|_| !self.is_past_posix) else { return Ok(false) };
+        let Some((inside, _)) = after.split_once(":]") else {
+            self.is_past_posix = true;
+            return Ok(false);
+        };
         let written = &self.rest[..inside.len() + "[::]".len()];
         if !POSIX_CLASSES.contains(&inside.strip_prefix('^').unwrap_or(inside)) {
             return Err(PatternError::new("invalid character class range", written));

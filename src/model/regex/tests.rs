@@ -258,9 +258,27 @@ fn replacements_expand_as_in_prometheus() {
 #[test]
 fn limits() {
     let mistake = |text: &str| Pattern::new(text, Anchoring::Whole).unwrap_err().mistake;
+    assert!(Pattern::new(&format!("{}ab*{}", "(".repeat(100), ")".repeat(100)), Anchoring::Whole).is_ok());
     assert_eq!(mistake(r"\pL{1000}"), "expression too large");
     assert_eq!(mistake(&format!("{}a{}", "(".repeat(1000), ")".repeat(1000))), "expression nests too deeply");
     assert_eq!(mistake(&format!("a{}", "*(?i)".repeat(1000))), "expression nests too deeply");
+}
+
+/// Each would take minutes if reading it took quadratic time.
+#[test]
+fn hostile_patterns_are_read_in_linear_time() {
+    const TOKENS: usize = 1 << 20;
+    for (start, token) in [("", "{"), ("", "{1,"), ("[", "[:"), ("a", "*(?i)"), ("a", "(?i)"), ("", r"\Q\E")] {
+        let pattern = start.to_owned() + &token.repeat(TOKENS);
+        let result = translator::translate(&pattern, Flags::default());
+        let mistake = result.map_or_else(|error| error.mistake, |_| "none");
+        let expected = match (start, token) {
+            ("[", _) => "missing closing ]",
+            (_, "*(?i)") => "expression nests too deeply",
+            _ => "none",
+        };
+        assert_eq!(mistake, expected, "{token}");
+    }
 }
 
 /// Patterns that mean the same in both dialects.

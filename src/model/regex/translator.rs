@@ -5,7 +5,7 @@
 //! Each atom is written as it is read. A repetition goes right behind the last atom, which need not be the last thing
 //! written: in `a(?i)*` the star belongs to the `a`.
 
-use super::PatternError;
+use super::{NESTING_MAX, PatternError};
 
 /// Highest count in a repetition, and highest product of counts in repetitions within each other; Go's limit.
 const REPEAT_MAX: u32 = 1000;
@@ -49,7 +49,8 @@ struct Atom {
     end: usize,
     /// Product of the counts of repetitions within each other, the highest of its branches.
     weight: u32,
-    is_repetition: bool,
+    /// How many operators repeat it already.
+    repetitions: u32,
 }
 
 /// A group that is still open, with what counts again once it is closed.
@@ -73,6 +74,8 @@ pub(super) struct Translator<'p> {
     names: Vec<(String, usize)>,
     /// The pattern from the repetition operator on that was read just before.
     last_repeat: Option<&'p str>,
+    /// No `:]` follows any more. Without this memory a class full of `[:` would be searched again and again.
+    pub(super) is_past_posix: bool,
 }
 
 /// Translates `pattern`, which starts out with `flags`.
@@ -88,6 +91,7 @@ pub(super) fn translate(pattern: &str, flags: Flags) -> Result<Translation, Patt
         groups: 0,
         names: Vec::new(),
         last_repeat: None,
+        is_past_posix: false,
     };
     while let Some(c) = translator.rest.chars().next() {
         translator.step(c)?;
@@ -161,7 +165,7 @@ impl<'p> Translator<'p> {
     /// Makes everything written since `start` the last atom.
     fn end_atom(&mut self, start: usize) {
         self.settle_atom();
-        self.atom = Some(Atom { start, end: self.out.len(), weight: 1, is_repetition: false });
+        self.atom = Some(Atom { start, end: self.out.len(), weight: 1, repetitions: 0 });
     }
 
     /// The last atom cannot be repeated any more.
@@ -205,7 +209,7 @@ impl<'p> Translator<'p> {
         self.settle_atom();
         let weight = std::mem::replace(&mut self.weight, group.weight);
         self.flags = group.flags;
-        self.atom = Some(Atom { start: group.start, end: self.out.len(), weight, is_repetition: false });
+        self.atom = Some(Atom { start: group.start, end: self.out.len(), weight, repetitions: 0 });
         Ok(())
     }
 
@@ -302,8 +306,12 @@ impl<'p> Translator<'p> {
 
     /// `{n}`, `{n,}` or `{n,m}`; anything else in braces is literal.
     fn counted(&self) -> Result<Option<Operator>, PatternError> {
-        let inside = self.rest[1..].split_once('}').map(|(inside, _)| inside);
-        let Some(inside) = inside else { return Ok(None) };
+        let after = &self.rest[1..];
+        let (inside, end) =
+            after.split_at(after.find(|c: char| c != ',' && !c.is_ascii_digit()).unwrap_or(after.len()));
+        if !end.starts_with('}') {
+            return Ok(None);
+        }
         let is_number = |text: &str| {
             let has_leading_zero = text.len() > 1 && text.starts_with('0');
             !text.is_empty() && !has_leading_zero && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -343,7 +351,10 @@ impl<'p> Translator<'p> {
             atom.weight = repeated_weight(atom.weight, count)
                 .ok_or_else(|| PatternError::new("invalid repeat count", written))?;
         }
-        if atom.is_repetition {
+        if atom.repetitions == NESTING_MAX {
+            return Err(PatternError::new("expression nests too deeply", self.pattern));
+        }
+        if atom.repetitions > 0 {
             self.out.insert(atom.end, ')');
             self.out.insert_str(atom.start, "(?:");
             atom.end += "(?:)".len();
@@ -352,7 +363,7 @@ impl<'p> Translator<'p> {
         let source = format!("{}{greed}", &before[..operator.length]);
         self.out.insert_str(atom.end, &source);
         atom.end += source.len();
-        self.atom = Some(Atom { is_repetition: true, ..atom });
+        self.atom = Some(Atom { repetitions: atom.repetitions + 1, ..atom });
         Ok(())
     }
 }
