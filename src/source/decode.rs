@@ -13,7 +13,7 @@
 //! fields.optional("name", Decoder::string);
 //! fields.finish();
 //! let text: Vec<String> = decoder.finish().iter().map(|d| d.to_string()).collect();
-//! assert_eq!(text[0], "f.yml:1:11: not a valid duration string: \"15x\"; write a number and a unit, such as 30s, 5m or 1h30m");
+//! assert_eq!(text[0], "f.yml:1:11: unknown unit \"x\" in duration \"15x\"; write a number and a unit, such as 30s, 5m or 1h30m");
 //! assert_eq!(text[1], "f.yml:2:1: unknown key \"nmae\" in group; did you mean \"name\"?");
 //! ```
 
