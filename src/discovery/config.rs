@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ADDRESS, DnsSdConfig, HttpSdConfig, TargetGroup};
+use super::{ADDRESS, DnsSdConfig, HttpSdConfig, KubernetesSdConfig, TargetGroup};
 use crate::model::{Label, Labels};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::{Node, NodeKind};
@@ -12,7 +12,7 @@ use crate::source::yaml::{Node, NodeKind};
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Discoveries of the field that are not built in.
-const REFUSED: [&str; 31] = [
+const REFUSED: [&str; 30] = [
     "aws_sd_configs",
     "azure_sd_configs",
     "consul_sd_configs",
@@ -25,7 +25,6 @@ const REFUSED: [&str; 31] = [
     "gce_sd_configs",
     "hetzner_sd_configs",
     "ionos_sd_configs",
-    "kubernetes_sd_configs",
     "kuma_sd_configs",
     "lightsail_sd_configs",
     "linode_sd_configs",
@@ -47,7 +46,8 @@ const REFUSED: [&str; 31] = [
 ];
 
 /// What to use instead.
-const SUPPORTED: &str = "targets come from static_configs, file_sd_configs, http_sd_configs and dns_sd_configs";
+const SUPPORTED: &str =
+    "targets come from static_configs, file_sd_configs, http_sd_configs, dns_sd_configs and kubernetes_sd_configs";
 
 /// All discoveries of one mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -60,6 +60,8 @@ pub struct SdConfigs {
     pub http: Vec<HttpSdConfig>,
     /// Names to look up.
     pub dns: Vec<DnsSdConfig>,
+    /// Clusters to follow.
+    pub kubernetes: Vec<KubernetesSdConfig>,
 }
 
 /// Files that hold target groups.
@@ -91,10 +93,12 @@ impl SdConfigs {
         let files = fields.or("file_sd_configs", Vec::new(), |decoder, node| decoder.list(node, decode_file_sd));
         let http = fields.or("http_sd_configs", Vec::new(), |decoder, node| decoder.list(node, HttpSdConfig::decode));
         let dns = fields.or("dns_sd_configs", Vec::new(), |decoder, node| decoder.list(node, DnsSdConfig::decode));
+        let kubernetes = fields
+            .or("kubernetes_sd_configs", Vec::new(), |decoder, node| decoder.list(node, KubernetesSdConfig::decode));
         for key in REFUSED {
             fields.unsupported(key, SUPPORTED);
         }
-        SdConfigs { static_groups, files, http, dns }
+        SdConfigs { static_groups, files, http, dns, kubernetes }
     }
 
     /// Makes relative file names relative to `directory`, that of the configuration file.
@@ -103,6 +107,7 @@ impl SdConfigs {
             *path = directory.join(&*path);
         }
         self.http.iter_mut().for_each(|config| config.resolve_paths(directory));
+        self.kubernetes.iter_mut().for_each(|config| config.resolve_paths(directory));
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dns::DnsSource;
 use super::http::HttpSource;
+use super::kubernetes::EventTotals;
 use super::refresh::{Refresh, RefreshMetrics};
 use crate::clock::Latency;
 use crate::exposition::{Family, FamilyKind};
@@ -19,6 +20,8 @@ pub struct DiscoveryMetrics {
     pub(super) dns_lookups: AtomicU64,
     pub(super) dns_failures: AtomicU64,
     pub(super) dns_refresh: RefreshMetrics,
+    pub(super) kubernetes_events: EventTotals,
+    pub(super) kubernetes_failures: AtomicU64,
 }
 
 impl DiscoveryMetrics {
@@ -42,6 +45,13 @@ impl DiscoveryMetrics {
             "The number of DNS-SD lookup failures.",
             FamilyKind::Counter,
             count(&self.dns_failures),
+        ));
+        families.push(self.kubernetes_events.family());
+        families.push(Family::single(
+            "prometheus_sd_kubernetes_failures_total",
+            "The number of failed WATCH/LIST requests.",
+            FamilyKind::Counter,
+            count(&self.kubernetes_failures),
         ));
         self.collect_refreshes(families);
     }

@@ -1,5 +1,5 @@
-//! Where targets come from: lists in the configuration, files that others write, the answers of HTTP servers, and
-//! DNS.
+//! Where targets come from: lists in the configuration, files that others write, the answers of HTTP servers,
+//! DNS, and Kubernetes.
 //!
 //! In the flow: `scrape` and `notifier` take [`SdConfigs`] out of their own mappings, [`watch()`] them, and relabel the
 //! [`TargetGroup`]s that appear.
@@ -20,6 +20,7 @@ mod dns;
 mod files;
 mod follow;
 mod http;
+mod kubernetes;
 mod metrics;
 mod refresh;
 mod resolver;
@@ -31,6 +32,7 @@ pub use config::{FileSdConfig, SdConfigs};
 pub use dns::{DnsRecordType, DnsSdConfig};
 pub use files::FILE_BYTES_MAX;
 pub use http::HttpSdConfig;
+pub use kubernetes::{AttachMetadata, KubernetesRole, KubernetesSdConfig, Namespaces, Selector};
 pub use metrics::DiscoveryMetrics;
 pub use watch::{Discovery, watch};
 

@@ -69,6 +69,24 @@ fn refuses_with_a_place() {
         ("dns_sd_configs: [{names: [a], type: TXT}]", "f.yml:1:37: invalid DNS-SD records type TXT"),
         ("dns_sd_configs: [{names: [a], type: a}]", "f.yml:1:31: a port is required in DNS-SD configs for all record"),
         ("dns_sd_configs: [{names: [a], type: A, port: 70000}]", "f.yml:1:46: "),
+        ("kubernetes_sd_configs: [{}]", "f.yml:1:25: role missing (one of: pod,"),
+        ("kubernetes_sd_configs: [{role: pods}]", r#"f.yml:1:32: unknown Kubernetes SD role "pods""#),
+        ("kubernetes_sd_configs: [{role: pod, api_server: a}]", r#"1:49: "a" is not the URL of an API server"#),
+        ("kubernetes_sd_configs: [{role: pod, bearer_token: a}]", "please provide the 'api_server' URL explicitly"),
+        (
+            "kubernetes_sd_configs: [{role: pod, api_server: 'http://a', namespaces: {own_namespace: true}}]",
+            "1:61: cannot use 'api_server' and 'namespaces.own_namespace' simultaneously",
+        ),
+        (
+            "kubernetes_sd_configs: [{role: pod, selectors: [{role: node, label: a}]}]",
+            "1:49: pod role supports only pod selectors",
+        ),
+        (
+            "kubernetes_sd_configs: [{role: endpoints, selectors: [{role: pod}, {role: pod}]}]",
+            "1:68: duplicated selector role: pod",
+        ),
+        ("kubernetes_sd_configs: [{role: pod, kubeconfig_file: a}]", "the key \"kubeconfig_file\" in kubernetes_sd"),
+        ("kubernetes_sd_configs: [{role: pod, attach_metadata: {job: true}}]", "the key \"job\" in attach_metadata"),
         ("static_config: []", r#"did you mean "static_configs"?"#),
     ] {
         let (_, errors) = decode(text);

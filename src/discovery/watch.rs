@@ -12,7 +12,7 @@ use super::dns::DnsSource;
 use super::files::FileSet;
 use super::follow::Follower;
 use super::http::HttpSource;
-use super::{DiscoveryMetrics, SdConfigs, TargetGroup, refresh};
+use super::{DiscoveryMetrics, SdConfigs, TargetGroup, kubernetes, refresh};
 
 /// The slot of files; that of static groups is before it.
 const FILES: usize = 1;
@@ -44,7 +44,7 @@ impl Drop for Discovery {
 
 /// Reads the files once, then follows all sources. Must be called inside a tokio runtime.
 pub fn watch(configs: SdConfigs, metrics: Arc<DiscoveryMetrics>) -> Discovery {
-    let SdConfigs { static_groups, files, http, dns } = configs;
+    let SdConfigs { static_groups, files, http, dns, kubernetes: clusters } = configs;
     let mut tasks = Vec::new();
     let mut set = FileSet::new(&files);
     let refresh = files.iter().map(|config| config.refresh_interval).min();
@@ -63,6 +63,9 @@ pub fn watch(configs: SdConfigs, metrics: Arc<DiscoveryMetrics>) -> Discovery {
         let interval = config.refresh_interval;
         let source = DnsSource::new(config, metrics.clone());
         tasks.push(tokio::spawn(refresh::run(source, interval, board.add_slot(), metrics.clone())));
+    }
+    for config in clusters {
+        tasks.push(tokio::spawn(kubernetes::run(config, board.add_slot(), metrics.clone())));
     }
     Discovery { board, tasks }
 }

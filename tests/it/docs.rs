@@ -24,6 +24,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("discovery/config.rs", "configuration.md"),
     ("discovery/dns.rs", "configuration.md"),
     ("discovery/http.rs", "configuration.md"),
+    ("discovery/kubernetes/config.rs", "configuration.md"),
     ("http/config.rs", "configuration.md"),
     ("http/proxy.rs", "configuration.md"),
     ("http/tls.rs", "configuration.md"),

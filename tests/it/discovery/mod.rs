@@ -1,6 +1,8 @@
 //! Discoveries that ask servers, against servers of the test.
 
+mod api_server;
 mod http;
+mod kubernetes;
 
 use std::sync::Arc;
 use std::time::Duration;
