@@ -155,6 +155,19 @@ async fn failures_are_down_with_their_reason_and_mark_stale() {
     scraper.manager.shutdown().await;
 }
 
+/// An answer of some 60 kB that unpacks to 64 MiB. Made once: packing it takes longer than a scrape may.
+fn gzip_bomb() -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let zeros = vec![b'0'; 1 << 20];
+    (0..64).for_each(|_| encoder.write_all(&zeros).expect("memory"));
+    let body = encoder.finish().expect("memory");
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+    );
+    [head.into_bytes(), body].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_targets_fail_alone_and_within_their_limits() {
     let endless = raw(|mut stream| async move {
@@ -180,17 +193,13 @@ async fn hostile_targets_fail_alone_and_within_their_limits() {
         std::future::pending().await
     })
     .await;
-    let bomb = raw(|mut stream| async move {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        let zeros = vec![b'0'; 1 << 20];
-        (0..64).for_each(|_| encoder.write_all(&zeros).expect("memory"));
-        let body = encoder.finish().expect("memory");
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let _ = stream.write_all(&[head.into_bytes(), body].concat()).await;
-        std::future::pending().await
+    let packed = Arc::new(gzip_bomb());
+    let bomb = raw(move |mut stream| {
+        let packed = packed.clone();
+        async move {
+            let _ = stream.write_all(&packed).await;
+            std::future::pending().await
+        }
     })
     .await;
     let long_line = Server::start(|_, _| Some(text(&format!("a{{x=\"{}\"}} 1\n", "y".repeat(2 << 20))))).await;
