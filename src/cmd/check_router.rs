@@ -61,7 +61,11 @@ fn summarize(name: &str, config: &RouterConfig, out: &mut dyn Write) -> io::Resu
     writeln!(out, "Checking {name}  SUCCESS")?;
     writeln!(out, "  {}", counted(config.route_count(), "route"))?;
     writeln!(out, "  {} with {}", counted(config.receivers.len(), "receiver"), counted(webhooks, "webhook"))?;
-    writeln!(out, "  {}", counted(config.inhibit_rules.len(), "inhibit rule"))
+    writeln!(out, "  {}", counted(config.inhibit_rules.len(), "inhibit rule"))?;
+    match config.heartbeats.len() {
+        0 => Ok(()),
+        count => writeln!(out, "  {}", counted(count, "heartbeat")),
+    }
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -58,7 +58,7 @@ pub static SETTINGS: &[Setting] = &[
         "web.enable-lifecycle",
         SettingKind::Switch,
         "false",
-        "Allow reload by HTTP also where we listen beyond loopback.",
+        "Allow reload and silences by HTTP also where we listen beyond loopback.",
     ),
     setting(
         "web.enable-remote-write-receiver",

@@ -6,11 +6,14 @@
 //! **Invariants.** Every receiver that a route names exists; names are unique; the root route matches everything.
 //! What we do not support yet is an error at its place, never accepted and dropped.
 //! **Source.** Alertmanager 0.33 `config/config.go`, `notify/webhook/config.go`; the error texts are its own.
+//! **Differs:** `heartbeats` is a key of our own; the API shows the configuration without it, since `amtool` refuses what it
+//! does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::heartbeat::{self, Heartbeat};
 use super::inhibit::InhibitRule;
 use super::route::{self, Route};
 use crate::source::decode::{Decoder, Fields};
@@ -84,6 +87,9 @@ const UNBUILT_GLOBALS: [&str; 39] = [
     "wechat_api_secret_file",
 ];
 
+/// Keys at the top that Alertmanager does not have.
+const OWN_KEYS: [&str; 1] = ["heartbeats"];
+
 /// A piece of a file that another module decodes.
 #[derive(Clone, Debug)]
 pub struct RawConfig {
@@ -130,7 +136,9 @@ pub struct RouterConfig {
     pub receivers: Vec<Receiver>,
     /// In the order written.
     pub inhibit_rules: Vec<InhibitRule>,
-    /// What was written, as YAML, secrets masked.
+    /// In the order written.
+    pub heartbeats: Vec<Heartbeat>,
+    /// What was written, as YAML, secrets masked, without [`OWN_KEYS`].
     pub original: String,
 }
 
@@ -167,6 +175,8 @@ impl RouterConfig {
         }
         let inhibit_rules =
             fields.or("inhibit_rules", Vec::new(), |decoder, node| decoder.list(node, InhibitRule::decode));
+        let heartbeats =
+            fields.or("heartbeats", Vec::new(), |decoder, node| heartbeat::decode(decoder, node, &receivers));
         refuse_filled(&mut fields, "templates", "message templates are");
         refuse_filled(&mut fields, "time_intervals", "time intervals are");
         refuse_filled(&mut fields, "mute_time_intervals", "time intervals are");
@@ -175,7 +185,8 @@ impl RouterConfig {
         fields.finish();
         let mut route = route?;
         route.assign_ids(&mut BTreeMap::new());
-        Some(RouterConfig { resolve_timeout, route, receivers, inhibit_rules, original: masked(node) })
+        let original = masked(&without_own_keys(node));
+        Some(RouterConfig { resolve_timeout, route, receivers, inhibit_rules, heartbeats, original })
     }
 
     /// The receiver of that name.
@@ -189,6 +200,15 @@ impl RouterConfig {
         self.route.walk(&mut |_| count += 1);
         count
     }
+}
+
+/// `amtool` reads the configuration that the API shows and refuses keys that it does not know.
+fn without_own_keys(node: &Node) -> Node {
+    let mut node = node.clone();
+    if let NodeKind::Mapping(pairs) = &mut node.kind {
+        pairs.retain(|(key, _)| key.as_str().is_none_or(|key| !OWN_KEYS.contains(&key)));
+    }
+    node
 }
 
 /// An empty list or mapping says nothing and is accepted; a filled one would be dropped silently and is not.

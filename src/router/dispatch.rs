@@ -12,7 +12,7 @@
 //! **Differs:** a new configuration is applied as a diff: groups whose route stays keep their timers and log, and what is
 //! under way is finished; upstream starts every group anew. Alerts that a reload leads elsewhere are still resolved at the
 //! receiver that was told of them.
-//! **Differs:** an ended alert whose firing was sent is passed through inhibition, so that its end is told.
+//! **Differs:** an ended alert whose firing was sent is passed through inhibition and silences, so that its end is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +20,10 @@ use std::sync::Arc;
 use super::alerts::{self, AlertStore, StoredAlert};
 use super::config::RouterConfig;
 use super::group::{AlertGroup, GroupId, Member};
+use super::heartbeat::Pulses;
 use super::inhibit::Inhibitor;
 use super::log::{LogEntry, RETENTION, States};
+use super::silence::Silences;
 use super::{Event, Notification, NotificationId, Route};
 use crate::model::{Alert, Fingerprint, Labels, Timestamp};
 
@@ -46,6 +48,8 @@ pub struct Router {
     pub(super) log: BTreeMap<LogKey, LogEntry>,
     pub(super) under_way: BTreeMap<NotificationId, UnderWay>,
     pub(super) next_id: u64,
+    pub(super) silences: Silences,
+    pub(super) pulses: Pulses,
     collected_at: Timestamp,
     /// The latest time seen.
     seen_at: Timestamp,
@@ -54,6 +58,8 @@ pub struct Router {
 impl Router {
     /// A router that knows nothing yet. `external_url` is where receivers are told to look.
     pub fn new(config: RouterConfig, external_url: impl Into<String>, now: Timestamp) -> Router {
+        let mut pulses = Pulses::default();
+        pulses.adopt(&config, now);
         Router {
             config: Arc::new(config),
             external_url: external_url.into(),
@@ -62,6 +68,8 @@ impl Router {
             log: BTreeMap::new(),
             under_way: BTreeMap::new(),
             next_id: 1,
+            silences: Silences::default(),
+            pulses,
             collected_at: now,
             seen_at: now,
         }
@@ -73,9 +81,9 @@ impl Router {
         self.flush_due(now)
     }
 
-    /// When to call [`Router::step`] again if nothing happens before; `None` while there is no group.
+    /// When to call [`Router::step`] again if nothing happens before; `None` while there is neither group nor heartbeat.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        self.groups.values().map(AlertGroup::next_flush).min()
+        self.groups.values().map(AlertGroup::next_flush).chain(self.pulses.next()).min()
     }
 
     /// The configuration in force.
@@ -96,6 +104,16 @@ impl Router {
     /// All groups, by route and labels.
     pub fn groups(&self) -> impl Iterator<Item = (&GroupId, &AlertGroup)> {
         self.groups.iter()
+    }
+
+    /// All silences.
+    pub fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
+    /// Puts `silences` in the place of those there are. Flushes heed them from now on.
+    pub fn set_silences(&mut self, silences: Silences) {
+        self.silences = silences;
     }
 
     /// For each of `labels`: an active alert that inhibits it at `now`.
@@ -194,6 +212,7 @@ impl Router {
         }
         self.collected_at = self.collected_at - back;
         self.groups.values_mut().for_each(|group| group.shift_back(back));
+        self.pulses.shift_back(back);
         self.log.values_mut().for_each(|entry| entry.shift_back(back));
         self.under_way.values_mut().for_each(|under_way| under_way.at = under_way.at - back);
     }
@@ -203,6 +222,7 @@ impl Router {
         self.follow_clock(now);
         self.config = Arc::new(config);
         let config = Arc::clone(&self.config);
+        self.pulses.adopt(&config, now);
         self.forget_missing_integrations(&config);
         let mut options = BTreeMap::new();
         config.route.walk(&mut |route| {
@@ -268,6 +288,7 @@ impl Router {
 
     fn collect_garbage(&mut self, now: Timestamp) {
         self.collected_at = now;
+        self.silences.collect_garbage(now);
         let groups = &self.groups;
         let held: BTreeSet<Fingerprint> = groups.values().flat_map(|group| group.members.keys().copied()).collect();
         self.alerts.collect_garbage(now, |fingerprint| held.contains(&fingerprint));

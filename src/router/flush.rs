@@ -14,8 +14,8 @@ use super::group::{AlertGroup, FLUSH_TIMEOUT_MIN, Flush, GroupId, Member, show_o
 use super::inhibit::Inhibitor;
 use super::log::{LogEntry, Pace, Reason, States};
 use super::webhook::{self, Envelope};
-use super::{Message, Notification, NotificationId, Router};
-use crate::model::{Alert, Fingerprint, Timestamp};
+use super::{Message, Notification, NotificationId, Router, Silencer};
+use crate::model::{Alert, Fingerprint, Labels, Timestamp};
 
 /// A member at the instant of a flush.
 struct Candidate {
@@ -23,14 +23,32 @@ struct Candidate {
     alert: Alert,
     version: u64,
     is_resolved: bool,
-    /// Neither inhibited nor led elsewhere.
+    /// Neither inhibited nor silenced nor led elsewhere.
     is_open: bool,
 }
 
+/// What keeps alerts quiet at the instant of a flush.
+struct Muters<'a> {
+    inhibitor: Inhibitor<'a>,
+    silencer: Silencer<'a>,
+}
+
+impl Muters<'_> {
+    fn mute(&self, labels: &Labels) -> bool {
+        self.silencer.mutes(labels) || self.inhibitor.inhibited_by(labels).is_some()
+    }
+}
+
 impl Router {
-    /// Runs the timers that are due at `now`, the longest overdue first.
+    /// Runs the timers that are due at `now`: those of groups, the longest overdue first, then heartbeats.
     pub fn flush_due(&mut self, now: Timestamp) -> Vec<Notification> {
         self.follow_clock(now);
+        let mut notifications = self.flush_groups(now);
+        notifications.extend(self.beat(now));
+        notifications
+    }
+
+    fn flush_groups(&mut self, now: Timestamp) -> Vec<Notification> {
         let mut due: Vec<(Timestamp, GroupId)> = self
             .groups
             .iter()
@@ -44,8 +62,8 @@ impl Router {
         due.iter().for_each(|(_, id)| self.give_up_old_ends(id, now));
         let mut notifications = Vec::new();
         let flushed: Vec<(GroupId, Vec<Candidate>)> = {
-            let inhibitor = self.inhibitor(now);
-            let candidates = |id: &GroupId| self.groups.get(id).map(|group| self.candidates(group, &inhibitor, now));
+            let muters = Muters { inhibitor: self.inhibitor(now), silencer: self.silences.silencer(now) };
+            let candidates = |id: &GroupId| self.groups.get(id).map(|group| self.candidates(group, &muters, now));
             due.into_iter().filter_map(|(_, id)| candidates(&id).map(|candidates| (id, candidates))).collect()
         };
         for (id, candidates) in flushed {
@@ -56,7 +74,7 @@ impl Router {
         notifications
     }
 
-    fn candidates(&self, group: &AlertGroup, inhibitor: &Inhibitor<'_>, now: Timestamp) -> Vec<Candidate> {
+    fn candidates(&self, group: &AlertGroup, muters: &Muters<'_>, now: Timestamp) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = group
             .members
             .iter()
@@ -67,7 +85,7 @@ impl Router {
                     alert: stored.alert.clone(),
                     version: stored.version,
                     is_resolved: stored.alert.is_resolved_at(now),
-                    is_open: *member == Member::Here && inhibitor.inhibited_by(&stored.alert.labels).is_none(),
+                    is_open: *member == Member::Here && !muters.mute(&stored.alert.labels),
                 })
             })
             .collect();

@@ -1,12 +1,12 @@
-//! From alerts to notifications: the route tree, grouping, timers, inhibition, the notification log.
+//! From alerts to notifications: the route tree, grouping, timers, inhibition, silences, heartbeats, the notification log.
 //!
 //! In the flow: a driver hands in [`Event`]s and the time; [`Router::step`] answers with the [`Notification`]s that are due
 //! and [`Router::next_wakeup`] says when to call again. The driver sends them and reports each one back as an event.
 //! **No clock, no I/O, no sleep.** All state is plain data in [`Router`].
 //! **Invariants.** What a receiver was told is firing, it is told is resolved once it has ended: through failed deliveries,
-//! inhibition and reloads, until [`RouterConfig`] no longer has that receiver or five days have passed.
+//! inhibition, silences and reloads, until [`RouterConfig`] no longer has that receiver or five days have passed.
 //! **Source.** Alertmanager 0.33; each file names its part. Visible differences are the **Differs:** lines.
-//! **Differs:** empty annotations are dropped, as empty labels are; `time_intervals`, silences, message templates and receivers
+//! **Differs:** empty annotations are dropped, as empty labels are; `time_intervals`, message templates and receivers
 //! other than webhooks are refused at load.
 
 mod alerts;
@@ -15,10 +15,12 @@ mod dispatch;
 mod flush;
 mod gotext;
 mod group;
+mod heartbeat;
 mod inhibit;
 mod log;
 pub mod matchers;
 mod route;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -27,8 +29,12 @@ pub use alerts::StoredAlert;
 pub use config::{RawConfig, Receiver, RouterConfig, WebhookConfig};
 pub use dispatch::Router;
 pub use group::{AlertGroup, GroupId, label_order, show_order};
+pub use heartbeat::Heartbeat;
 pub use inhibit::InhibitRule;
 pub use route::{GroupBy, Route, RouteOptions};
+pub use silence::{
+    NotAnId, SILENCES_MAX, Silence, SilenceDraft, SilenceError, SilenceId, SilenceState, Silencer, Silences,
+};
 
 use crate::model::{Alert, Labels, Timestamp};
 

@@ -4,6 +4,7 @@
 //! before anything is changed. Groups whose definition did not change keep running untouched.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::error::ServeError;
 use super::groups::Groups;
 use super::routing;
 use super::scheduler::{SendAlerts, Shared};
+use super::silence_file::SilenceFile;
 use super::surface::{self, Surface};
 use crate::api::v2::RouterHandle;
 use crate::api::{Live, ReloadRequest};
@@ -73,8 +75,7 @@ impl Daemon {
         let (delivery, results) = Delivery::new(USER_AGENT);
         let delivery = Arc::new(delivery);
         let discovery_metrics = Arc::new(DiscoveryMetrics::default());
-        let router = Router::new(config.router.clone(), external_url.clone(), started_at);
-        let router = RouterHandle::new(router, clock::now);
+        let router = router(&config, &settings, &external_url, started_at);
         let notifier = Arc::new(Notifier::new(USER_AGENT, QueueLimits::default(), discovery_metrics.clone()));
         let store = Arc::new(Store::new(StoreOptions { retention: settings.duration("storage.tsdb.retention.time") }));
         let metadata = Arc::new(MetadataStore::default());
@@ -97,8 +98,10 @@ impl Daemon {
             reload_error: Mutex::default(),
             notified: tokio::sync::Mutex::default(),
         });
-        let mut tasks = vec![routing::drive(router, delivery, results), expire(parts.store.clone())];
+        let mut tasks = vec![expire(parts.store.clone())];
         parts.apply(config).await?;
+        // Not before there are receivers: heartbeats are due at once.
+        tasks.push(routing::drive(router, delivery, results));
         let (reload_in, reloads) = mpsc::channel(1);
         let surface = Surface::of(parts.clone(), reload_in, &listeners);
         tasks.extend(listeners.into_iter().map(|listener| surface::serve(listener, surface.clone())));
@@ -193,6 +196,14 @@ fn send_alerts(notifier: Arc<Notifier>, router: RouterHandle) -> SendAlerts {
         let labelled = alerts.into_iter().map(|alert| alert.with_external_labels(&environment.external_labels));
         router.ingest(vec![Event::Alerts(labelled.collect())]);
     })
+}
+
+/// The router with the silences of the last run.
+fn router(config: &Config, settings: &Settings, external_url: &str, now: Timestamp) -> RouterHandle {
+    let mut router = Router::new(config.router.clone(), external_url, now);
+    let file = SilenceFile::in_folder(Path::new(settings.text("storage.path")));
+    router.set_silences(file.load(now));
+    RouterHandle::keeping(router, clock::now, Box::new(move |silences| file.save(silences)))
 }
 
 fn external_url(settings: &Settings, address: SocketAddr) -> String {

@@ -9,6 +9,7 @@ mod groups;
 mod logging;
 mod routing;
 mod scheduler;
+mod silence_file;
 mod surface;
 mod view;
 

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::daemon::Parts;
 use super::view;
+use crate::api::v2::SilenceWrites;
 use crate::api::{self, AppState, Collector, Queries, QuerySettings, ReloadRequest, Source};
 use crate::promql::Features;
 use crate::web;
@@ -27,12 +28,13 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 pub(super) struct Surface(axum::Router);
 
 impl Surface {
-    /// Reload by HTTP is on where we listen on loopback only or the flag says so.
+    /// Reload and silences by HTTP are on where we listen on loopback only or the flag says so.
     pub(super) fn of(parts: Arc<Parts>, reload: mpsc::Sender<ReloadRequest>, listeners: &[TcpListener]) -> Self {
         let is_private =
             listeners.iter().all(|listener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
-        let may_reload = is_private || parts.settings.is_on("web.enable-lifecycle");
-        let state = app_state(&parts, may_reload.then_some(reload));
+        let may_change = is_private || parts.settings.is_on("web.enable-lifecycle");
+        let state = app_state(&parts, may_change.then_some(reload));
+        let silences = if may_change { SilenceWrites::Allowed } else { SilenceWrites::Refused };
         let api = api::router(state);
         let pages = axum::Router::new()
             .route("/", get(page))
@@ -40,7 +42,7 @@ impl Surface {
             .route("/graph", get(graph))
             .with_state(api.clone())
             .route("/slos", get(async || Redirect::to("/#slos")));
-        Surface(api.merge(api::v2::routes(parts.router.clone())).merge(pages))
+        Surface(api.merge(api::v2::routes(parts.router.clone(), silences)).merge(pages))
     }
 }
 
@@ -104,12 +106,14 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
     let (scrapes, groups) = (parts.scrapes.clone(), parts.groups.clone());
     let (notifier, delivery, discovery) =
         (parts.notifier.clone(), parts.delivery.clone(), parts.discovery_metrics.clone());
+    let router = parts.router.clone();
     Arc::new([
         Arc::new(move |families: &mut Vec<_>| scrapes.collect(families)) as Collector,
         Arc::new(move |families: &mut Vec<_>| discovery.collect(families)),
         Arc::new(move |families: &mut Vec<_>| groups.collect(families)),
         Arc::new(move |families: &mut Vec<_>| notifier.collect(families)),
         Arc::new(move |families: &mut Vec<_>| delivery.collect(families)),
+        Arc::new(move |families: &mut Vec<_>| router.collect(families)),
     ])
 }
 

@@ -2,9 +2,11 @@
 
 use super::daemon::Parts;
 use crate::clock;
+use crate::model::{Labels, Timestamp};
+use crate::router::{Router, SilenceState};
 use crate::rules::{AlertState, GroupStatus, RuleStatus};
 use crate::scrape::TargetStatus;
-use crate::web::{AlertLine, GroupLines, JobLines, RuleLine, TargetLine, View};
+use crate::web::{AlertLine, GroupLines, JobLines, RuleLine, SilenceLine, TargetLine, View};
 
 /// Everything as it is now.
 pub(super) fn of(parts: &Parts) -> View {
@@ -16,14 +18,22 @@ pub(super) fn of(parts: &Parts) -> View {
         labels: alert.labels.clone(),
         summary: alert.annotations.get("summary").unwrap_or_default().to_owned(),
         active_at: alert.active_at,
+        is_silenced: false,
     }));
+    let now = clock::now();
+    let external_labels = parts.live.read().external_labels.clone();
+    let silences = parts.router.read(|router| {
+        mark_silenced(router, &external_labels, &mut alerts, now);
+        silences(router, now)
+    });
     alerts.sort_by_key(|alert| (!alert.is_firing, alert.active_at, alert.labels.clone()));
     View {
-        now: clock::now(),
+        now,
         version: env!("CARGO_PKG_VERSION"),
         started_at: parts.live.read().started_at,
         reload_error: parts.reload_error.lock().clone(),
         alerts,
+        silences,
         slos,
         groups: groups.iter().map(|group| group_lines(group)).collect(),
         jobs: jobs(parts.scrapes.targets().active),
@@ -40,6 +50,33 @@ fn alerts_of(group: &GroupStatus) -> Vec<AlertLine> {
             labels: alert.labels.clone(),
             summary: alert.annotations.get("summary").unwrap_or_default().to_owned(),
             active_at: alert.active_at,
+            is_silenced: false,
+        })
+        .collect()
+}
+
+/// The router knows alerts with the external labels.
+fn mark_silenced(router: &Router, external_labels: &Labels, alerts: &mut [AlertLine], now: Timestamp) {
+    let silencer = router.silences().silencer(now);
+    for alert in alerts {
+        let mut labels = external_labels.to_builder();
+        alert.labels.iter().for_each(|label| {
+            labels.set(label.name.clone(), label.value.clone());
+        });
+        alert.is_silenced = silencer.mutes(&labels.build());
+    }
+}
+
+/// The active ones, the first to end first.
+fn silences(router: &Router, now: Timestamp) -> Vec<SilenceLine> {
+    let listed = router.silences().listed(now).into_iter();
+    let active = listed.filter(|silence| silence.state(now) == SilenceState::Active);
+    active
+        .map(|silence| SilenceLine {
+            matchers: silence.matchers.iter().map(ToString::to_string).collect(),
+            created_by: silence.created_by.clone(),
+            comment: silence.comment.clone(),
+            ends_at: silence.ends_at,
         })
         .collect()
 }

@@ -6,4 +6,4 @@ mod page;
 mod text;
 
 pub use graph::render_graph;
-pub use page::{AlertLine, GroupLines, JobLines, RuleLine, TargetLine, View, render};
+pub use page::{AlertLine, GroupLines, JobLines, RuleLine, SilenceLine, TargetLine, View, render};

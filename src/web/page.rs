@@ -27,6 +27,8 @@ pub struct View {
     pub reload_error: Option<String>,
     /// Alerts that fire or wait, of rules and SLOs.
     pub alerts: Vec<AlertLine>,
+    /// Active silences.
+    pub silences: Vec<SilenceLine>,
     /// Objectives, one for each group.
     pub slos: Vec<SloStatus>,
     /// Rule groups.
@@ -48,6 +50,21 @@ pub struct AlertLine {
     pub summary: String,
     /// Since when the condition holds.
     pub active_at: Timestamp,
+    /// Whether a silence keeps it from being notified.
+    pub is_silenced: bool,
+}
+
+/// One active silence.
+#[derive(Clone, Debug)]
+pub struct SilenceLine {
+    /// As people write them: `name="value"`.
+    pub matchers: Vec<String>,
+    /// Who wants it.
+    pub created_by: String,
+    /// Why.
+    pub comment: String,
+    /// Until when.
+    pub ends_at: Timestamp,
 }
 
 /// One rule group.
@@ -160,7 +177,10 @@ fn alerts(view: &View, firing: usize) -> Markup {
                     tbody {
                         @for alert in &view.alerts {
                             tr {
-                                td { @if alert.is_firing { (badge("bad", "firing")) } @else { (badge("warn", "pending")) } }
+                                td {
+                                    @if alert.is_firing { (badge("bad", "firing")) } @else { (badge("warn", "pending")) }
+                                    @if alert.is_silenced { " " (badge("", "silenced")) }
+                                }
                                 td { strong { (alert.labels.get(ALERT_NAME).unwrap_or_default()) } br; (label_set(&alert.labels, &[ALERT_NAME])) }
                                 td { (alert.summary) }
                                 td data-name="since" { (since_text(view.now, alert.active_at)) }
@@ -169,6 +189,18 @@ fn alerts(view: &View, firing: usize) -> Markup {
                     }
                 }
             }
+            @for silence in &view.silences { (silence_line(silence, view.now)) }
+        }
+    }
+}
+
+fn silence_line(silence: &SilenceLine, now: Timestamp) -> Markup {
+    html! {
+        p.quiet {
+            (badge("", "silence")) " "
+            span.labels { @for matcher in &silence.matchers { span { (matcher) } " " } }
+            "ends in " (since_text(silence.ends_at, now)) " · by " (silence.created_by)
+            @if !silence.comment.is_empty() { ": " (silence.comment) }
         }
     }
 }

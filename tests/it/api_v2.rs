@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use almenara::api::v2::{self, RouterHandle};
+use almenara::api::v2::{self, RouterHandle, SilenceWrites};
 use almenara::model::Timestamp;
 use almenara::router::{Router, RouterConfig};
 use almenara::source::SourceFile;
@@ -42,12 +42,13 @@ struct Api(axum::Router);
 
 impl Api {
     fn new() -> Api {
-        Api(v2::routes(handle(noon)))
+        Api(v2::routes(handle(noon), SilenceWrites::Allowed))
     }
 
     async fn call(&self, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        let request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
+        let request = request.body(Body::from(body)).unwrap();
         let response = self.0.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -149,8 +150,6 @@ async fn status_and_receivers() {
     let expected = json!([{"labels": {"name": "team"}, "name": "team"}, {"labels": {"name": "pager", "owner": "sre"}, "name": "pager"}]);
     assert_eq!(receivers, expected);
     assert_eq!(api.get("/api/v2/silences").await, json!([]));
-    let (code, text) = api.call("POST", "/api/v2/silences", &json!({})).await;
-    assert_eq!((code, text), (StatusCode::NOT_IMPLEMENTED, json!("silences are not built yet")));
 }
 
 #[tokio::test]
@@ -184,7 +183,9 @@ async fn the_real_amtool_works() {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("--alertmanager.url=http://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move { axum::serve(listener, v2::routes(handle(almenara::clock::now))).await });
+    let server = tokio::spawn(async move {
+        axum::serve(listener, v2::routes(handle(almenara::clock::now), SilenceWrites::Allowed)).await
+    });
     let run = |arguments: &[&str]| {
         let output = Command::new(&amtool).arg(&url).args(arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -208,6 +209,5 @@ async fn the_real_amtool_works() {
     assert_eq!(run(&["config", "routes", "test", "severity=page"]).trim(), "pager,team");
     assert!(run(&["config", "show"]).contains("receiver: team"));
     assert!(run(&["cluster", "show"]).contains("disabled"));
-    run(&["silence", "query"]);
     server.abort();
 }

@@ -14,7 +14,7 @@ use almenara::rules::RuleFile;
 use almenara::source::{Diagnostics, SourceFile, format_duration, yaml};
 use almenara::template::ALERT_FUNCTIONS;
 use almenara::unittest::incident::Scenario;
-use almenara::{deliver, discovery, exposition, notifier, promql, scrape, slo, template};
+use almenara::{deliver, discovery, exposition, notifier, promql, router, scrape, slo, template};
 use regex::Regex;
 
 /// Files that read keys of users' files, and the page that names these keys.
@@ -33,6 +33,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("scrape/config.rs", "configuration.md"),
     ("scrape/protocol.rs", "configuration.md"),
     ("router/config.rs", "routing.md"),
+    ("router/heartbeat.rs", "routing.md"),
     ("router/inhibit.rs", "routing.md"),
     ("router/route.rs", "routing.md"),
     ("rules/file.rs", "rules.md"),
@@ -234,6 +235,7 @@ fn limits_are_those_of_the_code() {
             grouped(deliver::QUEUE_CAPACITY),
             deliver::PARALLEL_MAX
         ),
+        format!("| silences | {}, expired ones included;", grouped(router::SILENCES_MAX)),
     ] {
         assert!(text.contains(&row), "docs/src/operating.md has no row that begins with\n{row}");
     }

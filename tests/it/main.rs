@@ -19,3 +19,5 @@ mod promql_scripts;
 mod promtool_peer;
 mod real;
 mod scrape;
+mod silences;
+mod silences_peer;

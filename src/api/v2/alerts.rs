@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::muting::{Muting, muting};
 use super::params::Filter;
 use super::{RouterHandle, reply};
 use crate::model::{Fingerprint, Label, Labels, Timestamp};
@@ -35,40 +36,24 @@ fn list(router: &Router, filter: &Filter, now: Timestamp) -> Value {
             (fingerprint, stored, routes.iter().map(|route| route.options.receiver.as_str()).collect())
         })
         .collect();
-    let inhibited_by = router.inhibited_by(now, found.iter().map(|(_, stored, _)| &stored.alert.labels));
-    let shown = found.iter().zip(inhibited_by).filter(|((_, _, receivers), inhibited_by)| {
+    let muting = muting(router, now, found.iter().map(|(_, stored, _)| &stored.alert.labels));
+    let shown = found.iter().zip(muting).filter(|((_, _, receivers), muting)| {
         let is_asked_for = |name: &&str| filter.passes_receiver(config, name);
-        passes_state(filter, *inhibited_by) && receivers.iter().any(is_asked_for)
+        muting.passes(filter) && receivers.iter().any(is_asked_for)
     });
-    shown.map(|((fingerprint, stored, receivers), by)| gettable(*fingerprint, stored, receivers, by)).collect()
-}
-
-/// Whether alerts of this state are asked for.
-pub(super) fn passes_state(filter: &Filter, inhibited_by: Option<Fingerprint>) -> bool {
-    if inhibited_by.is_some() { filter.inhibited } else { filter.active }
+    shown.map(|((fingerprint, stored, receivers), muting)| gettable(*fingerprint, stored, receivers, &muting)).collect()
 }
 
 /// One alert as the API shows it.
-pub(super) fn gettable(
-    fingerprint: Fingerprint,
-    stored: &StoredAlert,
-    receivers: &[&str],
-    inhibited_by: Option<Fingerprint>,
-) -> Value {
+pub(super) fn gettable(fingerprint: Fingerprint, stored: &StoredAlert, receivers: &[&str], muting: &Muting) -> Value {
     let receivers: Vec<Value> = receivers.iter().map(|name| json!({ "name": name })).collect();
-    let inhibited_by: Vec<String> = inhibited_by.iter().map(Fingerprint::to_string).collect();
     let mut shown = json!({
         "annotations": reply::labels(&stored.alert.annotations),
         "endsAt": reply::time(stored.alert.ends_at),
         "fingerprint": fingerprint.to_string(),
         "receivers": receivers,
         "startsAt": reply::time(stored.alert.starts_at),
-        "status": {
-            "inhibitedBy": inhibited_by,
-            "mutedBy": [],
-            "silencedBy": [],
-            "state": if inhibited_by.is_empty() { "active" } else { "suppressed" },
-        },
+        "status": muting.status(),
         "updatedAt": reply::time(stored.updated_at),
     });
     if !stored.alert.generator_url.is_empty() {

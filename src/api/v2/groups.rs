@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::alerts::{gettable, passes_state};
+use super::alerts::gettable;
+use super::muting::muting;
 use super::params::Filter;
 use super::{RouterHandle, reply};
 use crate::model::{Fingerprint, Timestamp};
@@ -43,16 +44,16 @@ fn alerts(router: &Router, group: &AlertGroup, filter: &Filter, now: Timestamp) 
         .filter(|(_, stored)| !stored.alert.is_resolved_at(now) && filter.passes_labels(&stored.alert.labels))
         .collect();
     found.sort_by(|a, b| show_order(&a.1.alert, &b.1.alert));
-    let inhibited_by = router.inhibited_by(now, found.iter().map(|(_, stored)| &stored.alert.labels));
-    let shown = found.into_iter().zip(inhibited_by).filter(|(_, by)| passes_state(filter, *by));
+    let muting = muting(router, now, found.iter().map(|(_, stored)| &stored.alert.labels));
+    let shown = found.into_iter().zip(muting).filter(|(_, muting)| muting.passes(filter));
     shown
-        .map(|((fingerprint, stored), by)| {
+        .map(|((fingerprint, stored), muting)| {
             let routes = router.config().route.matching(&stored.alert.labels);
             let mut receivers: Vec<&str> = routes.iter().map(|route| route.options.receiver.as_str()).collect();
             // An alert names here only those receivers whose groups were asked for.
             receivers.retain(|name| filter.passes_receiver(router.config(), name));
             receivers.sort_unstable();
-            gettable(fingerprint, stored, &receivers, by)
+            gettable(fingerprint, stored, &receivers, &muting)
         })
         .collect()
 }

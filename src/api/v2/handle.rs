@@ -1,22 +1,53 @@
 //! One router shared by the requests and the driver.
+//!
+//! **Invariants.** A change of silences is kept (on disk, say) before it is in force and before it is answered; one that cannot be
+//! kept does not happen. Changes are made one after the other.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::silences;
+use crate::exposition::{Family, FamilyKind};
 use crate::model::Timestamp;
-use crate::router::{Event, Notification, Router, RouterConfig};
+use crate::router::{Event, Notification, Router, RouterConfig, SilenceError, Silences};
+
+/// Keeps all silences over a restart. May wait for a disk.
+pub type KeepSilences = Box<dyn Fn(&Silences) -> io::Result<()> + Send + Sync>;
+
+/// Why silences are as they were.
+#[derive(Debug)]
+pub enum ChangeError {
+    /// The change is not allowed.
+    Refused(SilenceError),
+    /// It would be forgotten at the next restart.
+    NotKept(io::Error),
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChangeError::Refused(error) => write!(f, "{error}"),
+            ChangeError::NotKept(error) => write!(f, "silences are as before, since they cannot be stored: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}
 
 /// Shares a router. Cloning shares the same one.
 ///
 /// **Why a lock and no actor.** A step is short and never waits; a request must see what it posted at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RouterHandle(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     router: Mutex<Router>,
+    /// Locked while a change of silences is made and kept; never while `router` is.
+    keep_silences: Mutex<KeepSilences>,
     /// Told when a timer may have changed outside of a step.
     changed: Notify,
     started_at: Timestamp,
@@ -24,9 +55,50 @@ struct Shared {
 }
 
 impl RouterHandle {
-    /// Shares `router`; `now` is the clock for requests.
+    /// Shares `router`; `now` is the clock for requests. Silences live as long as the process.
     pub fn new(router: Router, now: fn() -> Timestamp) -> RouterHandle {
-        RouterHandle(Arc::new(Shared { router: Mutex::new(router), changed: Notify::new(), started_at: now(), now }))
+        RouterHandle::keeping(router, now, Box::new(|_| Ok(())))
+    }
+
+    /// The same, where every change of silences is kept.
+    pub fn keeping(router: Router, now: fn() -> Timestamp, keep: KeepSilences) -> RouterHandle {
+        RouterHandle(Arc::new(Shared {
+            router: Mutex::new(router),
+            keep_silences: Mutex::new(keep),
+            changed: Notify::new(),
+            started_at: now(),
+            now,
+        }))
+    }
+
+    /// Changes silences. Goes on to the end even if nobody waits for the answer.
+    pub async fn change_silences<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Silences, Timestamp) -> Result<T, SilenceError> + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        let handle = self.clone();
+        let changing = tokio::task::spawn_blocking(move || {
+            let keep = handle.0.keep_silences.lock();
+            let mut silences = handle.read(|router| router.silences().clone());
+            let changed = change(&mut silences, handle.now()).map_err(ChangeError::Refused)?;
+            keep(&silences).map_err(ChangeError::NotKept)?;
+            handle.0.router.lock().set_silences(silences);
+            Ok(changed)
+        });
+        changing.await.expect("BUG: changing silences panicked")
+    }
+
+    /// Adds the family `alertmanager_silences`.
+    pub fn collect(&self, families: &mut Vec<Family>) {
+        let mut family = Family::new("alertmanager_silences", "How many silences by state.", FamilyKind::Gauge);
+        let now = self.now();
+        self.read(|router| {
+            for state in silences::STATES {
+                let count = router.silences().iter().filter(|silence| silence.state(now) == state).count();
+                family.point(vec![("state", state.as_str().to_owned())], count as f64);
+            }
+        });
+        families.push(family);
     }
 
     /// Steps the router; the second value says when to step again at the latest. For the driver.

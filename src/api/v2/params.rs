@@ -1,13 +1,16 @@
 //! What a list of alerts or groups is filtered by.
 
-use crate::model::{Labels, MatchOp, Matcher};
-use crate::router::{Receiver, RouterConfig, matchers};
+use crate::model::{Labels, MatchOp, Matcher, Timestamp};
+use crate::router::{Receiver, RouterConfig, Silence, SilenceState, matchers};
 
-/// The query parameters of `/alerts` and `/alerts/groups`; the booleans are on unless switched off.
+/// The query parameters of `/alerts`, `/alerts/groups` and `/silences`; the booleans are on unless switched off.
 #[derive(Debug)]
 pub(super) struct Filter {
     pub(super) active: bool,
     pub(super) inhibited: bool,
+    pub(super) silenced: bool,
+    expired: bool,
+    pending: bool,
     matchers: Vec<Matcher>,
     receiver: Option<Matcher>,
     receiver_matchers: Vec<Matcher>,
@@ -19,6 +22,9 @@ impl Filter {
         let mut filter = Filter {
             active: true,
             inhibited: true,
+            silenced: true,
+            expired: true,
+            pending: true,
             matchers: Vec::new(),
             receiver: None,
             receiver_matchers: Vec::new(),
@@ -27,8 +33,11 @@ impl Filter {
             match &*key {
                 "active" => filter.active = boolean(&key, &value)?,
                 "inhibited" => filter.inhibited = boolean(&key, &value)?,
-                // Nothing is ever silenced, unprocessed or muted here, so that these select the same either way.
-                "silenced" | "unprocessed" | "muted" | "expired" | "pending" => drop(boolean(&key, &value)?),
+                "silenced" => filter.silenced = boolean(&key, &value)?,
+                "expired" => filter.expired = boolean(&key, &value)?,
+                "pending" => filter.pending = boolean(&key, &value)?,
+                // Nothing is ever unprocessed or muted here, so that these select the same either way.
+                "unprocessed" | "muted" => drop(boolean(&key, &value)?),
                 "filter" => filter.matchers.extend(matchers::parse_one(&value)?.matchers),
                 "receiver" if value.is_empty() => {}
                 "receiver" => {
@@ -50,6 +59,16 @@ impl Filter {
     /// Whether an alert with `labels` is asked for.
     pub(super) fn passes_labels(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+
+    /// Whether a silence is asked for: by its state, and by matchers that it must have just so.
+    pub(super) fn passes_silence(&self, silence: &Silence, now: Timestamp) -> bool {
+        let is_state_asked_for = match silence.state(now) {
+            SilenceState::Active => self.active,
+            SilenceState::Pending => self.pending,
+            SilenceState::Expired => self.expired,
+        };
+        is_state_asked_for && self.matchers.iter().all(|matcher| silence.matchers.contains(matcher))
     }
 
     /// Whether the receiver of that name is asked for.

@@ -1,8 +1,8 @@
-//! `/api/v2/status`, `/api/v2/receivers`, and what is said of silences.
+//! `/api/v2/status` and `/api/v2/receivers`.
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::params::Filter;
@@ -38,19 +38,4 @@ pub(super) async fn get_receivers(State(handle): State<RouterHandle>, RawQuery(q
     let asked_for = config.receivers.iter().filter(|receiver| filter.passes(receiver));
     let shown: Value = asked_for.map(|receiver| json!({ "labels": receiver.labels, "name": receiver.name })).collect();
     reply::json(StatusCode::OK, &shown)
-}
-
-pub(super) async fn get_silences(RawQuery(query): RawQuery) -> Response {
-    match Filter::parse(query.as_deref()) {
-        Ok(_) => reply::json(StatusCode::OK, &json!([])),
-        Err(reason) => reply::refuse(StatusCode::BAD_REQUEST, reason),
-    }
-}
-
-pub(super) async fn get_silence() -> Response {
-    StatusCode::NOT_FOUND.into_response()
-}
-
-pub(super) async fn not_built() -> Response {
-    reply::refuse(StatusCode::NOT_IMPLEMENTED, "silences are not built yet")
 }

@@ -1,4 +1,4 @@
-//! Under any sequence of alerts, waits, lost deliveries and reloads: what a receiver got as firing, it gets as resolved.
+//! Under any sequence of alerts, waits, lost deliveries, silences and reloads: what a receiver got as firing, it gets as resolved.
 //! And no group notifies more often than its timers allow.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::timeline::config;
-use crate::model::{Alert, Fingerprint, Labels, Timestamp};
-use crate::router::{Event, Notification, Router};
+use crate::model::{Alert, Fingerprint, Labels, MatchOp, Timestamp};
+use crate::router::{Event, Notification, Router, SilenceDraft, SilenceId};
 
 const GROUP_WAIT: Duration = Duration::from_secs(5);
 const GROUP_INTERVAL: Duration = Duration::from_secs(20);
@@ -47,6 +47,8 @@ enum Action {
     /// What becomes of the messages from now on.
     Network(Network),
     Apply(bool),
+    /// Silences one alert for so many seconds.
+    Silence(u8, u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +77,7 @@ fn actions(with_reloads: bool) -> impl Strategy<Value = Vec<Action>> {
         4 => (0u8..6).prop_map(Action::End),
         6 => (0u8..40).prop_map(Action::Wait),
         2 => network.prop_map(Action::Network),
+        1 => (0u8..6, 1u8..60).prop_map(|(id, secs)| Action::Silence(id, secs)),
         if with_reloads { 2 } else { 0 } => any::<bool>().prop_map(Action::Apply),
     ];
     prop::collection::vec(action, 0..60)
@@ -178,12 +181,36 @@ impl World {
         self.step(vec![Event::Alerts(vec![alert])]);
     }
 
+    fn silence(&mut self, id: u8, length: Duration) {
+        let equal = |name: &str, value: u8| (MatchOp::Equal, name.to_owned(), value.to_string());
+        let draft = SilenceDraft {
+            matchers: vec![equal("a", id % 3), equal("b", id / 3)],
+            starts_at: self.now,
+            ends_at: self.now + length,
+            created_by: String::new(),
+            comment: String::new(),
+            annotations: Labels::empty(),
+        };
+        let mut silences = self.router.silences().clone();
+        let id = SilenceId::from_random(silences.iter().count() as u128);
+        silences.set(draft, None, id, self.now).expect("a good silence");
+        self.router.set_silences(silences);
+    }
+
+    fn end_silences(&mut self) {
+        let mut silences = self.router.silences().clone();
+        let ids: Vec<SilenceId> = silences.iter().map(|silence| silence.id).collect();
+        ids.into_iter().for_each(|id| silences.expire(id, self.now).expect("a known silence"));
+        self.router.set_silences(silences);
+    }
+
     fn act(&mut self, action: Action) {
         match action {
             Action::Fire(id) => self.alert(id, self.now + Duration::from_secs(3600)),
             Action::End(id) => self.alert(id, self.now),
             Action::Wait(secs) => self.run_until(self.now + Duration::from_secs(u64::from(secs))),
             Action::Network(network) => self.network = network,
+            Action::Silence(id, secs) => self.silence(id, Duration::from_secs(u64::from(secs))),
             Action::Apply(is_second) => {
                 self.router.apply(config(CONFIGS[usize::from(is_second)]), self.now);
                 self.step(Vec::new());
@@ -204,6 +231,7 @@ fn check(actions: Vec<Action>, checks_pace: bool) {
         world.router = world.router.clone();
     }
     world.act(Action::Network(Network::Works));
+    world.end_silences();
     // A little longer than the group interval, and less than repeats would need to mend what was forgotten.
     world.run_until(world.now + GROUP_INTERVAL + GROUP_WAIT);
     world.check_firing();

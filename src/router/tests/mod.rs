@@ -1,5 +1,7 @@
 //! Timelines under virtual time, and the promise that no end is lost.
 
 mod config;
+mod heartbeat;
 mod lossless;
+mod silence;
 mod timeline;

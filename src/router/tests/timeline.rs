@@ -1,13 +1,14 @@
 //! A small language for timelines: a script of what happens when, and the notifications expected.
 //!
 //! One line is a time and a command: `0s fire A job=x`, `20m end A job=x`, `refuse` (deliveries fail from now on), `accept`,
-//! `mute` (no report comes back), `apply NAME` (a new configuration), `run` (only let the time pass).
+//! `mute` (no report comes back), `apply NAME` (a new configuration), `silence 1h job=x` (from now on), `run` (only let the
+//! time pass).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Alert, Labels, Timestamp};
-use crate::router::{Event, Notification, Router, RouterConfig};
+use crate::model::{Alert, Labels, MatchOp, Timestamp};
+use crate::router::{Event, Notification, Router, RouterConfig, SilenceDraft, SilenceId};
 use crate::source::{SourceFile, parse_duration};
 
 /// One second after the full hour, so that nothing falls on zero by chance.
@@ -85,9 +86,29 @@ impl Timeline {
                 self.router.apply(config(text), self.now);
                 self.step(Vec::new());
             }
+            ["silence", length, labels @ ..] => self.silence(parse_duration(length).unwrap(), labels),
             ["run"] => {}
             _ => panic!("not a command: {words:?}"),
         }
+    }
+
+    fn silence(&mut self, length: Duration, labels: &[&str]) {
+        let equal = |label: &&str| {
+            let (name, value) = label.split_once('=').unwrap();
+            (MatchOp::Equal, name.to_owned(), value.to_owned())
+        };
+        let draft = SilenceDraft {
+            matchers: labels.iter().map(equal).collect(),
+            starts_at: self.now,
+            ends_at: self.now + length,
+            created_by: "test".to_owned(),
+            comment: String::new(),
+            annotations: Labels::empty(),
+        };
+        let mut silences = self.router.silences().clone();
+        let id = SilenceId::from_random(silences.iter().count() as u128);
+        silences.set(draft, None, id, self.now).unwrap();
+        self.router.set_silences(silences);
     }
 
     fn alert(&mut self, name: &str, labels: &[&str], ends_at: Timestamp) {
@@ -103,7 +124,7 @@ impl Timeline {
 }
 
 /// Runs `script` with the first of `configs` in force and compares what was sent.
-fn check_with(configs: &[(&str, &str)], script: &str, expected: &[&str]) {
+pub(super) fn check_with(configs: &[(&str, &str)], script: &str, expected: &[&str]) {
     let router = Router::new(config(configs[0].1), "http://am", START);
     let mut timeline = Timeline { router, now: START, receiver: Receiver::Accepts, log: Vec::new() };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -114,7 +135,7 @@ fn check_with(configs: &[(&str, &str)], script: &str, expected: &[&str]) {
     assert_eq!(timeline.log, expected, "\n{script}");
 }
 
-fn check(config: &str, script: &str, expected: &[&str]) {
+pub(super) fn check(config: &str, script: &str, expected: &[&str]) {
     check_with(&[("first", config)], script, expected);
 }
 
@@ -122,6 +143,50 @@ const ONE: &str = "
 route: {receiver: team, group_by: [cluster], group_wait: 30s, group_interval: 5m, repeat_interval: 1h}
 receivers: [{name: team, webhook_configs: [{url: 'http://h/'}]}]
 ";
+
+#[test]
+fn silences_mute_what_fires_and_let_ends_through() {
+    check(
+        ONE,
+        "0s fire A
+         0s fire B
+         1m silence 20m alertname=A
+         2m fire C
+         2m fire A instance=2
+         6m end A
+         30m run
+         40m silence 10h alertname=B
+         50m end B
+         51m end C
+         51m end A instance=2
+         6h run",
+        &[
+            "30s team/0 first notification: firing=A,B resolved=",
+            "5m30s team/0 new alerts added: firing=B,C resolved=",
+            // Silenced, but the receiver was told that it fires.
+            "10m30s team/0 some alerts resolved: firing=B,C resolved=A",
+            // The silence is over at 21m.
+            "25m30s team/0 new alerts added: firing=A,B,C resolved=",
+            "50m30s team/0 some alerts resolved: firing=A,C resolved=B",
+            "55m30s team/0 all alerts resolved: firing= resolved=A,C",
+        ],
+    );
+}
+
+#[test]
+fn what_was_silenced_all_its_life_is_never_told() {
+    check(ONE, "0s silence 1h alertname=A\n0s fire A\n30m end A\n3h run", &[]);
+    check(
+        ONE,
+        "0s fire A\n10s silence 1m alertname=A\n3h end A\n4h run",
+        &[
+            "5m30s team/0 first notification: firing=A resolved=",
+            "1h5m30s team/0 repeat interval elapsed: firing=A resolved=",
+            "2h5m30s team/0 repeat interval elapsed: firing=A resolved=",
+            "3h30s team/0 all alerts resolved: firing= resolved=A",
+        ],
+    );
+}
 
 #[test]
 fn waits_groups_and_resolves() {

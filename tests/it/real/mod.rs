@@ -10,4 +10,5 @@ mod main_job;
 mod mini_market;
 mod reload;
 mod secrets;
+mod silences;
 mod start;

@@ -120,6 +120,13 @@ pub(crate) fn post_form(port: u16, path: &str, form: &str) -> (u16, String) {
     )
 }
 
+/// Status and body of a request with a JSON body.
+pub(crate) fn exchange_json(port: u16, method: &str, path: &str, json: &str) -> (u16, String) {
+    let length = json.len();
+    let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json";
+    exchange(port, &format!("{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{json}"))
+}
+
 fn exchange(port: u16, request: &str) -> (u16, String) {
     let answer = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
