@@ -14,6 +14,7 @@ mod layers;
 mod loopback;
 mod notifier;
 mod notifier_peer;
+mod own_rules;
 mod prometheus_peer;
 mod promql_scripts;
 mod promtool_peer;
