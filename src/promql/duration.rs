@@ -15,6 +15,7 @@ use crate::model::format_float;
 use crate::source::{Span, format_duration};
 
 use super::ast::{BinaryOp, Expr, ExprKind};
+use super::eval::elementary;
 
 /// Seconds that fit into Go's `time.Duration`, 2^63 nanoseconds.
 pub(super) const DURATION_SECS_MAX: f64 = (1u64 << 63) as f64 / 1e9;
@@ -123,7 +124,7 @@ impl DurationExpr {
                     BinaryOp::Div => a / b,
                     BinaryOp::Mod if b == 0.0 => return Err("modulo by zero"),
                     BinaryOp::Mod => a % b,
-                    BinaryOp::Pow => a.powf(b),
+                    BinaryOp::Pow => elementary::pow(a, b),
                     _ => unreachable!("BUG: the parser let {op:?} into a duration"),
                 }
             }

@@ -6,6 +6,7 @@ use crate::model::{CounterResetHint, Histogram, Labels, Value};
 use crate::promql::ast::{Binary, BinaryOp, ValueType};
 use crate::source::Span;
 
+use super::elementary;
 use super::error::EvalError;
 use super::evaluator::Evaluator;
 use super::grid::Grid;
@@ -185,7 +186,7 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Mul => a * b,
         BinaryOp::Div => a / b,
         BinaryOp::Mod => a % b,
-        BinaryOp::Pow => a.powf(b),
+        BinaryOp::Pow => elementary::pow(a, b),
         BinaryOp::Atan2 => a.atan2(b),
         _ => unreachable!("BUG: {op:?} between numbers"),
     }

@@ -1,5 +1,6 @@
-//! Functions of one number.
+//! Functions of one number. Those whose last digit depends on the library stand in [`super::elementary`].
 
+use super::elementary;
 use crate::promql::functions::FunctionId;
 
 /// The value of the function `id` at `value`.
@@ -9,11 +10,11 @@ pub(super) fn simple_function(id: FunctionId, value: f64) -> f64 {
         F::Abs => value.abs(),
         F::Ceil => value.ceil(),
         F::Floor => value.floor(),
-        F::Exp => value.exp(),
+        F::Exp => elementary::exp(value),
         F::Sqrt => value.sqrt(),
-        F::Ln => value.ln(),
-        F::Log2 => value.log2(),
-        F::Log10 => value.log10(),
+        F::Ln => elementary::ln(value),
+        F::Log2 => elementary::log2(value),
+        F::Log10 => elementary::log10(value),
         F::Sin => value.sin(),
         F::Cos => value.cos(),
         F::Tan => value.tan(),

@@ -22,6 +22,7 @@ mod binary;
 mod buckets;
 mod calendar;
 mod call;
+pub(super) mod elementary;
 mod error;
 mod evaluator;
 mod extended;
