@@ -37,6 +37,9 @@ fn write_slo(json: &mut Json, slo: &SloStatus) {
         json.key("objective").number(slo.objective_percent);
         json.key("window").string(&format_duration(slo.window));
         json.key("state").string(figures.state.as_str());
+        if let Some(missing) = &figures.missing_bucket {
+            json.key("reason").string(&missing.to_string());
+        }
         write_optional(json.key("budget_remaining"), figures.budget_remaining_ratio);
         write_optional(json.key("error_ratio"), figures.whole().error_ratio);
         json.key("windows").list(&figures.windows, write_window);
@@ -102,6 +105,7 @@ mod tests {
             last_measured: None,
             last_failed: None,
             is_measured: true,
+            missing_bucket: None,
             holding: vec![true],
             state: State::Breached,
         };

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::slo::{self, Slo, SloFile};
+use crate::slo::{self, Indicator, Slo, SloFile};
 use crate::source::{SourceFile, format_duration};
 
 /// Checks the files and prints what it finds.
@@ -60,6 +60,10 @@ fn describe_slo(slo: &Slo, stdout: &mut impl Write) -> io::Result<()> {
         write!(stdout, " by {}", slo.group_by.join(", "))?;
     }
     writeln!(stdout)?;
+    if let Indicator::Latency { buckets, total, threshold_ms, .. } = &slo.indicator {
+        let bound_secs = *threshold_ms as f64 / 1000.0;
+        writeln!(stdout, "    good: {} where le is {bound_secs}; all: {}", buckets.text, total.text)?;
+    }
     for tier in &slo.policy.tiers {
         let threshold_percent = 100.0 * tier.threshold_ratio(slo.objective);
         writeln!(
@@ -100,6 +104,15 @@ mod tests {
             \x20   ticket-fast  ticket burn rate above 3 over 1d and 2h: more than 0.3% errors\n\
             \x20   ticket-slow  ticket burn rate above 1 over 3d and 6h: more than 0.1% errors\n";
         assert_eq!((is_fine, stdout.as_str(), stderr.as_str()), (true, expected, ""));
+    }
+
+    #[test]
+    fn shows_what_a_latency_counts() {
+        let latency = r#"{histogram: 'd_seconds{job="a"}', p95: 300ms}"#;
+        let (is_fine, stdout, _) = output(&format!("slos: [{{name: a, indicator: {{latency: {latency}}}}}]"));
+        let expected = "slo.yml: 1 SLO\n  a: 95% over 30d\n\
+            \x20   good: d_seconds_bucket{job=\"a\"} where le is 0.3; all: d_seconds_count{job=\"a\"}\n";
+        assert!(is_fine && stdout.starts_with(expected), "{stdout}");
     }
 
     #[test]

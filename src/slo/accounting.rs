@@ -18,6 +18,7 @@ use crate::model::{Labels, LabelsBuilder, Series, Timestamp};
 use super::coverage::Coverage;
 use super::curve::{Curve, Totals};
 use super::fold::{Fold, History, Kind, Point, SCRAPE_COVERS_MS, TargetKey};
+use super::latency::{Bounds, MissingBucket, Threshold};
 use super::spec::Indicator;
 
 /// Kept beyond the window: the age of a check point and a scrape's reach.
@@ -45,6 +46,7 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Accounting {
     is_availability: bool,
+    threshold: Option<Threshold>,
     group_by: Vec<Arc<str>>,
     keep_ms: i64,
     fold: Fold,
@@ -52,6 +54,15 @@ pub struct Accounting {
     fed_through: Option<Timestamp>,
     groups: BTreeMap<Labels, GroupCounters>,
     groups_refused: u64,
+    disorder: Disorder,
+}
+
+/// Scrapes in which a bucket gained more than its total.
+#[derive(Clone, Debug, Default)]
+struct Disorder {
+    scrapes: u64,
+    /// What is fed again up to here has been counted.
+    seen_through: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -62,6 +73,10 @@ struct GroupCounters {
     is_measured: bool,
     /// The last failed scrape of a target.
     last_failed: Option<Timestamp>,
+    /// Of a latency: the last instant at which a total had no bucket of the threshold.
+    bucket_missed: Option<Timestamp>,
+    /// Of a latency: the bounds next to the threshold.
+    bounds: Bounds,
 }
 
 /// A series of a batch, resolved once.
@@ -71,6 +86,8 @@ struct Entry<'a> {
     is_part: bool,
     is_total: bool,
     group: Labels,
+    /// Of a latency: what buckets and their totals have in common.
+    stem: Labels,
 }
 
 impl Accounting {
@@ -83,6 +100,7 @@ impl Accounting {
         }
         Accounting {
             is_availability: matches!(indicator, Indicator::Availability(_)),
+            threshold: Threshold::of(indicator),
             group_by: group_by.to_vec(),
             keep_ms: window_ms + MARGIN_MS,
             fold: Fold::default(),
@@ -90,13 +108,14 @@ impl Accounting {
             fed_through: None,
             groups,
             groups_refused: 0,
+            disorder: Disorder::default(),
         }
     }
 
     /// Takes the samples after those fed before, up to and including `through`. Series may come in any order and stand
     /// in several roles; staleness markers, NaN, infinities and histograms count nothing.
     pub fn feed(&mut self, batch: &[(Role, &[Series])], through: Timestamp, history: History) {
-        let entries = self.entries(batch);
+        let (entries, bounds) = self.entries(batch);
         let mut keys: Vec<TargetKey> = entries.iter().map(|entry| target_key(&entry.series.labels)).collect();
         let of_entry = keys.clone();
         keys.sort();
@@ -117,14 +136,29 @@ impl Accounting {
             self.step(&keys[scrape[0].1], &entries, scrape, history);
         }
         self.fed_through = self.fed_through.max(Some(through));
+        self.disorder.seen_through = self.disorder.seen_through.max(self.fed_through);
+        for (group, bounds) in bounds {
+            if let Some(group) = self.groups.get_mut(&group) {
+                group.bounds = bounds;
+            }
+        }
         self.forget();
     }
 
-    /// Joins what the roles say about each series, in order of label set.
-    fn entries<'a>(&self, batch: &[(Role, &'a [Series])]) -> Vec<Entry<'a>> {
+    /// Joins what the roles say about each series, in order of label set. Of a histogram only the bucket of the threshold is an entry; the
+    /// bounds of the others are told by group.
+    fn entries<'a>(&self, batch: &[(Role, &'a [Series])]) -> (Vec<Entry<'a>>, BTreeMap<Labels, Bounds>) {
         let mut entries: BTreeMap<&'a Labels, Entry<'a>> = BTreeMap::new();
+        let mut bounds: BTreeMap<Labels, Bounds> = BTreeMap::new();
         for (role, all) in batch {
             for series in *all {
+                if let (Some(threshold), Role::Part) = (&self.threshold, role) {
+                    let Some(bound) = threshold.bound(&series.labels) else { continue };
+                    bounds.entry(group_labels(&self.group_by, &series.labels)).or_default().add(bound, threshold);
+                    if !threshold.is_met_by(bound) {
+                        continue;
+                    }
+                }
                 let kind = match role {
                     Role::Part | Role::Total if self.is_availability => Kind::Gauge,
                     Role::Part | Role::Total => Kind::Counter,
@@ -132,19 +166,18 @@ impl Accounting {
                     Role::StartTime => Kind::StartTime,
                     Role::Witness => Kind::Witness,
                 };
-                let entry = entries.entry(&series.labels).or_insert_with(|| Entry {
-                    series,
-                    kind,
-                    is_part: false,
-                    is_total: false,
-                    group: group_labels(&self.group_by, &series.labels),
+                let entry = entries.entry(&series.labels).or_insert_with(|| {
+                    let group = group_labels(&self.group_by, &series.labels);
+                    let stem = self.threshold.as_ref().map(|threshold| threshold.stem(&series.labels, &group));
+                    let stem = stem.unwrap_or_default();
+                    Entry { series, kind, is_part: false, is_total: false, group, stem }
                 });
                 entry.kind = entry.kind.min(kind); // an indicator's own series is that first, whatever else it is
                 entry.is_part |= *role == Role::Part;
                 entry.is_total |= *role == Role::Total;
             }
         }
-        entries.into_values().collect()
+        (entries.into_values().collect(), bounds)
     }
 
     /// All samples of one target at one instant.
@@ -164,7 +197,14 @@ impl Accounting {
                 value: *value,
             })
             .collect();
+        let pairs = self.threshold.as_ref().map(|_| Pairs::of(entries, scrape));
         let (increases, target) = self.fold.step(key, at, &points, history);
+        if let Some(pairs) = &pairs
+            && self.disorder.seen_through.is_none_or(|seen| at > seen)
+            && pairs.has_disorder(entries, scrape, &increases)
+        {
+            self.disorder.scrapes += 1;
+        }
         for ((_, _, index, value), increase) in scrape.iter().zip(increases) {
             let entry = &entries[*index];
             if !entry.is_part && !entry.is_total {
@@ -178,6 +218,12 @@ impl Accounting {
                 self.groups.insert(entry.group.clone(), GroupCounters::default());
             }
             let group = self.groups.get_mut(&entry.group).expect("BUG: a group vanished within a step");
+            if let Some(pairs) = &pairs
+                && !pairs.is_complete(&entry.stem)
+            {
+                group.bucket_missed = if entry.is_total { Some(at) } else { group.bucket_missed };
+                continue;
+            }
             let (part, total) = if self.is_availability {
                 (if *value == 0.0 { 1.0 } else { 0.0 }, increase)
             } else {
@@ -193,7 +239,8 @@ impl Accounting {
             }
         }
         let succeeded = target.coverage.end() == Some(at.plus_ms(SCRAPE_COVERS_MS));
-        for group in &target.groups {
+        let is_blind = |group: &Labels| pairs.as_ref().is_some_and(|pairs| pairs.lack_all_of(group));
+        for group in target.groups.iter().filter(|group| !is_blind(group)) {
             let Some(group) = self.groups.get_mut(group) else { continue };
             if succeeded {
                 group.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
@@ -211,7 +258,7 @@ impl Accounting {
         self.groups.retain(|_, group| {
             group.curve.drop_before(horizon);
             group.coverage.drop_before(horizon);
-            let is_recent = group.curve.last_at().is_some_and(|at| at >= horizon);
+            let is_recent = group.curve.last_at().max(group.bucket_missed).is_some_and(|at| at >= horizon);
             !is_grouped || is_recent || !group.coverage.is_empty()
         });
     }
@@ -254,6 +301,13 @@ impl Accounting {
         self.groups.get(group).is_some_and(|counters| counters.is_measured)
     }
 
+    /// The bucket of a latency that a total of `group` lacked in the five minutes before `at`.
+    pub fn missing_bucket(&self, group: &Labels, at: Timestamp) -> Option<MissingBucket> {
+        let (threshold, counters) = (self.threshold.as_ref()?, self.groups.get(group)?);
+        let is_recent = counters.bucket_missed.is_some_and(|missed| at.ms_since(missed) < SCRAPE_COVERS_MS);
+        is_recent.then(|| threshold.missing(&counters.bounds))
+    }
+
     /// The last successful scrape of a target of `group` (of availability: its last sample).
     pub fn last_measured(&self, group: &Labels) -> Option<Timestamp> {
         self.groups.get(group)?.coverage.end().map(|end| end.plus_ms(-SCRAPE_COVERS_MS))
@@ -288,7 +342,7 @@ impl Accounting {
     pub fn sizes(&self) -> Sizes {
         let (series, series_refused) = self.fold.series_counts();
         let points = self.groups.values().map(|group| group.curve.len()).sum();
-        Sizes { points, series, refused: series_refused + self.groups_refused }
+        Sizes { points, series, refused: series_refused + self.groups_refused, disordered: self.disorder.scrapes }
     }
 }
 
@@ -301,6 +355,54 @@ pub struct Sizes {
     pub series: usize,
     /// Samples not counted because of [`super::SERIES_MAX`] or [`GROUPS_MAX`].
     pub refused: u64,
+    /// Scrapes of a target in which a latency's bucket gained more events than its total; the figures take the total then.
+    pub disordered: u64,
+}
+
+/// Which buckets of the threshold stand beside their totals in one scrape of a target.
+struct Pairs<'a> {
+    /// By stem: the group, whether the bucket is there, whether the total is.
+    by_stem: BTreeMap<&'a Labels, (&'a Labels, bool, bool)>,
+}
+
+impl<'a> Pairs<'a> {
+    fn of(entries: &'a [Entry<'_>], scrape: &[(Timestamp, usize, usize, f64)]) -> Self {
+        let mut by_stem = BTreeMap::new();
+        let own =
+            scrape.iter().map(|(_, _, index, _)| &entries[*index]).filter(|entry| entry.is_part || entry.is_total);
+        for entry in own {
+            let (_, has_bucket, has_total) = by_stem.entry(&entry.stem).or_insert((&entry.group, false, false));
+            *has_bucket |= entry.is_part;
+            *has_total |= entry.is_total;
+        }
+        Pairs { by_stem }
+    }
+
+    fn is_complete(&self, stem: &Labels) -> bool {
+        self.by_stem.get(stem).is_some_and(|(_, has_bucket, has_total)| *has_bucket && *has_total)
+    }
+
+    /// Whether totals of `group` are there and none has its bucket.
+    fn lack_all_of(&self, group: &Labels) -> bool {
+        let totals = || self.by_stem.values().filter(|(of, _, has_total)| *of == group && *has_total);
+        totals().count() > 0 && totals().all(|(_, has_bucket, _)| !has_bucket)
+    }
+
+    /// Whether the bucket of a pair gained more than its total.
+    fn has_disorder(
+        &self,
+        entries: &[Entry<'_>],
+        scrape: &[(Timestamp, usize, usize, f64)],
+        increases: &[f64],
+    ) -> bool {
+        let mut excess: BTreeMap<&Labels, f64> = BTreeMap::new();
+        for ((_, _, index, _), increase) in scrape.iter().zip(increases) {
+            let entry = &entries[*index];
+            let sign = f64::from(u8::from(entry.is_part)) - f64::from(u8::from(entry.is_total));
+            *excess.entry(&entry.stem).or_default() += sign * increase;
+        }
+        excess.iter().any(|(stem, excess)| *excess > 0.0 && self.is_complete(stem))
+    }
 }
 
 fn target_key(labels: &Labels) -> TargetKey {

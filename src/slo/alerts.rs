@@ -6,10 +6,11 @@
 //! | alert | while |
 //! |---|---|
 //! | `SLOErrorBudgetBurn`, one per severity | a tier of that severity holds |
-//! | `SLONotMeasured` | no target was scraped for longer than the fastest tier's short window, though we were awake; or never |
+//! | `SLONotMeasured` | no target was scraped for longer than the fastest tier's short window, though we were awake; or never; or a latency's bucket is missing |
 //!
 //! `SLONotMeasured` has the severity of the fastest tier, which is then blind, while targets are down or no group of the objective is
-//! measured at all. A group whose targets are gone while others are measured, and an objective that was never measured, make a ticket.
+//! measured at all. A group whose targets are gone while others are measured, an objective that was never measured, and a missing bucket
+//! beside others that are there, make a ticket.
 //!
 //! **Invariants.** An alert's identity is its labels: objective, group and severity, never the tier, so that a faster tier does not make a
 //! second alert. A ticket does not start while the page of its group lives; one that was sent before goes on. Missing coverage keeps an
@@ -89,11 +90,12 @@ fn not_measured(slo: &Slo, figures: &Figures, around: Surroundings) -> Option<(K
         return None;
     }
     if !figures.is_measured {
-        let is_due = awake_for >= NEVER_MEASURED;
+        let is_due = figures.missing_bucket.is_some() || awake_for >= NEVER_MEASURED;
         return is_due.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(None)));
     }
     if !figures.is_blind_for(fastest.short) {
-        return None;
+        let is_partly_blind = figures.missing_bucket.is_some();
+        return is_partly_blind.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(None)));
     }
     let is_urgent = figures.is_down() || around.measured_groups == 0;
     let severity = if is_urgent { fastest.severity } else { Severity::Ticket };

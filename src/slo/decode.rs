@@ -19,6 +19,7 @@
 //!         bad: http_requests_total{job="checkout",code=~"5.."}
 //!         total: http_requests_total{job="checkout"}
 //!       # availability: up{job="checkout"}   # a gauge of 0 and 1; each sample is an event
+//!       # latency: {histogram: http_request_duration_seconds, threshold: 300ms}   # see `decode_latency`
 //!     alerting:
 //!       labels: {team: shop}
 //!       annotations: {dashboard: https://grafana.example.org/d/slo}
@@ -41,6 +42,7 @@ use crate::source::yaml::{self, Node};
 use crate::source::{Diagnostics, SourceFile, Span, format_duration};
 
 use super::decode_alerting::policy;
+use super::decode_latency::{Implied, latency};
 use super::selector;
 use super::spec::{About, Indicator, Objective, PartIs, Slo};
 
@@ -100,14 +102,16 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
     let service = fields.optional("service", |decoder, node| Some((decoder.non_empty_string(node)?, node.span)));
     let own_labels = fields.or("labels", Vec::new(), labels);
     let labels = with_service(fields.decoder, own_labels, service);
-    let objective = fields.required("objective", objective);
+    let (indicator, implied) = fields.required("indicator", |decoder, node| Some(indicator(decoder, node))).unzip();
+    let implied = implied.flatten();
+    let objective = read_objective(&mut fields, implied);
     let window = fields.or("window", WINDOW_DEFAULT, window);
     let group_by = fields.or("group_by", Vec::new(), |decoder, node| group_by(decoder, node, &labels));
-    let indicator = fields.required("indicator", indicator);
     let alerting = fields.node("alerting");
     // The policy needs an objective to judge its tiers by; a wrong one has been reported already.
     let judged_by = objective.unwrap_or_else(|| Objective::from_percent(99.9).expect("BUG: 99.9 is an objective"));
-    let objective_span = node.get("objective").map_or(fields.span, |node| node.span);
+    let implied_span = implied.map_or(fields.span, |(_, _, span)| span);
+    let objective_span = node.get("objective").map_or(implied_span, |node| node.span);
     let policy = policy(fields.decoder, alerting, (judged_by, objective_span), window);
     for key in ["calendar", "time_slices", "exclusions", "timeWindow", "sli"] {
         fields.unsupported(key, "not built yet");
@@ -117,7 +121,7 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
         name: name?,
         about,
         labels: Labels::from_pairs(labels.into_iter().map(|(name, _, value)| (name, value))),
-        indicator: indicator?,
+        indicator: indicator.flatten()?,
         group_by,
         objective: objective?,
         window,
@@ -191,6 +195,20 @@ fn with_service(
     labels
 }
 
+/// The objective as written, or the one that the indicator's short form stands for; not both.
+fn read_objective(fields: &mut Fields<'_, '_, '_>, implied: Option<Implied>) -> Option<Objective> {
+    let Some((implied, key, _)) = implied else { return fields.required("objective", objective) };
+    if let Some(node) = fields.node("objective") {
+        let message = format!("the indicator's {key} is an objective of {}% already", implied.percent());
+        fields.decoder.error_with_help(
+            node.span,
+            message,
+            "leave out one of them, or write threshold in the indicator",
+        );
+    }
+    Some(implied)
+}
+
 /// `99.9`, `99.9%` or `"99.9%"`.
 fn objective(decoder: &mut Decoder<'_>, node: &Node) -> Option<Objective> {
     let help = "write percent, such as 99.9";
@@ -257,25 +275,27 @@ fn group_by(decoder: &mut Decoder<'_>, node: &Node, labels: &[(String, Span, Str
     Some(names)
 }
 
-fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> Option<Indicator> {
-    let mut fields = decoder.fields(node, "indicator")?;
+fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> (Option<Indicator>, Option<Implied>) {
+    let Some(mut fields) = decoder.fields(node, "indicator") else { return (None, None) };
     let span = fields.span;
-    let has_kinds = [fields.node("availability").is_some(), fields.node("errors").is_some()];
+    let kinds = ["availability", "errors", "latency"];
+    let given = kinds.into_iter().filter(|kind| fields.node(kind).is_some()).count();
     let availability =
         fields.optional("availability", |decoder, node| Some(Indicator::Availability(selector::read(decoder, node)?)));
     let errors = fields.optional("errors", errors);
-    for key in ["latency", "query", "ratio", "freshness", "threshold", "composite", "events", "raw", "plugin"] {
-        fields.unsupported(key, "this indicator is not built yet; availability and errors are");
+    let latency = fields.optional("latency", |decoder, node| Some(latency(decoder, node)));
+    for key in ["query", "ratio", "freshness", "threshold", "composite", "events", "raw", "plugin"] {
+        fields.unsupported(key, "this indicator is not built yet; availability, errors and latency are");
     }
-    let is_other =
-        matches!(&node.kind, yaml::NodeKind::Mapping(pairs) if !pairs.is_empty()) && has_kinds == [false, false];
-    match has_kinds {
-        [true, true] => fields.decoder.error(span, "an indicator is either availability or errors, not both"),
-        [false, false] if !is_other => fields.decoder.error(span, "an indicator needs availability or errors"),
-        _ => {}
+    let is_other = matches!(&node.kind, yaml::NodeKind::Mapping(pairs) if !pairs.is_empty()) && given == 0;
+    match given {
+        0 if !is_other => fields.decoder.error(span, "an indicator needs availability, errors or latency"),
+        0 | 1 => {}
+        _ => fields.decoder.error(span, "an indicator is one of availability, errors and latency, not several"),
     }
     fields.finish();
-    availability.or(errors)
+    let (latency, implied) = latency.unwrap_or_default();
+    (availability.or(errors).or(latency), implied)
 }
 
 fn errors(decoder: &mut Decoder<'_>, node: &Node) -> Option<Indicator> {

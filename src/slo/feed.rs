@@ -6,7 +6,8 @@
 //! within [`LATE_MS`] of the slot is therefore counted provisionally and read again at the next slot. Later samples are skipped; since
 //! counters accumulate, the next scrape counts what they would have.
 //! **Cost.** Per slot: the samples of the last minute and a copy of the accounting's memory of series. At the first slot: all stored
-//! samples of the window, in slices of [`SLICE_MS`], so that memory does not depend on the window.
+//! samples of the window, in slices of [`SLICE_MS`], so that memory does not depend on the window. A latency reads all buckets of its
+//! histogram, because bounds are compared by value, and remembers only those of its threshold.
 
 use crate::model::{METRIC_NAME, Matcher, Series, Timestamp};
 use crate::promql::{Querier, QuerierError};
@@ -69,6 +70,12 @@ pub fn sources(indicator: &Indicator) -> Vec<(Role, Vec<Matcher>)> {
         Indicator::Availability(gauge) => vec![(Role::Total, gauge.matchers.clone())],
         Indicator::Errors { part, total, .. } => vec![
             (Role::Part, part.matchers.clone()),
+            (Role::Total, total.matchers.clone()),
+            (Role::Up, of_targets("up", total)),
+            (Role::StartTime, of_targets("process_start_time_seconds", total)),
+        ],
+        Indicator::Latency { buckets, total, .. } => vec![
+            (Role::Part, buckets.matchers.clone()),
             (Role::Total, total.matchers.clone()),
             (Role::Up, of_targets("up", total)),
             (Role::StartTime, of_targets("process_start_time_seconds", total)),

@@ -11,7 +11,8 @@ use crate::model::{Labels, Timestamp};
 
 use super::accounting::Accounting;
 use super::fold::SCRAPE_COVERS_MS;
-use super::spec::{Indicator, PartIs, Slo};
+use super::latency::MissingBucket;
+use super::spec::{PartIs, Slo};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -98,6 +99,8 @@ pub struct Figures {
     pub last_failed: Option<Timestamp>,
     /// Whether the total was ever there.
     pub is_measured: bool,
+    /// Of a latency: the bucket that was missing within the last five minutes. Events were not counted for it.
+    pub missing_bucket: Option<MissingBucket>,
     /// Which tiers hold, by their place in the policy.
     pub holding: Vec<bool>,
     /// How the objective stands.
@@ -116,6 +119,7 @@ impl Figures {
             last_measured: accounting.last_measured(group),
             last_failed: accounting.last_failed(group),
             is_measured: accounting.is_measured(group),
+            missing_bucket: accounting.missing_bucket(group, at),
             holding: Vec::new(),
             state: State::Met,
             windows,
@@ -197,9 +201,9 @@ fn window_figures(
     window: Duration,
 ) -> WindowFigures {
     let (part, total) = accounting.events(group, at, window);
-    let bad = match &slo.indicator {
-        Indicator::Errors { part_is: PartIs::Good, .. } => total - part,
-        Indicator::Errors { part_is: PartIs::Bad, .. } | Indicator::Availability(_) => part,
+    let bad = match slo.indicator.part_is() {
+        PartIs::Good => total - part,
+        PartIs::Bad => part,
     };
     // The counters of one scrape need not agree: a target may count an error before its request. A ratio stays a ratio.
     let bad = bad.clamp(0.0, total.max(0.0));

@@ -33,7 +33,7 @@ use super::alerts::{Alerts, OUTAGE_TOLERANCE, Surroundings};
 use super::decode::SloFile;
 use super::feed;
 use super::figures::{Figures, SCRAPE_COVERS, State};
-use super::spec::{Indicator, PartIs, Slo};
+use super::spec::{PartIs, Slo};
 use super::status::{SloAlert, SloStatus};
 
 /// A pause between slots of at least this (and two intervals) is a downtime of ours: what was not seen in it is no fault of the targets.
@@ -205,7 +205,7 @@ impl Evaluator for SloGroup {
             let around = Surroundings { awake_since: self.awake_since, measured_groups };
             for group in accounting.groups() {
                 let figures = Figures::compute(slo, accounting, group, slot);
-                if !figures.is_measured && !group.is_empty() {
+                if !figures.is_measured && figures.missing_bucket.is_none() && !group.is_empty() {
                     continue; // bad events whose total has other labels: not a group of this objective
                 }
                 self.alerts.step(slo, group, &figures, around);
@@ -268,7 +268,7 @@ fn record(slo: &Slo, group: &Labels, figures: &Figures, events: (f64, f64), reco
     };
 
     let (part, total) = events;
-    let counts_good = matches!(slo.indicator, Indicator::Errors { part_is: PartIs::Good, .. });
+    let counts_good = slo.indicator.part_is() == PartIs::Good;
     push("slo_objective_ratio", None, slo.objective.ratio());
     push("slo_window_seconds", None, slo.window.as_secs_f64());
     push("slo_events_total", None, total);

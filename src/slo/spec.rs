@@ -56,6 +56,37 @@ pub enum Indicator {
         /// The counters of all events.
         total: Selector,
     },
+    /// A classic histogram: an observation is an event, and a good one if it lies in the bucket of the threshold.
+    Latency {
+        /// All buckets of the histogram, `le` left open.
+        buckets: Selector,
+        /// The counters of all events.
+        total: Selector,
+        /// How they are matched with the buckets.
+        total_is: TotalIs,
+        /// The bound of the bucket of good events.
+        threshold_ms: i64,
+    },
+}
+
+/// Which series stand for all events of a latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotalIs {
+    /// The histogram's own `_count`: each series belongs to the buckets with the same labels.
+    Count,
+    /// Other counters: they belong to the buckets of the same target and group.
+    Other,
+}
+
+impl Indicator {
+    /// Which events the partial counter counts.
+    pub fn part_is(&self) -> PartIs {
+        match self {
+            Indicator::Availability(_) => PartIs::Bad,
+            Indicator::Errors { part_is, .. } => *part_is,
+            Indicator::Latency { .. } => PartIs::Good,
+        }
+    }
 }
 
 /// Which events the partial counter counts.

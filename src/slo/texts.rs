@@ -89,6 +89,11 @@ fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures,
 
 fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures) {
     texts.set("summary", format!("{} is not measured", title(slo, group)));
+    if let Some(missing) = &figures.missing_bucket {
+        let help = "Events without that bucket are not counted. Choose a threshold that is a bound, or add the bucket.";
+        texts.set("description", format!("{missing}. {help}"));
+        return;
+    }
     let description = match figures.last_measured.filter(|_| figures.is_measured) {
         Some(last) => {
             let why = if figures.is_down() { "scrapes fail" } else { "its targets are gone" };

@@ -39,6 +39,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("rules/file.rs", "rules.md"),
     ("slo/decode.rs", "slos.md"),
     ("slo/decode_alerting.rs", "slos.md"),
+    ("slo/decode_latency.rs", "slos.md"),
     ("unittest/incident/decode.rs", "testing.md"),
 ];
 

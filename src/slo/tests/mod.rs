@@ -1,6 +1,7 @@
 //! Timelines under virtual time, and the counting rules against a naive model.
 
 mod counting;
+mod latency;
 mod peak_hour;
 mod specs;
 mod timelines;
