@@ -1,8 +1,9 @@
 //! From a file to a checked configuration with everything it names.
 //!
 //! In the flow: `serve` and `check config` call [`Config::load`]; the embedded default and the demo call [`Config::embedded`]. The file
-//! is read, the rule, SLO and router files it names are read, and all their mistakes are reported together.
+//! is read, the files with jobs, rules, SLOs and the router that it names are read, and all their mistakes are reported together.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,10 @@ pub struct Config {
 /// What the file says before the files it names are read.
 struct Named {
     config: Config,
+    /// What further jobs need to know of `global` and of the jobs in the file itself.
+    defaults: ScrapeDefaults,
+    job_names: HashSet<String>,
+    scrape_patterns: Vec<(String, Span)>,
     rule_patterns: Vec<(String, Span)>,
     slo_patterns: Vec<(String, Span)>,
     router_path: Option<(String, Span)>,
@@ -58,6 +63,14 @@ impl Config {
         let Some(mut named) = decode(&source, variable, &mut diagnostics) else { return (None, diagnostics) };
         for job in &mut named.config.scrape_configs {
             job.resolve_paths(directory);
+        }
+        for path in matching(&source, directory, &named.scrape_patterns, &mut diagnostics) {
+            let Some(source) = read(&path, None, &mut diagnostics) else { continue };
+            let mut jobs = decode_jobs(&source, &named.defaults, &mut named.job_names, &mut diagnostics);
+            // Unlike in the other files, names in these are relative to where they stand.
+            let own_directory = path.parent().unwrap_or(directory);
+            jobs.iter_mut().for_each(|job| job.resolve_paths(own_directory));
+            named.config.scrape_configs.append(&mut jobs);
         }
         named.config.alerting.resolve_paths(directory);
         for path in matching(&source, directory, &named.rule_patterns, &mut diagnostics) {
@@ -147,7 +160,7 @@ fn matching(
             Err(error) => diagnostics.push(Diagnostic::error(source, *span, format!("not a file pattern: {error}"))),
         }
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     found.retain(|path| seen.insert(path.clone()));
     found
 }
@@ -165,12 +178,14 @@ fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) 
     let (global, defaults) = decode_global(&mut fields, variable);
     let rule_patterns = fields.or("rule_files", Vec::new(), patterns);
     let slo_patterns = fields.or("slo_files", Vec::new(), patterns);
-    let scrape_configs =
-        fields.or("scrape_configs", Vec::new(), |decoder, node| ScrapeConfig::decode_list(decoder, node, &defaults));
+    let scrape_patterns = fields.or("scrape_config_files", Vec::new(), patterns);
+    let mut job_names = HashSet::new();
+    let scrape_configs = fields.or("scrape_configs", Vec::new(), |decoder, node| {
+        ScrapeConfig::decode_list(decoder, node, &defaults, &mut job_names)
+    });
     let alerting = fields.or("alerting", AlertingConfig::default(), AlertingConfig::decode);
     let (router, router_path) = decode_router(&mut fields);
     let storage = fields.or("storage", Layer::new(), |decoder, node| Some(global::decode_storage(decoder, node)));
-    fields.unsupported("scrape_config_files", "write the jobs under scrape_configs");
     fields.unsupported("remote_write", "samples stay here until remote write is built");
     fields.unsupported("remote_read", "queries read what was scraped here");
     fields.unsupported("datasource", "evaluation on another server is not built yet");
@@ -189,7 +204,26 @@ fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) 
         rule_files: Vec::new(),
         slo_files: Vec::new(),
     };
-    Some(Named { config, rule_patterns, slo_patterns, router_path })
+    Some(Named { config, defaults, job_names, scrape_patterns, rule_patterns, slo_patterns, router_path })
+}
+
+/// The jobs of a file that holds nothing but `scrape_configs`.
+fn decode_jobs(
+    source: &SourceFile,
+    defaults: &ScrapeDefaults,
+    names: &mut HashSet<String>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<ScrapeConfig> {
+    let Some(root) = checked(yaml::parse(source), diagnostics) else { return Vec::new() };
+    let mut decoder = Decoder::new(source);
+    let mut jobs = Vec::new();
+    if let Some(mut fields) = decoder.fields(&root, "scrape config file") {
+        jobs = fields
+            .or("scrape_configs", jobs, |decoder, node| ScrapeConfig::decode_list(decoder, node, defaults, names));
+        fields.finish();
+    }
+    diagnostics.extend(decoder.finish());
+    jobs
 }
 
 fn decode_global(fields: &mut Fields<'_, '_, '_>, variable: &Variable<'_>) -> (Global, ScrapeDefaults) {

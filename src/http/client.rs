@@ -16,6 +16,7 @@ use super::config::{Auth, ClientConfig, Text};
 use super::error::HttpError;
 use super::proxy::Proxy;
 use super::tls::{self, Stamp};
+use super::token::TokenSource;
 
 /// Redirects followed for one request, as Go's client.
 pub const REDIRECTS_MAX: usize = 10;
@@ -23,6 +24,23 @@ pub const REDIRECTS_MAX: usize = 10;
 /// Sends requests with the authentication and TLS of its configuration. Share it; it pools its connections.
 #[derive(Debug)]
 pub struct Client {
+    transport: Transport,
+    tokens: Option<TokenSource>,
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) url: &'a str,
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    /// With a body it is a POST, without one a GET.
+    pub(super) body: Option<Bytes>,
+    pub(super) timeout: Duration,
+}
+
+/// A client but for tokens, which are had by a transport of their own.
+#[derive(Debug)]
+pub(super) struct Transport {
     config: ClientConfig,
     user_agent: String,
     built: Mutex<Built>,
@@ -47,47 +65,72 @@ struct Clients {
 impl Client {
     /// A client that names itself `user_agent`. Fails when a certificate or key cannot be used.
     pub fn new(config: ClientConfig, user_agent: &str) -> Result<Client, HttpError> {
-        let stamps = config.tls.stamps();
-        let clients = build(&config, user_agent)?;
-        let built = Mutex::new(Built { clients, stamps, refused: None });
-        Ok(Client { config, user_agent: user_agent.to_owned(), built })
+        let tokens = match &config.auth {
+            Auth::OAuth2(oauth2) => Some(TokenSource::new((**oauth2).clone(), user_agent)?),
+            _ => None,
+        };
+        Ok(Client { transport: Transport::new(config, user_agent)?, tokens })
     }
 
     /// GET `url` with further headers; the time covers everything up to the end of the body.
     pub async fn get(&self, url: &str, headers: &[(&str, &str)], timeout: Duration) -> Result<Response, HttpError> {
-        self.send(url, headers, None, timeout).await
+        self.send(Outgoing { url, headers, body: None, timeout }).await
     }
 
     /// POST `body` as `application/json`; the time covers everything up to the end of the answer.
     pub async fn post_json(&self, url: &str, body: Bytes, timeout: Duration) -> Result<Response, HttpError> {
-        self.send(url, &[(CONTENT_TYPE.as_str(), "application/json")], Some(body), timeout).await
+        let headers = &[(CONTENT_TYPE.as_str(), "application/json")];
+        self.send(Outgoing { url, headers, body: Some(body), timeout }).await
     }
 
-    /// With a body it is a POST, without one a GET.
-    async fn send(
+    /// A token that the server refuses is replaced once; getting one has the same time as the request.
+    async fn send(&self, outgoing: Outgoing<'_>) -> Result<Response, HttpError> {
+        let Some(tokens) = &self.tokens else { return self.transport.send(&outgoing, None).await };
+        let token = tokens.authorization(outgoing.timeout).await?;
+        let answer = self.transport.send(&outgoing, Some(&token)).await?;
+        if answer.status() != 401 {
+            return Ok(answer);
+        }
+        tokens.forget(&token).await;
+        let token = tokens.authorization(outgoing.timeout).await?;
+        self.transport.send(&outgoing, Some(&token)).await
+    }
+}
+
+impl Transport {
+    pub(super) fn new(config: ClientConfig, user_agent: &str) -> Result<Transport, HttpError> {
+        let stamps = config.tls.stamps();
+        let clients = build(&config, user_agent)?;
+        let built = Mutex::new(Built { clients, stamps, refused: None });
+        Ok(Transport { config, user_agent: user_agent.to_owned(), built })
+    }
+
+    /// Sends with the configured headers; `authorization` is what a token says.
+    pub(super) async fn send(
         &self,
-        url: &str,
-        headers: &[(&str, &str)],
-        body: Option<Bytes>,
-        timeout: Duration,
+        outgoing: &Outgoing<'_>,
+        authorization: Option<&HeaderValue>,
     ) -> Result<Response, HttpError> {
-        let url = Url::parse(url).map_err(|error| HttpError::Request(format!("not a URL: {error}")))?;
+        let url = Url::parse(outgoing.url).map_err(|error| HttpError::Request(format!("not a URL: {error}")))?;
         let mut address = address_of(&url);
         if self.config.proxy != Proxy::Direct {
             address.push_str(" or its proxy");
         }
         let mut all = self.configured_headers()?;
-        for (name, value) in headers {
+        if let Some(value) = authorization {
+            all.insert(AUTHORIZATION, value.clone());
+        }
+        for (name, value) in outgoing.headers {
             let name = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| HttpError::Request("not a header name".to_owned()))?;
             all.insert(name, header_value(value.as_bytes())?);
         }
         let clients = self.current();
-        let request = match body {
-            Some(body) => clients.post.post(url).body(body),
+        let request = match &outgoing.body {
+            Some(body) => clients.post.post(url).body(body.clone()),
             None => clients.get.get(url),
         };
-        match request.timeout(timeout).headers(all).send().await {
+        match request.timeout(outgoing.timeout).headers(all).send().await {
             Ok(inner) => Ok(Response { inner, address }),
             Err(error) => Err(HttpError::from_reqwest(error, &address)),
         }
@@ -113,7 +156,7 @@ impl Client {
     fn configured_headers(&self) -> Result<HeaderMap, HttpError> {
         let mut headers = HeaderMap::new();
         let authorization = match &self.config.auth {
-            Auth::None => None,
+            Auth::None | Auth::OAuth2(_) => None,
             Auth::Basic { username, password } => {
                 let pair = [read_optional(username)?, b":".to_vec(), read_optional(password)?].concat();
                 Some([b"Basic ".to_vec(), BASE64.encode(pair).into_bytes()].concat())
@@ -137,14 +180,14 @@ impl Client {
 }
 
 /// Values are marked sensitive, so that no library logs them.
-fn header_value(value: &[u8]) -> Result<HeaderValue, HttpError> {
+pub(super) fn header_value(value: &[u8]) -> Result<HeaderValue, HttpError> {
     let mut value = HeaderValue::from_bytes(value)
         .map_err(|_| HttpError::Request("a header value or credential holds a control character".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn read_optional(text: &Option<Text>) -> Result<Vec<u8>, HttpError> {
+pub(super) fn read_optional(text: &Option<Text>) -> Result<Vec<u8>, HttpError> {
     text.as_ref().map_or(Ok(Vec::new()), read_trimmed)
 }
 

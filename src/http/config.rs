@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::oauth2::{self, OAuth2Config};
 use super::proxy::Proxy;
 use super::tls::{self, TlsConfig};
 use crate::source::decode::{Decoder, Fields};
@@ -41,6 +42,8 @@ pub enum Auth {
         /// The rest of it.
         credentials: Option<Text>,
     },
+    /// A token that is had from another server.
+    OAuth2(Box<OAuth2Config>),
 }
 
 /// A header sent with every request.
@@ -83,10 +86,7 @@ impl Default for ClientConfig {
 }
 
 /// Keys of the field that are not supported, and what to do instead.
-const REFUSED: [(&str, &str); 2] = [
-    ("oauth2", "fetch the token outside and name its file in authorization.credentials_file"),
-    ("sigv4", "requests are not signed; put a signing proxy in between"),
-];
+const REFUSED: [(&str, &str); 1] = [("sigv4", "requests are not signed; put a signing proxy in between")];
 
 /// Headers that the client itself sets. The list of Prometheus.
 const RESERVED_HEADERS: [&str; 19] = [
@@ -143,6 +143,7 @@ impl ClientConfig {
             Auth::None => {}
             Auth::Basic { username, password } => texts.extend(username.iter_mut().chain(password)),
             Auth::Scheme { credentials, .. } => texts.extend(credentials),
+            Auth::OAuth2(oauth2) => texts.extend(oauth2.client_secret.iter_mut().chain(oauth2.tls.texts_mut())),
         }
         texts.extend(self.headers.iter_mut().flat_map(|header| &mut header.values));
         texts.extend(self.tls.texts_mut());
@@ -180,7 +181,8 @@ fn decode_auth(fields: &mut Fields<'_, '_, '_>) -> Auth {
     let bearer = text_or_file(fields, "bearer_token", "bearer_token_file", both);
     let basic = fields.optional("basic_auth", decode_basic);
     let scheme = fields.optional("authorization", decode_scheme);
-    let has_oauth2 = fields.key_span("oauth2").is_some();
+    let has_oauth2 = fields.node("oauth2").is_some();
+    let oauth2 = fields.optional("oauth2", oauth2::decode).map(|oauth2| Auth::OAuth2(Box::new(oauth2)));
     if bearer.is_some() && (basic.is_some() || has_oauth2) {
         let key = if fields.key_span("bearer_token").is_some() { "bearer_token" } else { "bearer_token_file" };
         let span = span_of(fields, key);
@@ -195,8 +197,12 @@ fn decode_auth(fields: &mut Fields<'_, '_, '_>) -> Auth {
         let span = span_of(fields, "authorization");
         fields.decoder.error(span, "at most one of basic_auth, oauth2 & authorization must be configured");
     }
+    if scheme.is_none() && basic.is_some() && has_oauth2 {
+        let span = span_of(fields, "oauth2");
+        fields.decoder.error(span, "at most one of basic_auth, oauth2 & authorization must be configured");
+    }
     let bearer = bearer.map(|token| Auth::Scheme { scheme: "Bearer".to_owned(), credentials: Some(token) });
-    basic.or(scheme).or(bearer).unwrap_or_default()
+    basic.or(scheme).or(oauth2).or(bearer).unwrap_or_default()
 }
 
 const NO_SECRET_MANAGER: &str = "there is no secret manager; name a file instead";

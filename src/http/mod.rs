@@ -14,20 +14,24 @@
 //! **Differs:** TLS below 1.2 is not offered (`min_version: TLS10` means 1.2). `server_name` is what the certificate is
 //! checked against; the name sent to the server stays that of the URL. With `http_headers`, a redirect to another host is not followed,
 //! since such headers are often credentials. A POST follows 307 and 308 only: after 301, 302 and 303 Go's client sends a GET, whose
-//! answer says nothing about the message. oauth2 and sigv4 are refused with a position, not ignored.
+//! answer says nothing about the message. Of oauth2, only the grant by client
+//! credentials with a secret is there; sigv4 is refused with a position.
 
 mod backoff;
 mod client;
 mod config;
 mod error;
+mod oauth2;
 mod proxy;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod token;
 
 pub use backoff::Backoff;
 pub use client::{Client, REDIRECTS_MAX, Response};
 pub use config::{Auth, ClientConfig, Header, Text};
 pub use error::HttpError;
+pub use oauth2::OAuth2Config;
 pub use proxy::Proxy;
 pub use tls::{TlsConfig, TlsVersion};

@@ -75,7 +75,27 @@ fn refuses_what_prometheus_refuses() {
             r#"f.yml:1:16: setting header "authorization" is not allowed"#,
         ),
         ("http_headers: {'a b': {values: [a]}}", r#""a b" is not a header name"#),
-        ("oauth2: {client_id: x}", r#"f.yml:1:1: the key "oauth2" in HTTP client config is not supported: fetch"#),
+        ("oauth2: {client_id: x}", "f.yml:1:9: oauth2 token_url cannot be empty"),
+        ("oauth2: {client_id: x, token_url: ''}", "f.yml:1:35: oauth2 token_url cannot be empty"),
+        ("oauth2: {client_id: x, token_url: a/b}", "f.yml:1:35: oauth2 token_url is not an http or https URL"),
+        ("oauth2: {token_url: 'http://a'}", "f.yml:1:9: oauth2 client_id cannot be empty"),
+        (
+            "oauth2: {client_id: x, token_url: 'http://a', client_secret: x, client_secret_file: y}",
+            "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured",
+        ),
+        ("oauth2: {client_id: x, token_url: 'http://a', grant_type: x}", r#"the key "grant_type" in oauth2 is not"#),
+        (
+            "{basic_auth: {}, oauth2: {client_id: x, token_url: 'http://a'}}",
+            "f.yml:1:18: at most one of basic_auth, oauth2 & authorization must be configured",
+        ),
+        (
+            "{authorization: {}, oauth2: {client_id: x, token_url: 'http://a'}}",
+            "f.yml:1:2: at most one of basic_auth, oauth2 & authorization must be configured",
+        ),
+        (
+            "{bearer_token: x, oauth2: {client_id: x, token_url: 'http://a'}}",
+            "f.yml:1:2: at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+        ),
         (
             "{proxy_url: 'http://a:1', proxy_from_environment: true}",
             "if proxy_from_environment is configured, proxy_url must not be configured",

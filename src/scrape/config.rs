@@ -147,9 +147,13 @@ pub struct ScrapeConfig {
 }
 
 impl ScrapeConfig {
-    /// Reads the list `scrape_configs`. Mistakes are reported and their jobs left out.
-    pub fn decode_list(decoder: &mut Decoder<'_>, node: &Node, defaults: &ScrapeDefaults) -> Option<Vec<ScrapeConfig>> {
-        let mut names: HashSet<String> = HashSet::new();
+    /// Reads a list `scrape_configs`. Mistakes are reported and their jobs left out; `names` are those of all lists so far.
+    pub fn decode_list(
+        decoder: &mut Decoder<'_>,
+        node: &Node,
+        defaults: &ScrapeDefaults,
+        names: &mut HashSet<String>,
+    ) -> Option<Vec<ScrapeConfig>> {
         decoder.list(node, |decoder, node| {
             if node.is_null() {
                 decoder.error(node.span, "empty or null scrape config section");

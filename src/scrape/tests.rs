@@ -1,6 +1,7 @@
 //! Tables: jobs from YAML, targets from groups, rows from bodies. Expected texts, labels and URLs are those of
 //! Prometheus 3.5 (`promtool check config`, its targets page and its answers to queries).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ fn decode(text: &str) -> (Vec<ScrapeConfig>, Vec<String>) {
         None => ScrapeDefaults::default(),
     };
     let jobs = node.get("scrape_configs").expect("BUG: the test has no jobs");
-    let configs = ScrapeConfig::decode_list(&mut decoder, jobs, &defaults).unwrap_or_default();
+    let configs = ScrapeConfig::decode_list(&mut decoder, jobs, &defaults, &mut HashSet::new()).unwrap_or_default();
     (configs, decoder.finish().iter().map(ToString::to_string).collect())
 }
 

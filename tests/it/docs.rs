@@ -26,6 +26,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("discovery/http.rs", "configuration.md"),
     ("discovery/kubernetes/config.rs", "configuration.md"),
     ("http/config.rs", "configuration.md"),
+    ("http/oauth2.rs", "configuration.md"),
     ("http/proxy.rs", "configuration.md"),
     ("http/tls.rs", "configuration.md"),
     ("notifier/config.rs", "configuration.md"),

@@ -37,8 +37,13 @@ impl Scraper {
         let source = SourceFile::new("f.yml", jobs);
         let (node, _) = yaml::parse(&source);
         let mut decoder = Decoder::new(&source);
-        let configs =
-            ScrapeConfig::decode_list(&mut decoder, &node.expect("YAML"), &ScrapeDefaults::default()).expect("a list");
+        let configs = ScrapeConfig::decode_list(
+            &mut decoder,
+            &node.expect("YAML"),
+            &ScrapeDefaults::default(),
+            &mut std::collections::HashSet::new(),
+        )
+        .expect("a list");
         let problems = decoder.finish();
         assert!(problems.is_empty(), "{problems}");
         self.manager.apply(configs).await;
