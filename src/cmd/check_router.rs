@@ -57,10 +57,10 @@ fn read(file: &PathBuf, name: &str) -> (Option<RouterConfig>, Diagnostics) {
 }
 
 fn summarize(name: &str, config: &RouterConfig, out: &mut dyn Write) -> io::Result<()> {
-    let webhooks: usize = config.receivers.iter().map(|receiver| receiver.webhooks.len()).sum();
+    let integrations: usize = config.receivers.iter().map(|receiver| receiver.integrations.len()).sum();
     writeln!(out, "Checking {name}  SUCCESS")?;
     writeln!(out, "  {}", counted(config.route_count(), "route"))?;
-    writeln!(out, "  {} with {}", counted(config.receivers.len(), "receiver"), counted(webhooks, "webhook"))?;
+    writeln!(out, "  {} with {}", counted(config.receivers.len(), "receiver"), counted(integrations, "integration"))?;
     writeln!(out, "  {}", counted(config.inhibit_rules.len(), "inhibit rule"))?;
     match config.heartbeats.len() {
         0 => Ok(()),

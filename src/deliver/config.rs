@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::http::ClientConfig;
-use crate::router::{Notification, RawConfig, RouterConfig};
+use super::smtp::{Security, SmtpConfig};
+use crate::http::{Auth, ClientConfig, Text, TlsConfig};
+use crate::router::{self, Notification, RawConfig, RouterConfig, SecretText, Settings, Smtp};
 use crate::source::Diagnostics;
 use crate::source::decode::Decoder;
 use crate::source::yaml::Node;
@@ -42,10 +43,19 @@ impl fmt::Display for IntegrationKey {
 pub struct Integration {
     /// Its name.
     pub key: IntegrationKey,
-    /// Authentication and TLS; file names are resolved.
-    pub client: ClientConfig,
+    /// How messages get there.
+    pub transport: Transport,
     /// For one attempt; the notification's deadline bounds it, too.
     pub timeout: Option<Duration>,
+}
+
+/// How messages get to a receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Authentication and TLS of the client; file names are resolved.
+    Http(Box<ClientConfig>),
+    /// The server and how to prove who we are.
+    Smtp(Box<SmtpConfig>),
 }
 
 /// All integrations of all receivers.
@@ -56,30 +66,89 @@ pub struct DeliverConfig {
 }
 
 impl DeliverConfig {
-    /// Reads each webhook's `http_config`. Relative file names are relative to the file that holds them.
+    /// Reads each integration's `http_config` or `tls_config`. Relative file names are relative to the file that holds them.
     pub fn decode(config: &RouterConfig) -> (DeliverConfig, Diagnostics) {
-        let mut diagnostics = Diagnostics::default();
-        // The global settings are shared by many webhooks: read once, so that a mistake is reported once.
-        let mut read: Vec<(Arc<Node>, ClientConfig)> = Vec::new();
+        let mut reader = Reader::default();
         let mut integrations = Vec::new();
         for receiver in &config.receivers {
-            for (index, webhook) in receiver.webhooks.iter().enumerate() {
-                let client = match &webhook.http_config {
-                    None => ClientConfig::default(),
-                    Some(raw) => match read.iter().find(|(node, _)| Arc::ptr_eq(node, &raw.node)) {
-                        Some((_, client)) => client.clone(),
-                        None => {
-                            let client = decode_client(raw, &mut diagnostics);
-                            read.push((raw.node.clone(), client.clone()));
-                            client
-                        }
-                    },
-                };
-                let key = IntegrationKey { receiver: receiver.name.clone(), kind: "webhook", index };
-                integrations.push(Integration { key, client, timeout: webhook.timeout });
+            for integration in &receiver.integrations {
+                let kind = integration.kind().as_str();
+                let key = IntegrationKey { receiver: receiver.name.clone(), kind, index: integration.index };
+                let transport = reader.transport(integration);
+                integrations.push(Integration { key, transport, timeout: integration.timeout });
             }
         }
-        (DeliverConfig { integrations }, diagnostics)
+        (DeliverConfig { integrations }, reader.diagnostics)
+    }
+}
+
+/// The global settings are shared by many integrations: read once, so that a mistake is reported once.
+#[derive(Default)]
+struct Reader {
+    clients: Vec<(Arc<Node>, ClientConfig)>,
+    tls: Vec<(Arc<Node>, TlsConfig)>,
+    diagnostics: Diagnostics,
+}
+
+impl Reader {
+    fn transport(&mut self, integration: &router::Integration) -> Transport {
+        let mut client = match &integration.http_config {
+            None => ClientConfig::default(),
+            Some(raw) => match self.clients.iter().find(|(node, _)| Arc::ptr_eq(node, &raw.node)) {
+                Some((_, client)) => client.clone(),
+                None => {
+                    let client = decode_client(raw, &mut self.diagnostics);
+                    self.clients.push((raw.node.clone(), client.clone()));
+                    client
+                }
+            },
+        };
+        match &integration.settings {
+            Settings::Email(email) => return Transport::Smtp(Box::new(self.smtp(&email.smtp))),
+            Settings::Slack(slack) => {
+                if let Some(token) = &slack.app_token {
+                    client.auth = Auth::Scheme { scheme: "Bearer".to_owned(), credentials: Some(text_of(token)) };
+                }
+            }
+            Settings::Webhook(_) | Settings::PagerDuty(_) => {}
+        }
+        Transport::Http(Box::new(client))
+    }
+
+    fn smtp(&mut self, smtp: &Smtp) -> SmtpConfig {
+        let tls = match &smtp.tls_config {
+            None => TlsConfig::default(),
+            Some(raw) => match self.tls.iter().find(|(node, _)| Arc::ptr_eq(node, &raw.node)) {
+                Some((_, tls)) => tls.clone(),
+                None => {
+                    let tls = decode_tls(raw, &mut self.diagnostics);
+                    self.tls.push((raw.node.clone(), tls.clone()));
+                    tls
+                }
+            },
+        };
+        SmtpConfig {
+            host: smtp.host.clone(),
+            port: smtp.port,
+            hello: smtp.hello_name().to_owned(),
+            security: match (smtp.has_implicit_tls(), smtp.must_start_tls()) {
+                (true, _) => Security::ImplicitTls,
+                (false, true) => Security::StartTls,
+                (false, false) => Security::Nothing,
+            },
+            username: smtp.username.clone(),
+            password: smtp.password.as_ref().map(text_of),
+            secret: smtp.secret.as_ref().map(text_of),
+            tls,
+        }
+    }
+}
+
+/// As HTTP clients read secrets.
+pub(super) fn text_of(secret: &SecretText) -> Text {
+    match secret {
+        SecretText::Inline(secret) => Text::Inline(secret.clone()),
+        SecretText::File(file) => Text::File(file.into()),
     }
 }
 
@@ -93,10 +162,23 @@ fn decode_client(raw: &RawConfig, diagnostics: &mut Diagnostics) -> ClientConfig
     client
 }
 
+fn decode_tls(raw: &RawConfig, diagnostics: &mut Diagnostics) -> TlsConfig {
+    let mut decoder = Decoder::new(&raw.source);
+    let mut tls = TlsConfig::decode_node(&mut decoder, &raw.node).unwrap_or_default();
+    if tls.max_version.is_some() {
+        let span = raw.node.get("max_version").map_or(raw.node.span, |node| node.span);
+        decoder.error(span, "max_version is not supported for e-mail; leave it out");
+    }
+    diagnostics.extend(decoder.finish());
+    if let Some(directory) = Path::new(&*raw.source.name).parent() {
+        tls.resolve_paths(directory);
+    }
+    tls
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Auth, Text};
     use crate::source::SourceFile;
 
     fn decode(text: &str) -> (DeliverConfig, Vec<String>) {
@@ -118,9 +200,13 @@ mod tests {
         let keys: Vec<String> = config.integrations.iter().map(|integration| integration.key.to_string()).collect();
         assert_eq!(keys, ["a/webhook[0]", "a/webhook[1]", "b/webhook[0]"]);
         let token = Auth::Scheme { scheme: "Bearer".into(), credentials: Some(Text::File("etc/token".into())) };
-        assert_eq!(config.integrations[0].client.auth, token);
+        let auth = |index: usize| match &config.integrations[index].transport {
+            Transport::Http(client) => client.auth.clone(),
+            Transport::Smtp(_) => panic!("not e-mail"),
+        };
+        assert_eq!(auth(0), token);
         assert_eq!(config.integrations[1].timeout, Some(Duration::from_secs(3)));
-        assert!(matches!(config.integrations[2].client.auth, Auth::Basic { .. }));
+        assert!(matches!(auth(2), Auth::Basic { .. }));
 
         let (_, errors) = decode(
             "global: {http_config: {bearer: x}}\n\

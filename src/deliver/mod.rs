@@ -14,15 +14,19 @@
 //! which stay.
 //! **Limits.** [`QUEUE_CAPACITY`] groups wait per integration, [`PARALLEL_MAX`] messages are on their way; an attempt ends at the
 //! notification's deadline at the latest.
-//! **Source.** Alertmanager 0.33 `notify/notify.go` (`RetryStage`), `notify/util.go` (`Retrier`), `notify/webhook`.
+//! Files with secrets are read at each attempt.
+//! **Source.** Alertmanager 0.33 `notify/notify.go` (`RetryStage`), `notify/util.go` (`Retrier`), `notify/webhook`, `notify/slack`,
+//! `notify/pagerduty`, `notify/email`.
 //! **Differs:** 429 is tried again, and `Retry-After` (also of 503) pauses the integration; Alertmanager gives up on 429 for
-//! webhooks. A notification whose next attempt would come after its deadline is given up at once, not at the deadline.
+//! webhooks and Slack. A mail server's permanent refusal (5xx) is final; Alertmanager tries again until the deadline. A notification whose next attempt would come after its deadline is given up at once, not at the deadline.
 //! **Differs:** the metrics carry `receiver_name` always, and `alertmanager_notification_latency_seconds` is a summary.
 
 mod attempt;
 mod config;
 mod metrics;
 mod queue;
+mod slack;
+mod smtp;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -32,15 +36,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-pub use config::{DeliverConfig, Integration, IntegrationKey};
+pub use config::{DeliverConfig, Integration, IntegrationKey, Transport};
 pub use queue::QUEUE_CAPACITY;
+pub use smtp::{Security, SmtpConfig};
 pub use worker::PARALLEL_MAX;
 
 use crate::exposition::Family;
 use crate::http::{Client, HttpError};
 use crate::router::{Event, Notification};
 use metrics::Traffic;
-use worker::{Endpoint, Worker};
+use worker::{Channel, Endpoint, Worker};
 
 /// Sends the router's notifications.
 #[derive(Debug)]
@@ -75,11 +80,11 @@ impl Delivery {
         let mut endpoints = Vec::with_capacity(config.integrations.len());
         for integration in config.integrations {
             let known = self.workers.lock().get(&integration.key).map(Worker::endpoint);
-            let client = match known.filter(|endpoint| endpoint.config == integration.client) {
-                Some(endpoint) => endpoint.client.clone(),
-                None => Arc::new(Client::new(integration.client.clone(), &self.user_agent)?),
+            let channel = match known.filter(|endpoint| endpoint.transport == integration.transport) {
+                Some(endpoint) => endpoint.channel.clone(),
+                None => self.open(&integration.transport)?,
             };
-            let endpoint = Endpoint { client, config: integration.client, timeout: integration.timeout };
+            let endpoint = Endpoint { channel, transport: integration.transport, timeout: integration.timeout };
             endpoints.push((integration.key, endpoint));
         }
         let mut workers = self.workers.lock();
@@ -98,6 +103,17 @@ impl Delivery {
             worker.close();
         }
         Ok(())
+    }
+
+    fn open(&self, transport: &Transport) -> Result<Channel, HttpError> {
+        Ok(match transport {
+            Transport::Http(config) => Channel::Http(Arc::new(Client::new((**config).clone(), &self.user_agent)?)),
+            Transport::Smtp(config) => {
+                // Connections are made anew for each message; here only to report unusable certificates at once.
+                smtp::tls_parameters(config)?;
+                Channel::Smtp(Arc::new((**config).clone()))
+            }
+        })
     }
 
     /// Queues a notification and returns at once.

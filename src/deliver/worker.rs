@@ -15,11 +15,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::attempt::{Failure, FailureReason, Verdict, attempt};
-use super::config::IntegrationKey;
+use super::config::{IntegrationKey, Transport};
 use super::metrics::Counts;
 use super::queue::{Displaced, QUEUE_CAPACITY, Queue, Waiting};
+use super::smtp::SmtpConfig;
 use crate::clock::{self, Stopwatch};
-use crate::http::{Backoff, Client, ClientConfig};
+use crate::http::{Backoff, Client};
 use crate::model::Timestamp;
 use crate::router::{Event, Notification};
 
@@ -30,10 +31,17 @@ pub const PARALLEL_MAX: usize = 8;
 /// How the integration is spoken to. A reload may change it under the queue.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    pub(super) client: Arc<Client>,
-    /// What the client was made of.
-    pub(super) config: ClientConfig,
+    pub(super) channel: Channel,
+    /// What the channel was made of.
+    pub(super) transport: Transport,
     pub(super) timeout: Option<Duration>,
+}
+
+/// What an attempt goes through.
+#[derive(Clone, Debug)]
+pub(super) enum Channel {
+    Http(Arc<Client>),
+    Smtp(Arc<SmtpConfig>),
 }
 
 /// The handle of one integration's task.
@@ -294,7 +302,11 @@ impl Shared {
             all
         };
         for waiting in all {
-            self.give_up(waiting, Failure { reason: FailureReason::Canceled, text: why.to_owned() });
+            let text = match &waiting.last_failure {
+                Some(failure) => format!("{why}; last failure: {}", failure.text),
+                None => why.to_owned(),
+            };
+            self.give_up(waiting, Failure { reason: FailureReason::Canceled, text });
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::HttpError;
 use super::oauth2::{self, OAuth2Config};
 use super::proxy::Proxy;
 use super::tls::{self, TlsConfig};
@@ -20,6 +21,19 @@ pub enum Text {
     Inline(Secret),
     /// Read at each use; white space around it does not count.
     File(PathBuf),
+}
+
+impl Text {
+    /// Its bytes now.
+    pub fn read(&self) -> Result<Vec<u8>, HttpError> {
+        tls::read(self)
+    }
+
+    pub(super) fn resolve_path(&mut self, directory: &Path) {
+        if let Text::File(path) = self {
+            *path = directory.join(&*path);
+        }
+    }
 }
 
 /// How a client proves who it is.
@@ -147,11 +161,7 @@ impl ClientConfig {
         }
         texts.extend(self.headers.iter_mut().flat_map(|header| &mut header.values));
         texts.extend(self.tls.texts_mut());
-        for text in texts {
-            if let Text::File(path) = text {
-                *path = directory.join(&*path);
-            }
-        }
+        texts.into_iter().for_each(|text| text.resolve_path(directory));
     }
 }
 

@@ -55,6 +55,16 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
+    /// A mapping that holds nothing but these keys, such as Alertmanager's `smtp_tls_config`.
+    pub fn decode_node(decoder: &mut Decoder<'_>, node: &Node) -> Option<TlsConfig> {
+        decode(decoder, node)
+    }
+
+    /// Makes relative file names relative to `directory`, that of the configuration file.
+    pub fn resolve_paths(&mut self, directory: &Path) {
+        self.texts_mut().for_each(|text| text.resolve_path(directory));
+    }
+
     pub(super) fn texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
         [&mut self.ca, &mut self.cert, &mut self.key].into_iter().flatten()
     }

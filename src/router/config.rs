@@ -1,134 +1,32 @@
 //! The router's configuration: Alertmanager's file, checked.
 //!
-//! In the flow: text → nodes → [`RouterConfig`]; the driver hands it to [`super::Router`], and each webhook's raw
-//! `http_config` to the module that sends.
+//! In the flow: text → nodes → [`RouterConfig`]; the driver hands it to [`super::Router`], and each integration's
+//! raw `http_config` to the module that sends.
 //!
 //! **Invariants.** Every receiver that a route names exists; names are unique; the root route matches everything.
 //! What we do not support yet is an error at its place, never accepted and dropped.
-//! **Source.** Alertmanager 0.33 `config/config.go`, `notify/webhook/config.go`; the error texts are its own.
+//! **Source.** Alertmanager 0.33 `config/config.go`; the error texts are its own.
 //! **Differs:** `heartbeats` is a key of our own; the API shows the configuration without it, since `amtool` refuses what it
 //! does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::heartbeat::{self, Heartbeat};
 use super::inhibit::InhibitRule;
+use super::receiver::{self, Global, Receiver};
 use super::route::{self, Route};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::{self, Node, NodeKind};
-use crate::source::{Diagnostics, Secret, SourceFile, Span, masked};
-
-/// Alerts that come without an end live this long after their last arrival, unless the file says otherwise.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-
-/// Receiver kinds of Alertmanager that are not built yet.
-const UNBUILT_RECEIVERS: [&str; 17] = [
-    "discord_configs",
-    "email_configs",
-    "incidentio_configs",
-    "jira_configs",
-    "mattermost_configs",
-    "msteams_configs",
-    "msteamsv2_configs",
-    "opsgenie_configs",
-    "pagerduty_configs",
-    "pushover_configs",
-    "rocketchat_configs",
-    "slack_configs",
-    "sns_configs",
-    "telegram_configs",
-    "victorops_configs",
-    "webex_configs",
-    "wechat_configs",
-];
-
-/// Settings under `global` for those receivers.
-const UNBUILT_GLOBALS: [&str; 39] = [
-    "jira_api_url",
-    "mattermost_webhook_url",
-    "mattermost_webhook_url_file",
-    "opsgenie_api_key",
-    "opsgenie_api_key_file",
-    "opsgenie_api_url",
-    "pagerduty_url",
-    "rocketchat_api_url",
-    "rocketchat_token",
-    "rocketchat_token_file",
-    "rocketchat_token_id",
-    "rocketchat_token_id_file",
-    "slack_api_url",
-    "slack_api_url_file",
-    "slack_app_token",
-    "slack_app_token_file",
-    "slack_app_url",
-    "smtp_auth_identity",
-    "smtp_auth_password",
-    "smtp_auth_password_file",
-    "smtp_auth_secret",
-    "smtp_auth_secret_file",
-    "smtp_auth_username",
-    "smtp_force_implicit_tls",
-    "smtp_from",
-    "smtp_hello",
-    "smtp_require_tls",
-    "smtp_smarthost",
-    "smtp_tls_config",
-    "telegram_api_url",
-    "telegram_bot_token",
-    "telegram_bot_token_file",
-    "victorops_api_key",
-    "victorops_api_key_file",
-    "victorops_api_url",
-    "webex_api_url",
-    "wechat_api_corp_id",
-    "wechat_api_secret",
-    "wechat_api_secret_file",
-];
+use crate::source::{Diagnostics, SourceFile, masked};
 
 /// Keys at the top that Alertmanager does not have.
 const OWN_KEYS: [&str; 1] = ["heartbeats"];
 
-/// A piece of a file that another module decodes.
-#[derive(Clone, Debug)]
-pub struct RawConfig {
-    /// The file, for positions.
-    pub source: SourceFile,
-    /// The piece.
-    pub node: Arc<Node>,
-}
-
-/// A webhook of a receiver.
-#[derive(Clone, Debug)]
-pub struct WebhookConfig {
-    /// Where to POST.
-    pub url: Secret,
-    /// Whether resolved alerts are sent.
-    pub send_resolved: bool,
-    /// Most alerts in one message; 0 for no limit.
-    pub max_alerts: u64,
-    /// Longest time for one attempt, if limited.
-    pub timeout: Option<Duration>,
-    /// The HTTP client's settings: the webhook's own, else the global ones.
-    pub http_config: Option<RawConfig>,
-}
-
-/// Who is told.
-#[derive(Clone, Debug)]
-pub struct Receiver {
-    /// Unique.
-    pub name: String,
-    /// For filters of the API; `name` is always among them.
-    pub labels: BTreeMap<String, String>,
-    /// In the order written; the index is part of a notification's identity.
-    pub webhooks: Vec<WebhookConfig>,
-}
-
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct RouterConfig {
-    /// See [`RESOLVE_TIMEOUT`].
+    /// Alerts that come without an end live this long after their last arrival.
     pub resolve_timeout: Duration,
     /// The root of the tree.
     pub route: Route,
@@ -158,8 +56,8 @@ impl RouterConfig {
     pub fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<RouterConfig> {
         let mut fields = decoder.fields(node, "router configuration")?;
         let global = fields.node("global");
-        let (resolve_timeout, http_config) = read_global(fields.decoder, global);
-        let receivers = read_receivers(&mut fields, http_config.as_ref());
+        let global = Global::read(fields.decoder, global);
+        let receivers = receiver::read_all(&mut fields, &global);
         let mut used = Vec::new();
         let route = match fields.node("route") {
             Some(node) => route::decode(fields.decoder, node, None, &mut used),
@@ -177,7 +75,7 @@ impl RouterConfig {
             fields.or("inhibit_rules", Vec::new(), |decoder, node| decoder.list(node, InhibitRule::decode));
         let heartbeats =
             fields.or("heartbeats", Vec::new(), |decoder, node| heartbeat::decode(decoder, node, &receivers));
-        refuse_filled(&mut fields, "templates", "message templates are");
+        refuse_filled(&mut fields, "templates", "files of message templates are");
         refuse_filled(&mut fields, "time_intervals", "time intervals are");
         refuse_filled(&mut fields, "mute_time_intervals", "time intervals are");
         refuse_filled(&mut fields, "tracing", "tracing is");
@@ -185,6 +83,7 @@ impl RouterConfig {
         fields.finish();
         let mut route = route?;
         route.assign_ids(&mut BTreeMap::new());
+        let resolve_timeout = global.resolve_timeout;
         let original = masked(&without_own_keys(node));
         Some(RouterConfig { resolve_timeout, route, receivers, inhibit_rules, heartbeats, original })
     }
@@ -223,113 +122,4 @@ fn refuse_filled(fields: &mut Fields<'_, '_, '_>, key: &'static str, what: &str)
         let span = fields.key_span(key).unwrap_or(node.span);
         fields.decoder.error(span, format!("the key {key:?} is not supported: {what} not built yet"));
     }
-}
-
-fn read_global(decoder: &mut Decoder<'_>, node: Option<&Node>) -> (Duration, Option<RawConfig>) {
-    let Some(node) = node else { return (RESOLVE_TIMEOUT, None) };
-    let Some(mut fields) = decoder.fields(node, "global") else { return (RESOLVE_TIMEOUT, None) };
-    let resolve_timeout = fields.or("resolve_timeout", RESOLVE_TIMEOUT, Decoder::duration);
-    let http_config = read_http_config(&mut fields);
-    for key in UNBUILT_GLOBALS {
-        fields.unsupported(key, "only webhook receivers are built yet");
-    }
-    fields.finish();
-    (resolve_timeout, http_config)
-}
-
-fn read_http_config(fields: &mut Fields<'_, '_, '_>) -> Option<RawConfig> {
-    let node = fields.node("http_config")?;
-    Some(RawConfig { source: fields.decoder.source().clone(), node: Arc::new(node.clone()) })
-}
-
-fn read_receivers(fields: &mut Fields<'_, '_, '_>, http_config: Option<&RawConfig>) -> Vec<Receiver> {
-    let (mut receivers, mut names): (Vec<Receiver>, BTreeSet<String>) = Default::default();
-    let read = fields.optional("receivers", |decoder, node| {
-        decoder.list(node, |decoder, node| read_receiver(decoder, node, http_config))
-    });
-    for (receiver, span) in read.unwrap_or_default() {
-        if names.insert(receiver.name.clone()) {
-            receivers.push(receiver);
-        } else {
-            fields.decoder.error(span, format!("notification config name {:?} is not unique", receiver.name));
-        }
-    }
-    receivers
-}
-
-fn read_receiver(decoder: &mut Decoder<'_>, node: &Node, http_config: Option<&RawConfig>) -> Option<(Receiver, Span)> {
-    let mut fields = decoder.fields(node, "receiver")?;
-    let name_node = fields.node("name");
-    let name = name_node.and_then(|node| fields.decoder.string(node)).unwrap_or_default();
-    let span = name_node.map_or(fields.span, |node| node.span);
-    if name.is_empty() {
-        fields.decoder.error(span, "missing name in receiver");
-    }
-    let mut labels: BTreeMap<String, String> = BTreeMap::new();
-    let written = fields.optional("labels", |decoder, node| decoder.map(node, Decoder::string));
-    for (label, span, value) in written.unwrap_or_default() {
-        if label == "name" && value != name {
-            let (name, value) = (crate::model::quote(&name), crate::model::quote(&value));
-            let message = format!("receiver label \"name\" must match receiver name {name}, got {value}");
-            fields.decoder.error(span, message);
-        }
-        labels.insert(label, value);
-    }
-    labels.insert("name".to_owned(), name.clone());
-    let webhooks = fields.or("webhook_configs", Vec::new(), |decoder, node| {
-        decoder.list(node, |decoder, node| read_webhook(decoder, node, http_config))
-    });
-    for key in UNBUILT_RECEIVERS {
-        fields.unsupported(key, format!("receiver kind {key} is not built yet; supported: webhook_configs"));
-    }
-    fields.finish();
-    (!name.is_empty()).then_some((Receiver { name, labels, webhooks }, span))
-}
-
-fn read_webhook(decoder: &mut Decoder<'_>, node: &Node, http_config: Option<&RawConfig>) -> Option<WebhookConfig> {
-    if node.is_null() {
-        decoder.error(node.span, "missing webhook config");
-        return None;
-    }
-    let mut fields = decoder.fields(node, "webhook config")?;
-    let is_file = fields.key_span("url_file").is_some();
-    let url = fields.optional("url", read_url);
-    if fields.key_span("url").is_none() && !is_file {
-        let span = fields.span;
-        fields.decoder.error(span, "one of url or url_file must be configured");
-    }
-    fields.unsupported("url_file", "addresses from files are not built yet; write url");
-    fields.unsupported("payload", "custom payloads are not built yet");
-    let send_resolved = fields.or("send_resolved", true, Decoder::bool);
-    let max_alerts = fields.or("max_alerts", 0, Decoder::count);
-    let timeout = fields.optional("timeout", Decoder::duration).filter(|timeout| !timeout.is_zero());
-    let http_config = read_http_config(&mut fields).or_else(|| http_config.cloned());
-    fields.finish();
-    Some(WebhookConfig { url: url?, send_resolved, max_alerts, timeout, http_config })
-}
-
-fn read_url(decoder: &mut Decoder<'_>, node: &Node) -> Option<Secret> {
-    let text = decoder.string(node)?;
-    if text.is_empty() {
-        decoder.error(node.span, "one of url or url_file must be configured");
-        return None;
-    }
-    if text.contains("{{") {
-        decoder.error(node.span, "templates in url are not built yet");
-        return None;
-    }
-    // The address is secret, so that no message repeats it.
-    let problem = match url::Url::parse(&text) {
-        Err(error) => Some(error.to_string()),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            Some(format!("unsupported scheme {:?} for URL", url.scheme()))
-        }
-        Ok(url) if url.host_str().is_none_or(str::is_empty) => Some("missing host for URL".to_owned()),
-        Ok(_) => None,
-    };
-    if let Some(problem) = problem {
-        decoder.error_with_help(node.span, format!("invalid URL: {problem}"), "write http://host:port/path");
-        return None;
-    }
-    Some(Secret::new(text))
 }

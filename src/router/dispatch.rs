@@ -23,12 +23,13 @@ use super::group::{AlertGroup, GroupId, Member};
 use super::heartbeat::Pulses;
 use super::inhibit::Inhibitor;
 use super::log::{LogEntry, RETENTION, States};
+use super::receiver::IntegrationId;
 use super::silence::Silences;
 use super::{Event, Notification, NotificationId, Route};
 use crate::model::{Alert, Fingerprint, Labels, Timestamp};
 
 /// The key of the notification log: a group and one integration of its receiver.
-pub(super) type LogKey = (GroupId, usize);
+pub(super) type LogKey = (GroupId, IntegrationId);
 
 /// A notification that was handed out and not reported on yet.
 #[derive(Clone, Debug)]
@@ -254,14 +255,13 @@ impl Router {
 
     /// Drops the log, groups and reports of receivers and integrations that the configuration no longer has.
     fn forget_missing_integrations(&mut self, config: &RouterConfig) {
-        let integrations = |id: &GroupId| config.receiver(id.receiver()).map_or(0, |receiver| receiver.webhooks.len());
-        self.log.retain(|(id, index), _| *index < integrations(id));
-        let gone: Vec<NotificationId> = self
-            .under_way
-            .iter()
-            .filter(|(_, under_way)| under_way.key.1 >= integrations(&under_way.key.0))
-            .map(|(id, _)| *id)
-            .collect();
+        let is_configured = |(group, integration): &LogKey| {
+            let receiver = config.receiver(group.receiver());
+            receiver.is_some_and(|receiver| receiver.integrations.iter().any(|other| other.id() == *integration))
+        };
+        self.log.retain(|key, _| is_configured(key));
+        let gone: Vec<NotificationId> =
+            self.under_way.iter().filter(|(_, under_way)| !is_configured(&under_way.key)).map(|(id, _)| *id).collect();
         for id in gone {
             let Some(under_way) = self.under_way.remove(&id) else { continue };
             let Some(group) = self.groups.get_mut(&under_way.key.0) else { continue };
@@ -277,7 +277,8 @@ impl Router {
         let log = &self.log;
         for (id, group) in &mut self.groups {
             let is_owed = |fingerprint: &Fingerprint| {
-                log.range((id.clone(), 0)..=(id.clone(), usize::MAX)).any(|(_, entry)| entry.owed.contains(fingerprint))
+                log.range((id.clone(), IntegrationId::MIN)..=(id.clone(), IntegrationId::MAX))
+                    .any(|(_, entry)| entry.owed.contains(fingerprint))
             };
             group.members.retain(|fingerprint, member| *member == Member::Here || is_owed(fingerprint));
         }
@@ -305,7 +306,7 @@ impl Router {
         let old: Vec<Fingerprint> = group.members.keys().copied().filter(|member| is_old(*member)).collect();
         for fingerprint in old {
             group.members.remove(&fingerprint);
-            for (_, entry) in self.log.range_mut((id.clone(), 0)..=(id.clone(), usize::MAX)) {
+            for (_, entry) in self.log.range_mut((id.clone(), IntegrationId::MIN)..=(id.clone(), IntegrationId::MAX)) {
                 entry.owed.remove(&fingerprint);
             }
         }

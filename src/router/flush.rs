@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::config::WebhookConfig;
 use super::dispatch::{LogKey, UnderWay};
 use super::group::{AlertGroup, FLUSH_TIMEOUT_MIN, Flush, GroupId, Member, show_order};
 use super::inhibit::Inhibitor;
 use super::log::{LogEntry, Pace, Reason, States};
-use super::webhook::{self, Envelope};
-use super::{Message, Notification, NotificationId, Router, Silencer};
+use super::message::Envelope;
+use super::receiver::Integration;
+use super::{Notification, NotificationId, Router, Silencer};
 use crate::model::{Alert, Fingerprint, Labels, Timestamp};
 
 /// A member at the instant of a flush.
@@ -121,11 +121,10 @@ impl Router {
     fn notify(&mut self, id: &GroupId, candidates: &[Candidate], now: Timestamp, out: &mut Vec<Notification>) {
         let config = Arc::clone(&self.config);
         let receiver = self.groups.get(id).and_then(|group| config.receiver(&group.options.receiver));
-        let webhooks = receiver.map_or(&[][..], |receiver| &receiver.webhooks);
-        for (index, webhook) in webhooks.iter().enumerate() {
-            let key = (id.clone(), index);
-            if let Some(decision) = self.decide(&key, webhook, candidates, now) {
-                out.extend(self.hand_out(key, webhook, decision, now));
+        for integration in receiver.map_or(&[][..], |receiver| &receiver.integrations) {
+            let key = (id.clone(), integration.id());
+            if let Some(decision) = self.decide(&key, integration, candidates, now) {
+                out.extend(self.hand_out(key, integration, decision, now));
             }
         }
         let flush = self.groups.get(id).and_then(|group| group.flush.as_ref());
@@ -138,7 +137,7 @@ impl Router {
     fn decide(
         &self,
         key: &LogKey,
-        webhook: &WebhookConfig,
+        integration: &Integration,
         candidates: &[Candidate],
         now: Timestamp,
     ) -> Option<Decision> {
@@ -151,12 +150,12 @@ impl Router {
         for candidate in candidates.iter().filter(is_told) {
             let set = if candidate.is_resolved { &mut states.resolved } else { &mut states.firing };
             set.insert(candidate.fingerprint);
-            if webhook.send_resolved || !candidate.is_resolved {
+            if integration.send_resolved || !candidate.is_resolved {
                 alerts.push(candidate.alert.clone());
             }
         }
         let repeat_interval = group.options.repeat_interval;
-        let reason = entry.decide(&states, Pace { repeat_interval, send_resolved: webhook.send_resolved }, now);
+        let reason = entry.decide(&states, Pace { repeat_interval, send_resolved: integration.send_resolved }, now);
         (reason != Reason::DoNotNotify && states != States::default()).then_some(Decision { reason, states, alerts })
     }
 
@@ -165,7 +164,7 @@ impl Router {
     fn hand_out(
         &mut self,
         key: LogKey,
-        webhook: &WebhookConfig,
+        integration: &Integration,
         decision: Decision,
         now: Timestamp,
     ) -> Option<Notification> {
@@ -176,7 +175,7 @@ impl Router {
             entry.record(now, states, group.options.repeat_interval);
             return None;
         }
-        if webhook.send_resolved {
+        if integration.send_resolved {
             entry.expect(&states);
         }
         let id = NotificationId(self.next_id);
@@ -189,18 +188,17 @@ impl Router {
             group_key: &group.key,
             group_labels: &key.0.labels,
             external_url: &self.external_url,
-            max_alerts: webhook.max_alerts,
             now,
         };
         let notification = Notification {
             id,
             receiver: group.options.receiver.clone(),
-            integration: ("webhook", key.1),
+            integration: (key.1.kind.as_str(), key.1.index),
             group_key: group.key.to_string(),
             reason: reason.as_str(),
             at: now,
             deadline: flush.deadline,
-            message: Message::Webhook { url: webhook.url.expose().to_owned(), body: webhook::body(&envelope, &alerts) },
+            message: integration.message(&envelope, &alerts),
             alerts,
         };
         self.under_way.insert(id, UnderWay { key, at: now, states });

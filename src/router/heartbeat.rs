@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{Receiver, RouterConfig};
+use super::config::RouterConfig;
 use super::group::FLUSH_TIMEOUT_MIN;
-use super::webhook::{self, Envelope};
-use super::{Message, Notification, NotificationId, Router};
+use super::message::Envelope;
+use super::receiver::Receiver;
+use super::{Notification, NotificationId, Router};
 use crate::model::{ALERT_NAME, Alert, Labels, Timestamp, quote};
 use crate::source::Span;
 use crate::source::decode::{Decoder, Fields};
@@ -72,9 +73,13 @@ fn read_receiver(decoder: &mut Decoder<'_>, node: &Node, receivers: &[Receiver])
     let name = decoder.non_empty_string(node)?;
     match receivers.iter().find(|receiver| receiver.name == name) {
         None => decoder.error(node.span, format!("undefined receiver {name:?} used in heartbeat")),
-        Some(receiver) if receiver.webhooks.is_empty() => {
+        Some(receiver) if receiver.integrations.is_empty() => {
             let message = format!("receiver {name:?} has nothing to send to, so that nobody would hear the heartbeat");
-            decoder.error_with_help(node.span, message, "add webhook_configs to the receiver");
+            decoder.error_with_help(
+                node.span,
+                message,
+                "add webhook_configs or another list of integrations to the receiver",
+            );
         }
         Some(_) => {}
     }
@@ -193,11 +198,11 @@ impl Router {
     /// One message for each integration of the receiver.
     fn tell(&mut self, heartbeat: &Heartbeat, alert: &Alert, now: Timestamp) -> Vec<Notification> {
         let config = Arc::clone(&self.config);
-        let webhooks = config.receiver(&heartbeat.receiver).map_or(&[][..], |receiver| &receiver.webhooks);
-        let mut notifications = Vec::with_capacity(webhooks.len());
+        let integrations = config.receiver(&heartbeat.receiver).map_or(&[][..], |receiver| &receiver.integrations);
+        let mut notifications = Vec::with_capacity(integrations.len());
         // No group's key begins like this, so that none of its messages stands in for a beat.
         let group_key = format!("heartbeat:{{{ALERT_NAME}={}}}", quote(&heartbeat.name));
-        for (index, webhook) in webhooks.iter().enumerate() {
+        for integration in integrations {
             let id = NotificationId(self.next_id);
             self.next_id += 1;
             let envelope = Envelope {
@@ -206,21 +211,17 @@ impl Router {
                 group_key: &group_key,
                 group_labels: &alert.labels.filtered(|label| &*label.name == ALERT_NAME),
                 external_url: &self.external_url,
-                max_alerts: webhook.max_alerts,
                 now,
             };
             notifications.push(Notification {
                 id,
                 receiver: heartbeat.receiver.clone(),
-                integration: ("webhook", index),
+                integration: (integration.kind().as_str(), integration.index),
                 group_key: group_key.clone(),
                 reason: REASON,
                 at: now,
                 deadline: now + heartbeat.interval.max(FLUSH_TIMEOUT_MIN),
-                message: Message::Webhook {
-                    url: webhook.url.expose().to_owned(),
-                    body: webhook::body(&envelope, std::slice::from_ref(alert)),
-                },
+                message: integration.message(&envelope, std::slice::from_ref(alert)),
                 alerts: vec![alert.clone()],
             });
         }

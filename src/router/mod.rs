@@ -6,8 +6,8 @@
 //! **Invariants.** What a receiver was told is firing, it is told is resolved once it has ended: through failed deliveries,
 //! inhibition, silences and reloads, until [`RouterConfig`] no longer has that receiver or five days have passed.
 //! **Source.** Alertmanager 0.33; each file names its part. Visible differences are the **Differs:** lines.
-//! **Differs:** empty annotations are dropped, as empty labels are; `time_intervals`, message templates and receivers
-//! other than webhooks are refused at load.
+//! **Differs:** empty annotations are dropped, as empty labels are; `time_intervals`, files of message templates and
+//! receivers other than webhooks, e-mail, PagerDuty and Slack are refused at load.
 
 mod alerts;
 mod config;
@@ -19,24 +19,31 @@ mod heartbeat;
 mod inhibit;
 mod log;
 pub mod matchers;
+mod message;
+mod receiver;
 mod route;
 mod silence;
 #[cfg(test)]
 mod tests;
-mod webhook;
 
 pub use alerts::StoredAlert;
-pub use config::{RawConfig, Receiver, RouterConfig, WebhookConfig};
+pub use config::RouterConfig;
 pub use dispatch::Router;
 pub use group::{AlertGroup, GroupId, label_order, show_order};
 pub use heartbeat::Heartbeat;
 pub use inhibit::InhibitRule;
+pub use message::TextTemplate;
+pub use receiver::{
+    EmailConfig, EmailMessage, Integration, Kind, PagerDutyApi, PagerDutyConfig, RawConfig, Receiver, SecretText,
+    Settings, SlackConfig, Smtp, WebhookConfig,
+};
 pub use route::{GroupBy, Route, RouteOptions};
 pub use silence::{
     NotAnId, SILENCES_MAX, Silence, SilenceDraft, SilenceError, SilenceId, SilenceState, Silencer, Silences,
 };
 
 use crate::model::{Alert, Labels, Timestamp};
+use crate::source::Secret;
 
 /// What happened since the last step.
 #[derive(Clone, Debug)]
@@ -103,4 +110,24 @@ pub enum Message {
         /// The version 4 payload.
         body: String,
     },
+    /// POST `body` as JSON to Slack.
+    Slack {
+        /// Where.
+        url: SecretText,
+        /// The message with its attachment.
+        body: String,
+    },
+    /// POST `body` as JSON to PagerDuty.
+    PagerDuty {
+        /// Decides what an answer means.
+        api: PagerDutyApi,
+        /// Where.
+        url: Secret,
+        /// The file with the key, which is then to be put into the body.
+        key_file: Option<String>,
+        /// The event.
+        body: String,
+    },
+    /// Send by SMTP.
+    Email(Box<EmailMessage>),
 }

@@ -128,7 +128,7 @@ fn jobs(targets: Vec<TargetStatus>) -> Vec<JobLines> {
 fn destinations(parts: &Parts) -> Vec<String> {
     let alertmanagers = parts.notifier.alertmanagers().active;
     let receivers = parts.router.read(|router| {
-        let receivers = router.config().receivers.iter().filter(|receiver| !receiver.webhooks.is_empty());
+        let receivers = router.config().receivers.iter().filter(|receiver| !receiver.integrations.is_empty());
         receivers.map(|receiver| format!("receiver {}", receiver.name)).collect::<Vec<_>>()
     });
     alertmanagers.into_iter().chain(receivers).collect()

@@ -10,7 +10,11 @@ use std::borrow::Cow;
 use super::yaml::{Node, NodeKind};
 
 /// Keys whose values are secret wherever they stand. `url` is one because webhook addresses carry tokens.
-const SECRET_KEYS: [&str; 11] = [
+const SECRET_KEYS: [&str; 21] = [
+    "api_url",
+    "app_token",
+    "auth_password",
+    "auth_secret",
     "bearer_token",
     "client_secret",
     "credentials",
@@ -18,7 +22,13 @@ const SECRET_KEYS: [&str; 11] = [
     "password",
     "proxy_connect_header",
     "proxy_url",
+    "routing_key",
     "secrets",
+    "service_key",
+    "slack_api_url",
+    "slack_app_token",
+    "smtp_auth_password",
+    "smtp_auth_secret",
     "token",
     "url",
     "webhook_url",

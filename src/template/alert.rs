@@ -81,12 +81,7 @@ pub static ALERT_FUNCTIONS: &[Function] = &[
         rest: None,
         call: re_replace_all,
     },
-    Function {
-        name: "match",
-        params: &[Param::String, Param::String],
-        rest: None,
-        call: |_, args| Ok(Value::Bool(pattern("MatchString", text(&args[0]))?.is_match(text(&args[1])))),
-    },
+    Function { name: "match", params: &[Param::String, Param::String], rest: None, call: match_text },
     Function { name: "safeHtml", params: &[Param::String], rest: None, call: |_, args| Ok(args[0].clone()) },
     Function {
         name: "title",
@@ -142,12 +137,7 @@ pub static ALERT_FUNCTIONS: &[Function] = &[
         rest: None,
         call: |_, args| Ok(Value::string(humanize::humanize1024(number(&args[0])?))),
     },
-    Function {
-        name: "humanizeDuration",
-        params: &[Param::Any],
-        rest: None,
-        call: |_, args| Ok(Value::string(humanize::humanize_duration(number(&args[0])?))),
-    },
+    Function { name: "humanizeDuration", params: &[Param::Any], rest: None, call: humanize_duration },
     Function {
         name: "humanizePercentage",
         params: &[Param::Any],
@@ -241,7 +231,15 @@ fn pattern(verb: &str, pattern: &str) -> Result<Pattern, String> {
     })
 }
 
-fn re_replace_all(_: &Host<'_>, args: &[Value]) -> Called {
+pub(crate) fn match_text(_: &Host<'_>, args: &[Value]) -> Called {
+    Ok(Value::Bool(pattern("MatchString", text(&args[0]))?.is_match(text(&args[1]))))
+}
+
+pub(crate) fn humanize_duration(_: &Host<'_>, args: &[Value]) -> Called {
+    Ok(Value::string(humanize::humanize_duration(number(&args[0])?)))
+}
+
+pub(crate) fn re_replace_all(_: &Host<'_>, args: &[Value]) -> Called {
     let regex = pattern("Compile", text(&args[0]))?;
     Ok(Value::string(regex.replace_all(text(&args[2]), &Replacement::new(text(&args[1])))))
 }
@@ -251,7 +249,7 @@ fn each(text: &str, map: impl FnMut(char) -> char) -> String {
 }
 
 /// Go maps one character to one; Rust knows that `ß` becomes two.
-fn single(mut mapped: impl Iterator<Item = char>, original: char) -> char {
+pub(crate) fn single(mut mapped: impl Iterator<Item = char>, original: char) -> char {
     match (mapped.next(), mapped.next()) {
         (Some(c), None) => c,
         _ => original,
@@ -260,7 +258,7 @@ fn single(mut mapped: impl Iterator<Item = char>, original: char) -> char {
 
 /// Upper-cases the first letter of each word and leaves the rest. Words follow Unicode's rules (UAX 29): `'`, `.` and `:` between
 /// letters do not end one, nor do `,` and `.` between digits.
-fn title(text: &str) -> String {
+pub(crate) fn title(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
     let mut is_done = false;

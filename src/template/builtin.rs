@@ -235,7 +235,7 @@ fn text_of(args: &[Value]) -> String {
 }
 
 /// Go's `template.HTMLEscapeString`.
-fn html(text: &str) -> String {
+pub(super) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

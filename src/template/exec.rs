@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::number::Number;
 use super::tree::{Arg, ArgKind, Branch, Command, Node, Nodes, Pipe, TemplateCall};
-use super::{Function, Host, NO_VALUE, Param, Template, TemplateError, Value, builtin, format};
+use super::{Function, Host, NO_VALUE, Param, SAFE_HTML, Template, TemplateError, Value, builtin, format};
 
 /// Nodes walked in one rendering.
 pub const STEPS_MAX: usize = 1_000_000;
@@ -19,12 +19,27 @@ pub const CALLS_MAX: usize = 100;
 /// Blocks and pipelines under evaluation at a time, across templates: each takes stack, and a thread has 2 MiB.
 pub const DEPTH_MAX: usize = 300;
 
+/// What becomes of the texts that actions write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escape {
+    /// They are written as they are.
+    Nothing,
+    /// They are made harmless in HTML, unless a function marked them as HTML.
+    Html,
+}
+
 /// Renders `template` with `data` as its dot.
-pub(super) fn render(template: &Template, data: Value, host: &Host<'_>) -> Result<String, TemplateError> {
+pub(super) fn render(
+    template: &Template,
+    data: Value,
+    host: &Host<'_>,
+    escape: Escape,
+) -> Result<String, TemplateError> {
     let nodes = template.tree(&template.name).expect("BUG: a template holds its own tree");
     let mut state = State {
         template,
         host,
+        escape,
         out: String::new(),
         variables: vec![("$".to_owned(), data.clone())],
         at: None,
@@ -50,6 +65,7 @@ enum Flow {
 struct State<'t, 'h> {
     template: &'t Template,
     host: &'h Host<'h>,
+    escape: Escape,
     out: String,
     /// Innermost last, with their `$`.
     variables: Vec<(String, Value)>,
@@ -119,6 +135,14 @@ impl<'t> State<'t, '_> {
         Ok(())
     }
 
+    fn write_escaped(&mut self, value: &Value) -> Evaluated<()> {
+        let text = format::display_pointee(value);
+        if self.escape == Escape::Nothing || std::ptr::eq(value.ty(), &SAFE_HTML) {
+            return self.write(&text);
+        }
+        self.write(&builtin::html(&text).replace('+', "&#43;"))
+    }
+
     fn walk_list(&mut self, dot: &Value, nodes: &'t Nodes) -> Evaluated<Flow> {
         self.enter()?;
         let mut flow = Flow::Next;
@@ -140,9 +164,10 @@ impl<'t> State<'t, '_> {
                 let value = self.pipeline(dot, pipe)?;
                 if pipe.declared.is_empty() {
                     match value {
+                        Value::Nil if self.escape == Escape::Html => {}
                         Value::Nil => self.write(NO_VALUE)?,
-                        Value::String(text) => self.write(&text)?,
-                        value => self.write(&format::display_pointee(&value))?,
+                        Value::String(text) if self.escape == Escape::Nothing => self.write(&text)?,
+                        value => self.write_escaped(&value)?,
                     }
                 }
             }

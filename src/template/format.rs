@@ -180,6 +180,9 @@ fn format_value(out: &mut String, value: &Value, verb: char, mut spec: Spec) {
     if verb == 'T' {
         return pad(out, value.ty().name, spec);
     }
+    if let Some(text) = value.own_text().filter(|_| matches!(verb, 'v' | 's' | 'q')) {
+        return format_value(out, &text, verb, spec);
+    }
     let formatted = match value {
         Value::Nil if verb == 'v' => Some("<nil>".to_owned()),
         Value::Bool(value) if matches!(verb, 't' | 'v') => Some(value.to_string()),

@@ -9,7 +9,7 @@ use crate::model::Timestamp;
 use super::{Method, Param, Type, Value};
 
 /// `time.Time`.
-pub(super) static TIME: Type = Type {
+pub(crate) static TIME: Type = Type {
     name: "*time.Time",
     methods: &[
         Method {
@@ -167,7 +167,7 @@ pub(super) fn time_text(at: Timestamp) -> String {
 }
 
 /// `time.Format`: the layout shows the moment `Mon Jan 2 15:04:05 MST 2006`.
-fn format(at: Timestamp, layout: &str) -> Value {
+pub(crate) fn format(at: Timestamp, layout: &str) -> Value {
     let time = civil_of(at);
     let millis = at.as_ms().rem_euclid(1000);
     let month = MONTHS[usize::try_from(time.month() - 1).unwrap_or(0)];

@@ -7,6 +7,8 @@
 //! **Cost.** Parsing is linear; a parsed [`Template`] is shared and rendered many times.
 //! **Limits.** See [`STEPS_MAX`], [`OUTPUT_MAX`], [`CALLS_MAX`], [`DEPTH_MAX`].
 //! **Source.** Go 1.24 `text/template`; Prometheus 3.14 `template/template.go`.
+//! **Differs:** [`Template::render_html`] escapes every value alike; Go's `html/template` looks at where the value stands, so that it
+//! also refuses `javascript:` addresses. Attributes must be quoted.
 //!
 //! ```
 //! use almenara::template::{ALERT_FUNCTIONS, Host, Template, Value};
@@ -36,9 +38,11 @@ use std::sync::Arc;
 use crate::model::{Labels, Timestamp};
 
 pub use alert::{ALERT_FUNCTIONS, ALERT_PREAMBLE, alert_data, sample_value};
+pub(crate) use alert::{humanize_duration, match_text, re_replace_all, single, title};
 pub use builtin::query_escape;
 pub use exec::{CALLS_MAX, DEPTH_MAX, OUTPUT_MAX, STEPS_MAX};
-pub use value::{List, Map, Method, STRING_MAP, Struct, Type, Value};
+pub(crate) use gotime::{TIME, format as format_time};
+pub use value::{List, Map, Method, SAFE_HTML, STRING_MAP, Struct, Type, Value, safe_html};
 
 /// What nil prints as.
 const NO_VALUE: &str = "<no value>";
@@ -178,7 +182,12 @@ impl Template {
 
     /// Renders with `data` as the dot.
     pub fn render(&self, data: Value, host: &Host<'_>) -> Result<String, TemplateError> {
-        exec::render(self, data, host)
+        exec::render(self, data, host, exec::Escape::Nothing)
+    }
+
+    /// As [`Template::render`], but what actions write is escaped for HTML, unless it comes from [`safe_html`].
+    pub fn render_html(&self, data: Value, host: &Host<'_>) -> Result<String, TemplateError> {
+        exec::render(self, data, host, exec::Escape::Html)
     }
 
     fn tree(&self, name: &str) -> Option<&tree::Nodes> {

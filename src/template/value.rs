@@ -86,11 +86,25 @@ pub struct Struct {
 
 /// `map[string]string`.
 pub static STRING_MAP: Type = Type { name: "map[string]string", methods: &[] };
+/// Go's `template.HTML`: a text that [`super::Template::render_html`] does not escape.
+pub static SAFE_HTML: Type = Type {
+    name: "template.HTML",
+    methods: &[Method {
+        name: "String",
+        params: &[],
+        call: |value, _| Ok(value.field("").cloned().unwrap_or_else(|| Value::string(""))),
+    }],
+};
 static NIL: Type = Type { name: "<nil>", methods: &[] };
 static BOOL: Type = Type { name: "bool", methods: &[] };
 static INT: Type = Type { name: "int", methods: &[] };
 static FLOAT: Type = Type { name: "float64", methods: &[] };
 static STRING: Type = Type { name: "string", methods: &[] };
+
+/// Marks a text as HTML.
+pub fn safe_html(text: &str) -> Value {
+    Value::fields(&SAFE_HTML, vec![("", Value::string(text))])
+}
 
 impl Value {
     /// A text.
@@ -150,6 +164,17 @@ impl Value {
             Value::String(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// What its `String` method says, if it has one; Go prints such values so. Times and durations have their own way.
+    pub(super) fn own_text(&self) -> Option<Value> {
+        let method = match self {
+            Value::List(_) | Value::Map(_) | Value::Struct(_) => {
+                self.ty().methods.iter().find(|method| method.name == "String")?
+            }
+            _ => return None,
+        };
+        (method.call)(self, &[]).ok()
     }
 
     /// A field of a struct.

@@ -123,7 +123,7 @@ const QUESTIONS: &[&str] = &[
 type Got = (Duration, String);
 type Messages = BTreeMap<String, Vec<Got>>;
 
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -132,12 +132,12 @@ impl Drop for Running {
     }
 }
 
-fn alertmanager() -> Option<PathBuf> {
+pub(crate) fn alertmanager() -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os("ALMENARA_PEERS")?);
     ["prometheus-alertmanager", "alertmanager"].iter().map(|name| folder.join(name)).find(|file| file.is_file())
 }
 
-fn start(program: &Path, folder: &Path, config: &str) -> (Running, String) {
+pub(crate) fn start(program: &Path, folder: &Path, config: &str) -> (Running, String) {
     let file = folder.join("alertmanager.yml");
     std::fs::write(&file, config).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -161,7 +161,7 @@ fn start(program: &Path, folder: &Path, config: &str) -> (Running, String) {
 }
 
 /// Status and body of the reply. HTTP 1.0, so that the body comes in one piece.
-fn request(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+pub(crate) fn request(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     let (length, kind) = (body.len(), "Content-Type: application/json");
     let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{kind}\r\nContent-Length: {length}\r\n\r\n");
@@ -233,7 +233,7 @@ fn posted(line: &(u64, bool, &[&str]), now: Timestamp, starts: &mut BTreeMap<Str
         .collect()
 }
 
-fn body(alerts: &[PostedAlert]) -> String {
+pub(crate) fn body(alerts: &[PostedAlert]) -> String {
     let object = |labels: &Labels| -> serde_json::Value {
         labels
             .iter()
@@ -303,7 +303,7 @@ fn run_ours(config: &str, inputs: &[(Timestamp, Vec<PostedAlert>)]) -> (Messages
         }
         for notification in router.step(now, events) {
             delivered.push(Event::Delivered(notification.id));
-            let Message::Webhook { url, body } = notification.message;
+            let Message::Webhook { url, body } = notification.message else { panic!("only webhooks are configured") };
             let path = url.splitn(4, '/').nth(3).unwrap_or_default();
             messages.entry(format!("/{path}")).or_default().push((now.since(began_at), body));
         }

@@ -50,8 +50,10 @@ fn the_command_answers_for_all_files() {
         let code = check_router::run(files, &mut out, &mut err).unwrap();
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     };
-    let summary =
-        format!("Checking {}  SUCCESS\n  2 routes\n  2 receivers with 1 webhook\n  1 inhibit rule\n", good.display());
+    let summary = format!(
+        "Checking {}  SUCCESS\n  2 routes\n  2 receivers with 1 integration\n  1 inhibit rule\n",
+        good.display()
+    );
     assert_eq!(run(std::slice::from_ref(&good)), (0, summary.clone(), String::new()));
     let missing = folder.path().join("missing.yml");
     let (code, out, err) = run(&[missing.clone(), good]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::timeline::config;
 use crate::model::Labels;
-use crate::router::GroupBy;
+use crate::router::{GroupBy, Settings};
 
 const FULL: &str = r#"
 global:
@@ -57,11 +57,12 @@ fn children_inherit() {
 #[test]
 fn webhooks_take_the_global_client_settings_unless_they_have_their_own() {
     let config = config(FULL);
-    let webhooks = &config.receiver("default").unwrap().webhooks;
+    let webhooks = &config.receiver("default").unwrap().integrations;
     let keys = |index: usize| webhooks[index].http_config.as_ref().map(|raw| raw.node.get("enable_http2").is_some());
     assert_eq!((keys(0), keys(1)), (Some(false), Some(true)));
     assert!(webhooks[0].send_resolved && !webhooks[1].send_resolved);
-    assert_eq!((webhooks[1].max_alerts, webhooks[1].timeout), (5, Some(Duration::from_secs(3))));
+    let Settings::Webhook(second) = &webhooks[1].settings else { panic!("{webhooks:?}") };
+    assert_eq!((second.max_alerts, webhooks[1].timeout), (5, Some(Duration::from_secs(3))));
     assert_eq!(config.receiver("db").unwrap().labels["name"], "db");
 }
 

@@ -102,7 +102,7 @@ fn the_message_is_an_alert_that_fires() {
         (beat.group_key.as_str(), beat.deadline),
         (r#"heartbeat:{alertname="Watchdog"}"#, start.plus_ms(120_000))
     );
-    let Message::Webhook { url, body } = beat.message;
+    let Message::Webhook { url, body } = beat.message else { panic!("only webhooks are configured") };
     assert_eq!(url, "http://h/");
     for part in [
         r#""status":"firing","labels":{"alertname":"Watchdog","severity":"none"}"#,

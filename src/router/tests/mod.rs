@@ -3,5 +3,6 @@
 mod config;
 mod heartbeat;
 mod lossless;
+mod receivers;
 mod silence;
 mod timeline;

@@ -1,30 +1,72 @@
-//! The webhook body, version 4.
+//! Webhooks: their settings, and the body, version 4.
 //!
-//! **Source.** Alertmanager 0.33 `notify/webhook/webhook.go`, `template/template.go` (`Data`): the order of keys, the
-//! escapes and the final line break are those of its JSON encoder.
+//! **Source.** Alertmanager 0.33 `notify/webhook/webhook.go`, `notify/webhook/config.go`, `template/template.go` (`Data`): the order of
+//! keys, the escapes and the final line break are those of its JSON encoder.
 //! **Differs:** times have milliseconds and stand in UTC. `routeLabels` (0.34) is not written, since routes have no labels here.
 
-use super::gotext;
+use super::{Global, Integration, Settings, read_common, read_url};
 use crate::model::{Alert, Labels, Timestamp};
+use crate::router::message::{Envelope, common, status};
+use crate::router::{Message, gotext};
+use crate::source::Secret;
+use crate::source::decode::Decoder;
+use crate::source::yaml::Node;
 
 /// Go's zero time: the end of an alert that fires.
 const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// What a webhook body says of its group.
-pub(crate) struct Envelope<'a> {
-    pub(crate) receiver: &'a str,
-    pub(crate) reason: &'static str,
-    pub(crate) group_key: &'a str,
-    pub(crate) group_labels: &'a Labels,
-    pub(crate) external_url: &'a str,
-    /// Most alerts to write; 0 for all.
-    pub(crate) max_alerts: u64,
-    pub(crate) now: Timestamp,
+/// A webhook of a receiver.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// Where to POST.
+    pub url: Secret,
+    /// Most alerts in one message; 0 for no limit.
+    pub max_alerts: u64,
 }
 
-/// The body for `alerts`, which are in the order they are shown.
-pub(crate) fn body(envelope: &Envelope<'_>, alerts: &[Alert]) -> String {
-    let max = usize::try_from(envelope.max_alerts).unwrap_or(usize::MAX);
+pub(super) fn read(decoder: &mut Decoder<'_>, node: &Node, global: &Global) -> Option<Integration> {
+    if node.is_null() {
+        decoder.error(node.span, "missing webhook config");
+        return None;
+    }
+    let mut fields = decoder.fields(node, "webhook config")?;
+    let is_file = fields.key_span("url_file").is_some();
+    let url = fields.optional("url", read_webhook_url);
+    if fields.key_span("url").is_none() && !is_file {
+        let span = fields.span;
+        fields.decoder.error(span, "one of url or url_file must be configured");
+    }
+    fields.unsupported("url_file", "addresses from files are not built yet; write url");
+    fields.unsupported("payload", "custom payloads are not built yet");
+    let max_alerts = fields.or("max_alerts", 0, Decoder::count);
+    let settings = Settings::Webhook(WebhookConfig { url: url.clone().unwrap_or_default(), max_alerts });
+    let integration = read_common(&mut fields, global, true, settings);
+    fields.finish();
+    url.map(|_| integration)
+}
+
+fn read_webhook_url(decoder: &mut Decoder<'_>, node: &Node) -> Option<Secret> {
+    let text = decoder.string(node)?;
+    if text.is_empty() {
+        decoder.error(node.span, "one of url or url_file must be configured");
+        return None;
+    }
+    if text.contains("{{") {
+        decoder.error(node.span, "templates in url are not built yet");
+        return None;
+    }
+    read_url(decoder, node)
+}
+
+impl WebhookConfig {
+    pub(super) fn message(&self, envelope: &Envelope<'_>, alerts: &[Alert]) -> Message {
+        Message::Webhook { url: self.url.expose().to_owned(), body: body(envelope, alerts, self.max_alerts) }
+    }
+}
+
+/// The body for `alerts`; at most `max_alerts` are shown, 0 for all.
+fn body(envelope: &Envelope<'_>, alerts: &[Alert], max_alerts: u64) -> String {
+    let max = usize::try_from(max_alerts).unwrap_or(usize::MAX);
     let shown = if max == 0 || alerts.len() <= max { alerts } else { &alerts[..max] };
     let is_firing = shown.iter().any(|alert| !alert.is_resolved_at(envelope.now));
     let mut out = String::with_capacity(512 * (shown.len() + 1));
@@ -45,10 +87,6 @@ pub(crate) fn body(envelope: &Envelope<'_>, alerts: &[Alert]) -> String {
     push_field(&mut out, ",\"version\":\"4\",\"groupKey\":", envelope.group_key);
     out.push_str(&format!(",\"truncatedAlerts\":{}}}\n", alerts.len() - shown.len()));
     out
-}
-
-fn status(is_resolved: bool) -> &'static str {
-    if is_resolved { "resolved" } else { "firing" }
 }
 
 fn push_alert(out: &mut String, alert: &Alert, now: Timestamp) {
@@ -81,10 +119,4 @@ fn push_labels(out: &mut String, key: &str, labels: &Labels) {
         gotext::push_json(out, &label.value);
     }
     out.push('}');
-}
-
-/// The pairs that all of `alerts` share.
-fn common(alerts: &[Alert], of: impl Fn(&Alert) -> &Labels) -> Labels {
-    let Some((first, others)) = alerts.split_first() else { return Labels::empty() };
-    of(first).filtered(|label| others.iter().all(|alert| of(alert).get(&label.name) == Some(&*label.value)))
 }
