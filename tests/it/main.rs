@@ -7,6 +7,7 @@ mod broken_router;
 mod broken_rules;
 mod broken_slo;
 mod deliver;
+mod deploy_files;
 mod discovery;
 mod docs;
 mod incidents;
