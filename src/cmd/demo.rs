@@ -80,7 +80,7 @@ async fn play(listen: String) -> Result<(), String> {
     );
     let config = config.ok_or_else(|| diagnostics.to_string())?;
     let listeners = serve::bind(&[listen]).await.map_err(|error| error.to_string())?;
-    let daemon = Daemon::start(config, settings, listeners).await.map_err(|error| error.to_string())?;
+    let daemon = Daemon::start(config, settings, listeners, None).await.map_err(|error| error.to_string())?;
 
     println!("A service answers {REQUESTS_PER_SECOND} requests a second. Its SLO: 90 % without error, over an hour.");
     println!("Watch it on http://{} (Ctrl-C ends).\n", daemon.address());

@@ -53,12 +53,12 @@ pub static SETTINGS: &[Setting] = &[
     setting("config.file", SettingKind::Text, "", "Configuration file. Without one, Almenara watches itself."),
     setting("web.listen-address", SettingKind::List, "127.0.0.1:9597", "Address to listen on; may be repeated."),
     setting("web.external-url", SettingKind::Text, "", "Our address as users reach it, for links in alerts."),
-    setting("web.config.file", SettingKind::Text, "", "TLS and users for the HTTP server (not built yet)."),
+    setting("web.config.file", SettingKind::Text, "", "TLS, users and headers of the HTTP server, as in Prometheus."),
     setting(
         "web.enable-lifecycle",
         SettingKind::Switch,
         "false",
-        "Allow reload and silences by HTTP also where we listen beyond loopback.",
+        "Allow reload and silences by HTTP also to strangers beyond loopback.",
     ),
     setting(
         "web.enable-remote-write-receiver",

@@ -34,4 +34,4 @@ pub use config::{Auth, ClientConfig, Header, Text};
 pub use error::HttpError;
 pub use oauth2::OAuth2Config;
 pub use proxy::Proxy;
-pub use tls::{TlsConfig, TlsVersion};
+pub use tls::{Stamp, TlsConfig, TlsVersion, certificates, private_key, roots_of};

@@ -13,7 +13,7 @@ use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 
@@ -96,8 +96,7 @@ impl TlsConfig {
             return Ok(builder.with_no_client_auth());
         };
         let chain = certificates(cert, "client certificate")?;
-        let key = PrivateKeyDer::from_pem_slice(&read(key)?)
-            .map_err(|error| HttpError::Tls(format!("no usable private key{}: {error}", place(key))))?;
+        let key = private_key(key)?;
         builder
             .with_client_auth_cert(chain, key)
             .map_err(|error| HttpError::Tls(format!("client certificate{}: {error}", place(cert))))
@@ -137,7 +136,7 @@ impl TlsConfig {
 
 /// What a file looked like: enough to see that it was replaced or rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     path: PathBuf,
     modified: Option<SystemTime>,
     len: u64,
@@ -147,7 +146,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// A file that is not there has a stamp too.
-    pub(super) fn of(path: &Path) -> Stamp {
+    pub fn of(path: &Path) -> Stamp {
         let metadata = std::fs::metadata(path).ok();
         Stamp {
             path: path.to_owned(),
@@ -156,6 +155,11 @@ impl Stamp {
             #[cfg(unix)]
             inode: metadata.as_ref().map_or(0, std::os::unix::fs::MetadataExt::ino),
         }
+    }
+
+    /// Whether the file still looks like this.
+    pub fn is_current(&self) -> bool {
+        *self == Stamp::of(&self.path)
     }
 }
 
@@ -184,7 +188,8 @@ fn place(text: &Text) -> String {
     }
 }
 
-fn certificates(text: &Text, what: &str) -> Result<Vec<CertificateDer<'static>>, HttpError> {
+/// A chain of certificates in PEM, at least one; `what` names it in errors.
+pub fn certificates(text: &Text, what: &str) -> Result<Vec<CertificateDer<'static>>, HttpError> {
     let bytes = read(text)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let chain = chain.map_err(|error| HttpError::Tls(format!("{what}{}: {error}", place(text))))?;
@@ -194,7 +199,20 @@ fn certificates(text: &Text, what: &str) -> Result<Vec<CertificateDer<'static>>,
     Ok(chain)
 }
 
-fn roots_of(ca: &Text) -> Result<RootCertStore, HttpError> {
+/// A private key in PEM.
+pub fn private_key(key: &Text) -> Result<PrivateKeyDer<'static>, HttpError> {
+    PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| {
+        // Other errors of the library repeat what stands in the file.
+        let reason = match error {
+            pem::Error::NoItemsFound => error.to_string(),
+            _ => "it is not well-formed PEM".to_owned(),
+        };
+        HttpError::Tls(format!("no usable private key{}: {reason}", place(key)))
+    })
+}
+
+/// Authorities in PEM, to trust.
+pub fn roots_of(ca: &Text) -> Result<RootCertStore, HttpError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca, "CA certificate")? {
         roots.add(certificate).map_err(|error| HttpError::Tls(format!("CA certificate{}: {error}", place(ca))))?;

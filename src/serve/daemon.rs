@@ -15,10 +15,12 @@ use tokio::task::JoinHandle;
 
 use super::error::ServeError;
 use super::groups::Groups;
+use super::listen;
 use super::routing;
 use super::scheduler::{SendAlerts, Shared};
 use super::silence_file::SilenceFile;
-use super::surface::{self, Surface};
+use super::surface;
+use super::web_config::WebConfig;
 use crate::api::v2::RouterHandle;
 use crate::api::{Live, ReloadRequest};
 use crate::clock::{self, Latency};
@@ -67,11 +69,18 @@ pub(super) struct Parts {
 }
 
 impl Daemon {
-    /// Starts all parts on listeners that are already bound.
-    pub async fn start(config: Config, settings: Settings, listeners: Vec<TcpListener>) -> Result<Daemon, ServeError> {
+    /// Starts all parts on listeners that are already bound; `web` is what `--web.config.file` says.
+    pub async fn start(
+        config: Config,
+        settings: Settings,
+        listeners: Vec<TcpListener>,
+        web: Option<WebConfig>,
+    ) -> Result<Daemon, ServeError> {
+        let web = web.map(Arc::new);
         let address = listeners[0].local_addr().map_err(ServeError::System)?;
         let started_at = clock::now();
-        let external_url = external_url(&settings, address);
+        let scheme = web.as_ref().map_or("http", |web| web.scheme());
+        let external_url = external_url(&settings, address, scheme);
         let (delivery, results) = Delivery::new(USER_AGENT);
         let delivery = Arc::new(delivery);
         let discovery_metrics = Arc::new(DiscoveryMetrics::default());
@@ -103,8 +112,8 @@ impl Daemon {
         // Not before there are receivers: heartbeats are due at once.
         tasks.push(routing::drive(router, delivery, results));
         let (reload_in, reloads) = mpsc::channel(1);
-        let surface = Surface::of(parts.clone(), reload_in, &listeners);
-        tasks.extend(listeners.into_iter().map(|listener| surface::serve(listener, surface.clone())));
+        let routes = surface::routes(parts.clone(), reload_in, &listeners, web.as_ref());
+        tasks.extend(listeners.into_iter().map(|listener| listen::serve(listener, routes.clone(), web.clone())));
         parts.live.write().is_ready = true;
         Ok(Daemon { address, parts, reloads: Some(reloads), tasks })
     }
@@ -206,9 +215,9 @@ fn router(config: &Config, settings: &Settings, external_url: &str, now: Timesta
     RouterHandle::keeping(router, clock::now, Box::new(move |silences| file.save(silences)))
 }
 
-fn external_url(settings: &Settings, address: SocketAddr) -> String {
+fn external_url(settings: &Settings, address: SocketAddr, scheme: &str) -> String {
     match settings.text("web.external-url") {
-        "" => format!("http://{address}"),
+        "" => format!("{scheme}://{address}"),
         url => url.trim_end_matches('/').to_owned(),
     }
 }

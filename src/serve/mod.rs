@@ -3,15 +3,18 @@
 //! In the flow: [`run`] is the whole life of the process: settings, log, configuration, listeners, [`Daemon`], events until one ends it.
 //! **Invariants.** A bad configuration never replaces a good one. SIGTERM drains: what waits to be sent is sent, then we exit.
 
+mod access;
 mod daemon;
 mod error;
 mod groups;
+mod listen;
 mod logging;
 mod routing;
 mod scheduler;
 mod silence_file;
 mod surface;
 mod view;
+mod web_config;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +25,9 @@ use tokio::sync::mpsc;
 
 pub use daemon::Daemon;
 pub use error::ServeError;
+pub use web_config::{WebConfig, WebFile};
 
+use self::access::Callers;
 use crate::api::ReloadRequest;
 use crate::config::{Config, Layer, Settings};
 use crate::source::SourceFile;
@@ -46,25 +51,22 @@ pub fn run(flags: &Layer, environment: &[(String, String)]) -> Result<(), ServeE
         })
     };
     let first = settings(&Layer::new())?;
-    if !first.text("web.config.file").is_empty() {
-        let message =
-            "--web.config.file is not built yet: listen on loopback and put a proxy with TLS and users before it";
-        return Err(ServeError::Setting(message.to_owned()));
-    }
     logging::install(&first);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::System)?;
     let outcome = runtime.block_on(async {
         // Before anything else, since a signal that nobody handles kills.
         let signals = Signals::install().map_err(ServeError::System)?;
+        let web = web_config(&first)?;
+        let scheme = web.as_ref().map_or("http", WebConfig::scheme);
         let listeners = bind(&first.list("web.listen-address")).await?;
         let address = listeners[0].local_addr().map_err(ServeError::System)?;
-        let config = load(&first, address).map_err(ServeError::Configuration)?;
+        let config = load(&first, scheme, address).map_err(ServeError::Configuration)?;
         let storage = config.storage.clone();
         let settings = settings(&storage)?;
-        let daemon = Daemon::start(config, settings, listeners).await?;
+        let daemon = Daemon::start(config, settings, listeners, web).await?;
         tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "ready");
         let load = || {
-            let config = load(&first, address).map_err(|diagnostics| diagnostics.to_string())?;
+            let config = load(&first, scheme, address).map_err(|diagnostics| diagnostics.to_string())?;
             if config.storage != storage {
                 tracing::warn!("what storage says has changed; it takes effect at the next start");
             }
@@ -138,8 +140,22 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, ServeError> 
     Ok(listeners)
 }
 
+/// What `--web.config.file` says. Warnings go to the log.
+fn web_config(settings: &Settings) -> Result<Option<WebConfig>, ServeError> {
+    let Some(path) = settings.path("web.config.file") else { return Ok(None) };
+    let (web, diagnostics) = WebConfig::load(&path);
+    let Some(web) = web else { return Err(ServeError::Configuration(diagnostics)) };
+    diagnostics.iter().for_each(|warning| tracing::warn!(%warning, "web configuration"));
+    if web.callers() == Callers::Authenticated && settings.path("config.file").is_none() {
+        let message = "--web.config.file demands that callers authenticate, and the embedded default, which scrapes \
+                       ourselves, knows no password and has no certificate: give a --config.file with them";
+        return Err(ServeError::Setting(message.to_owned()));
+    }
+    Ok(Some(web))
+}
+
 /// The configuration file, or the embedded default that watches `address`. Warnings go to the log.
-fn load(settings: &Settings, address: SocketAddr) -> Result<Config, crate::source::Diagnostics> {
+fn load(settings: &Settings, scheme: &str, address: SocketAddr) -> Result<Config, crate::source::Diagnostics> {
     let (config, diagnostics) = match settings.path("config.file") {
         Some(path) => Config::load(&path, &|name| std::env::var(name).ok()),
         None => {
@@ -148,7 +164,9 @@ fn load(settings: &Settings, address: SocketAddr) -> Result<Config, crate::sourc
             } else {
                 address
             };
-            let text = include_str!("../config/default.yml").replace("ALMENARA_ADDRESS", &reachable.to_string());
+            let text = include_str!("../config/default.yml")
+                .replace("ALMENARA_ADDRESS", &reachable.to_string())
+                .replace("ALMENARA_SCHEME", scheme);
             Config::embedded(
                 &SourceFile::new("<embedded default>", text),
                 &[SourceFile::new("rules/almenara.yml", include_str!("../../rules/almenara.yml"))],

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Query, State};
 use axum::http::Request;
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, Redirect};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
+use super::access::{Callers, Flag, Reach, may_change};
 use super::daemon::Parts;
 use super::view;
+use super::web_config::{self, WebConfig};
 use crate::api::v2::SilenceWrites;
 use crate::api::{self, AppState, Collector, Queries, QuerySettings, ReloadRequest, Source};
 use crate::promql::Features;
@@ -23,27 +25,35 @@ use crate::web;
 /// More than this is no page that people read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// All paths, ready to be served.
-#[derive(Clone)]
-pub(super) struct Surface(axum::Router);
-
-impl Surface {
-    /// Reload and silences by HTTP are on where we listen on loopback only or the flag says so.
-    pub(super) fn of(parts: Arc<Parts>, reload: mpsc::Sender<ReloadRequest>, listeners: &[TcpListener]) -> Self {
-        let is_private =
-            listeners.iter().all(|listener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
-        let may_change = is_private || parts.settings.is_on("web.enable-lifecycle");
-        let state = app_state(&parts, may_change.then_some(reload));
-        let silences = if may_change { SilenceWrites::Allowed } else { SilenceWrites::Refused };
-        let api = api::router(state);
-        let pages = axum::Router::new()
-            .route("/", get(page))
-            .with_state(parts.clone())
-            .route("/graph", get(graph))
-            .with_state(api.clone())
-            .route("/slos", get(async || Redirect::to("/#slos")));
-        Surface(api.merge(api::v2::routes(parts.router.clone(), silences)).merge(pages))
+/// All paths, ready to be served. With a web configuration nothing is answered that it does not let pass.
+pub(super) fn routes(
+    parts: Arc<Parts>,
+    reload: mpsc::Sender<ReloadRequest>,
+    listeners: &[TcpListener],
+    web: Option<&Arc<WebConfig>>,
+) -> axum::Router {
+    let callers = web.map_or(Callers::Anyone, |web| web.callers());
+    let lifecycle = if parts.settings.is_on("web.enable-lifecycle") { Flag::Given } else { Flag::Absent };
+    let is_allowed = may_change(reach(listeners), callers, lifecycle);
+    let state = app_state(&parts, is_allowed.then_some(reload));
+    let silences = if is_allowed { SilenceWrites::Allowed } else { SilenceWrites::Refused };
+    let api = api::router(state);
+    let pages = axum::Router::new()
+        .route("/", get(page))
+        .with_state(parts.clone())
+        .route("/graph", get(graph))
+        .with_state(api.clone())
+        .route("/slos", get(async || Redirect::to("/#slos")));
+    let routes = api.merge(api::v2::routes(parts.router.clone(), silences)).merge(pages);
+    match web {
+        None => routes,
+        Some(web) => routes.layer(from_fn_with_state(web.clone(), web_config::guard)),
     }
+}
+
+fn reach(listeners: &[TcpListener]) -> Reach {
+    let is_loopback = |listener: &TcpListener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    if listeners.iter().all(is_loopback) { Reach::LoopbackOnly } else { Reach::Beyond }
 }
 
 async fn page(State(parts): State<Arc<Parts>>) -> Html<String> {
@@ -115,13 +125,4 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
         Arc::new(move |families: &mut Vec<_>| delivery.collect(families)),
         Arc::new(move |families: &mut Vec<_>| router.collect(families)),
     ])
-}
-
-/// Serves one listener until aborted.
-pub(super) fn serve(listener: TcpListener, surface: Surface) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, surface.0).await {
-            tracing::error!(%error, "a listener ended");
-        }
-    })
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use almenara::config::{Config, SETTINGS};
 use almenara::router::RouterConfig;
 use almenara::rules::RuleFile;
+use almenara::serve::WebFile;
 use almenara::source::{Diagnostics, SourceFile, format_duration, yaml};
 use almenara::template::ALERT_FUNCTIONS;
 use almenara::unittest::incident::Scenario;
@@ -47,6 +48,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("slo/decode.rs", "slos.md"),
     ("slo/decode_alerting.rs", "slos.md"),
     ("slo/decode_latency.rs", "slos.md"),
+    ("serve/web_config/decode.rs", "settings.md"),
     ("unittest/incident/decode.rs", "testing.md"),
 ];
 
@@ -309,6 +311,7 @@ fn examples_pass_their_checks() {
     check_blocks("rules", 1, RuleFile::parse);
     check_blocks("router", 1, RouterConfig::parse);
     check_blocks("incident", 1, Scenario::parse);
+    check_blocks("web", 1, |source| WebFile::parse(source, Path::new("")));
 }
 
 #[test]
@@ -316,7 +319,7 @@ fn every_yaml_block_is_checked() {
     for (name, text) in pages() {
         for fence in text.lines().filter(|line| line.starts_with("```yaml")) {
             let kind = fence.trim_start_matches("```yaml").trim();
-            let is_checked = ["almenara", "slo", "rules", "router", "incident"].contains(&kind);
+            let is_checked = ["almenara", "slo", "rules", "router", "incident", "web"].contains(&kind);
             assert!(is_checked, "docs/src/{name}: {fence:?} says no kind, so that nobody checks the example");
         }
     }

@@ -6,6 +6,7 @@ mod broken_config;
 mod broken_router;
 mod broken_rules;
 mod broken_slo;
+mod broken_web;
 mod deliver;
 mod deploy_files;
 mod discovery;

@@ -7,7 +7,7 @@
 //! **Limits.** [`BODY_MAX`].
 //! **Source.** Alertmanager 0.33 `api/v2/`.
 //! **Differs:** bad bodies and parameters answer 400 with our own words. Silences are changed by HTTP only
-//! where we listen on loopback only or `--web.enable-lifecycle` is given; else 403.
+//! where we listen on loopback only, callers authenticate, or `--web.enable-lifecycle` is given; else 403.
 
 mod alerts;
 mod groups;

@@ -12,3 +12,4 @@ mod reload;
 mod secrets;
 mod silences;
 mod start;
+mod web_config;

@@ -45,7 +45,7 @@ fn every_mistake_is_said() {
 #[test]
 fn flags_and_addresses_that_cannot_be_used() {
     check(&[], &["--web.listen-adress=127.0.0.1:0"], &["--web.listen-adress", "--web.listen-address"]);
-    check(&[], &["--web.config.file=web.yml"], &["--web.config.file is not built yet", "proxy with TLS"]);
+    check(&[], &[ANYWHERE, "--web.config.file=web.yml"], &["cannot read web.yml: No such file"]);
     check(
         &[],
         &[ANYWHERE, "--query.timeout=5", "--query.max-samples=few"],
@@ -57,6 +57,20 @@ fn flags_and_addresses_that_cannot_be_used() {
     let expected = format!("cannot listen on {address}: Address already in use");
     check(&[], &[&format!("--web.listen-address={address}")], &[&expected]);
     check(&[], &["--web.listen-address=nowhere"], &["cannot listen on nowhere: "]);
+}
+
+#[test]
+fn every_mistake_of_the_web_configuration_is_said() {
+    let broken = "tls_server_config: {cert_file: a.crt, min_version: TLS9}\nbasic_auth_users: {alice: pa55word}\n";
+    let expected = [
+        "web.yml:1:52: unknown TLS version: TLS9",
+        "web.yml:1:20: missing one of key or key_file",
+        "web.yml:2:27: the password of user \"alice\" is not a bcrypt hash",
+    ];
+    check(&[("web.yml", broken)], &[ANYWHERE, "--web.config.file=web.yml"], &expected);
+    let users = "basic_auth_users: {alice: $2y$04$......................eKNmjzXHSPlm9rTkhnAdAg.dqGHxNSK}\n";
+    let expected = ["demands that callers authenticate", "give a --config.file"];
+    check(&[("web.yml", users)], &[ANYWHERE, "--web.config.file=web.yml"], &expected);
 }
 
 /// Same lines on the same streams, same exit code.
