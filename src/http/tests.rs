@@ -26,89 +26,83 @@ fn decode(text: &str) -> (ClientConfig, Vec<String>) {
     (config, decoder.finish().iter().map(ToString::to_string).collect())
 }
 
+/// A configuration, and what is said of it.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "basic_auth: {username: a, username_file: b}",
+        "at most one of basic_auth username, username_file & username_ref must",
+    ),
+    (
+        "basic_auth: {password: a, password_file: b}",
+        "at most one of basic_auth password, password_file & password_ref must",
+    ),
+    (
+        "{basic_auth: {username: a}, bearer_token: x}",
+        "f.yml:1:29: at most one of basic_auth, oauth2, bearer_token & bearer_",
+    ),
+    ("{bearer_token: x, bearer_token_file: y}", "f.yml:1:19: at most one of bearer_token & bearer_token_file must be"),
+    (
+        "authorization: {type: Basic}",
+        r#"f.yml:1:17: authorization type cannot be set to "basic", use "basic_auth" instead"#,
+    ),
+    (
+        "authorization: {credentials: x, credentials_file: y}",
+        "at most one of authorization credentials & credentials_file",
+    ),
+    (
+        "{authorization: {credentials: x}, bearer_token: y}",
+        "authorization is not compatible with bearer_token & bearer_to",
+    ),
+    ("{authorization: {}, basic_auth: {}}", "at most one of basic_auth, oauth2 & authorization must be configured"),
+    ("tls_config: {cert_file: x}", "f.yml:1:13: exactly one of key or key_file must be configured when a client cert"),
+    ("tls_config: {key: x}", "exactly one of cert or cert_file must be configured when a client key is configured"),
+    ("tls_config: {ca: x, ca_file: y}", "f.yml:1:21: at most one of ca, ca_file & ca_ref must be configured"),
+    ("tls_config: {min_version: TLS09}", "f.yml:1:27: unknown TLS version: TLS09"),
+    ("tls_config: {max_version: TLS11}", "f.yml:1:14: only TLS 1.2 and 1.3 are spoken"),
+    (
+        "tls_config: {min_version: TLS13, max_version: TLS12}",
+        "max_version must be greater than or equal to tls_config.min",
+    ),
+    ("http_headers: {authorization: {values: [a]}}", r#"f.yml:1:16: setting header "authorization" is not allowed"#),
+    ("http_headers: {'a b': {values: [a]}}", r#""a b" is not a header name"#),
+    ("oauth2: {client_id: x}", "f.yml:1:9: oauth2 token_url cannot be empty"),
+    ("oauth2: {client_id: x, token_url: ''}", "f.yml:1:35: oauth2 token_url cannot be empty"),
+    ("oauth2: {client_id: x, token_url: a/b}", "f.yml:1:35: oauth2 token_url is not an http or https URL"),
+    ("oauth2: {token_url: 'http://a'}", "f.yml:1:9: oauth2 client_id cannot be empty"),
+    (
+        "oauth2: {client_id: x, token_url: 'http://a', client_secret: x, client_secret_file: y}",
+        "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured",
+    ),
+    ("oauth2: {client_id: x, token_url: 'http://a', grant_type: x}", r#"the key "grant_type" in oauth2 is not"#),
+    (
+        "{basic_auth: {}, oauth2: {client_id: x, token_url: 'http://a'}}",
+        "f.yml:1:18: at most one of basic_auth, oauth2 & authorization must be configured",
+    ),
+    (
+        "{authorization: {}, oauth2: {client_id: x, token_url: 'http://a'}}",
+        "f.yml:1:2: at most one of basic_auth, oauth2 & authorization must be configured",
+    ),
+    (
+        "{bearer_token: x, oauth2: {client_id: x, token_url: 'http://a'}}",
+        "f.yml:1:2: at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+    ),
+    (
+        "{proxy_url: 'http://a:1', proxy_from_environment: true}",
+        "if proxy_from_environment is configured, proxy_url must not be configured",
+    ),
+    (
+        "{no_proxy: a, proxy_from_environment: true}",
+        "if proxy_from_environment is configured, no_proxy must not be configured",
+    ),
+    ("no_proxy: a", "if no_proxy is configured, proxy_url must also be configured"),
+    ("proxy_url: 'ftp://u:pw@a:1'", "f.yml:1:12: not the URL of a proxy; write http"),
+    ("proxy_connect_header: {a: [b]}", r#"the key "proxy_connect_header" in HTTP client config is not supported"#),
+    ("bearer_tokn: x", r#"did you mean "bearer_token"?"#),
+];
+
 #[test]
 fn refuses_what_prometheus_refuses() {
-    for (text, expected) in [
-        (
-            "basic_auth: {username: a, username_file: b}",
-            "at most one of basic_auth username, username_file & username_ref must",
-        ),
-        (
-            "basic_auth: {password: a, password_file: b}",
-            "at most one of basic_auth password, password_file & password_ref must",
-        ),
-        (
-            "{basic_auth: {username: a}, bearer_token: x}",
-            "f.yml:1:29: at most one of basic_auth, oauth2, bearer_token & bearer_",
-        ),
-        (
-            "{bearer_token: x, bearer_token_file: y}",
-            "f.yml:1:19: at most one of bearer_token & bearer_token_file must be",
-        ),
-        (
-            "authorization: {type: Basic}",
-            r#"f.yml:1:17: authorization type cannot be set to "basic", use "basic_auth" instead"#,
-        ),
-        (
-            "authorization: {credentials: x, credentials_file: y}",
-            "at most one of authorization credentials & credentials_file",
-        ),
-        (
-            "{authorization: {credentials: x}, bearer_token: y}",
-            "authorization is not compatible with bearer_token & bearer_to",
-        ),
-        ("{authorization: {}, basic_auth: {}}", "at most one of basic_auth, oauth2 & authorization must be configured"),
-        (
-            "tls_config: {cert_file: x}",
-            "f.yml:1:13: exactly one of key or key_file must be configured when a client cert",
-        ),
-        ("tls_config: {key: x}", "exactly one of cert or cert_file must be configured when a client key is configured"),
-        ("tls_config: {ca: x, ca_file: y}", "f.yml:1:21: at most one of ca, ca_file & ca_ref must be configured"),
-        ("tls_config: {min_version: TLS09}", "f.yml:1:27: unknown TLS version: TLS09"),
-        ("tls_config: {max_version: TLS11}", "f.yml:1:14: only TLS 1.2 and 1.3 are spoken"),
-        (
-            "tls_config: {min_version: TLS13, max_version: TLS12}",
-            "max_version must be greater than or equal to tls_config.min",
-        ),
-        (
-            "http_headers: {authorization: {values: [a]}}",
-            r#"f.yml:1:16: setting header "authorization" is not allowed"#,
-        ),
-        ("http_headers: {'a b': {values: [a]}}", r#""a b" is not a header name"#),
-        ("oauth2: {client_id: x}", "f.yml:1:9: oauth2 token_url cannot be empty"),
-        ("oauth2: {client_id: x, token_url: ''}", "f.yml:1:35: oauth2 token_url cannot be empty"),
-        ("oauth2: {client_id: x, token_url: a/b}", "f.yml:1:35: oauth2 token_url is not an http or https URL"),
-        ("oauth2: {token_url: 'http://a'}", "f.yml:1:9: oauth2 client_id cannot be empty"),
-        (
-            "oauth2: {client_id: x, token_url: 'http://a', client_secret: x, client_secret_file: y}",
-            "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured",
-        ),
-        ("oauth2: {client_id: x, token_url: 'http://a', grant_type: x}", r#"the key "grant_type" in oauth2 is not"#),
-        (
-            "{basic_auth: {}, oauth2: {client_id: x, token_url: 'http://a'}}",
-            "f.yml:1:18: at most one of basic_auth, oauth2 & authorization must be configured",
-        ),
-        (
-            "{authorization: {}, oauth2: {client_id: x, token_url: 'http://a'}}",
-            "f.yml:1:2: at most one of basic_auth, oauth2 & authorization must be configured",
-        ),
-        (
-            "{bearer_token: x, oauth2: {client_id: x, token_url: 'http://a'}}",
-            "f.yml:1:2: at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
-        ),
-        (
-            "{proxy_url: 'http://a:1', proxy_from_environment: true}",
-            "if proxy_from_environment is configured, proxy_url must not be configured",
-        ),
-        (
-            "{no_proxy: a, proxy_from_environment: true}",
-            "if proxy_from_environment is configured, no_proxy must not be configured",
-        ),
-        ("no_proxy: a", "if no_proxy is configured, proxy_url must also be configured"),
-        ("proxy_url: 'ftp://u:pw@a:1'", "f.yml:1:12: not the URL of a proxy; write http"),
-        ("proxy_connect_header: {a: [b]}", r#"the key "proxy_connect_header" in HTTP client config is not supported"#),
-        ("bearer_tokn: x", r#"did you mean "bearer_token"?"#),
-    ] {
+    for (text, expected) in REFUSED {
         let (_, errors) = decode(text);
         assert!(errors.len() == 1 && errors[0].contains(expected), "{text}: {errors:?}");
     }
