@@ -6,7 +6,7 @@ use std::process::Command;
 #[test]
 fn everybody_is_told_what_and_when() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    for system in ["conecta360", "mini-market"] {
+    for system in ["aurora-stack", "conecta360", "eterna", "mini-market", "novatech"] {
         let output = Command::new(env!("CARGO_BIN_EXE_almenara"))
             .args(["test", "e2e"])
             .arg(fixtures.join(system).join("incident.yml"))
