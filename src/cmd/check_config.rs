@@ -10,7 +10,7 @@ use crate::config::Config;
 pub(super) fn run(files: &[PathBuf]) -> u8 {
     let mut code = FINE;
     for path in files {
-        println!("Checking {}", path.display());
+        say!("Checking {}", path.display());
         let (config, diagnostics) = Config::load(path, &|name| std::env::var(name).ok());
         if diagnostics.has_errors() {
             eprintln!("  FAILED:");
@@ -22,21 +22,21 @@ pub(super) fn run(files: &[PathBuf]) -> u8 {
         if let Some(config) = config {
             report(path, &config);
         }
-        println!();
+        say!();
     }
     code
 }
 
 fn report(path: &std::path::Path, config: &Config) {
     if !config.rule_files.is_empty() {
-        println!("  SUCCESS: {} rule files found", config.rule_files.len());
+        say!("  SUCCESS: {} rule files found", config.rule_files.len());
     }
     if !config.slo_files.is_empty() {
-        println!("  SUCCESS: {} SLO files found", config.slo_files.len());
+        say!("  SUCCESS: {} SLO files found", config.slo_files.len());
     }
-    println!(" SUCCESS: {} is valid prometheus config file syntax", path.display());
+    say!(" SUCCESS: {} is valid prometheus config file syntax", path.display());
     for file in &config.rule_files {
         let rules: usize = file.groups.iter().map(|group| group.rules.len()).sum();
-        println!("\nChecking {}\n  SUCCESS: {rules} rules found", file.source.name);
+        say!("\nChecking {}\n  SUCCESS: {rules} rules found", file.source.name);
     }
 }

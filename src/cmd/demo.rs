@@ -82,8 +82,8 @@ async fn play(listen: String) -> Result<(), String> {
     let listeners = serve::bind(&[listen]).await.map_err(|error| error.to_string())?;
     let daemon = Daemon::start(config, settings, listeners, None).await.map_err(|error| error.to_string())?;
 
-    println!("A service answers {REQUESTS_PER_SECOND} requests a second. Its SLO: 90 % without error, over an hour.");
-    println!("Watch it on http://{} (Ctrl-C ends).\n", daemon.address());
+    say!("A service answers {REQUESTS_PER_SECOND} requests a second. Its SLO: 90 % without error, over an hour.");
+    say!("Watch it on http://{} (Ctrl-C ends).\n", daemon.address());
     tokio::select! {
         () = act(&service, &daemon) => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -97,7 +97,7 @@ async fn act(service: &Service, daemon: &Daemon) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut second = 0;
     for (until, percent, says) in SCRIPT {
-        println!("{second:>4}s  {says}");
+        say!("{second:>4}s  {says}");
         while second < until {
             tick.tick().await;
             second += 1;
@@ -109,7 +109,7 @@ async fn act(service: &Service, daemon: &Daemon) {
             }
         }
     }
-    println!("\nThat was it. `almenara` alone watches itself; `almenara serve --config.file …` watches yours.");
+    say!("\nThat was it. `almenara` alone watches itself; `almenara serve --config.file …` watches yours.");
 }
 
 fn print_slo(second: u64, daemon: &Daemon) {
@@ -123,7 +123,7 @@ fn print_slo(second: u64, daemon: &Daemon) {
             .collect();
         let left = slo.figures.budget_remaining_ratio;
         let budget = left.map_or("unknown".to_owned(), |left| format!("{:.0} %", left * 100.0));
-        println!("{second:>4}s  budget left {budget}, burn rate over {}", burns.join(", "));
+        say!("{second:>4}s  budget left {budget}, burn rate over {}", burns.join(", "));
     }
 }
 
@@ -147,7 +147,7 @@ async fn print_notification(body: String) {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let what = if alert["status"] == "firing" { "PAGE    " } else { "RESOLVED" };
         let (name, severity) = (text(&alert["labels"]["alertname"]), text(&alert["labels"]["severity"]));
-        println!("      {what}  {name} ({severity}): {}", text(&alert["annotations"]["summary"]));
+        say!("      {what}  {name} ({severity}): {}", text(&alert["annotations"]["summary"]));
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
     }
     let result = &answer["data"]["result"];
     match text("format").as_deref() {
-        Some("json") => println!("{result}"),
+        Some("json") => say!("{result}"),
         _ => print_result(&answer["data"]),
     }
     FINE
@@ -125,19 +125,19 @@ fn print_result(data: &Value) {
     match data["resultType"].as_str() {
         Some("vector") => {
             for element in data["result"].as_array().into_iter().flatten() {
-                println!("{} => {}", labels(&element["metric"]), point(&element["value"]));
+                say!("{} => {}", labels(&element["metric"]), point(&element["value"]));
             }
         }
         Some("matrix") => {
             for series in data["result"].as_array().into_iter().flatten() {
-                println!("{} =>", labels(&series["metric"]));
+                say!("{} =>", labels(&series["metric"]));
                 for value in series["values"].as_array().into_iter().flatten() {
-                    println!("{}", point(value));
+                    say!("{}", point(value));
                 }
             }
         }
-        Some("scalar") => println!("scalar: {}", point(&data["result"])),
-        _ => println!("{}", data["result"][1].as_str().unwrap_or_default()),
+        Some("scalar") => say!("scalar: {}", point(&data["result"])),
+        _ => say!("{}", data["result"][1].as_str().unwrap_or_default()),
     }
 }
 

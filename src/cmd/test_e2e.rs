@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::router::Router;
 use crate::rules::{Environment, Evaluator, Group, GroupDefaults};
 use crate::slo::SloGroup;
-use crate::source::{Diagnostics, SourceFile};
+use crate::source::{Diagnostics, SourceFile, format_duration};
 use crate::store::{Store, StoreOptions};
 use crate::unittest::incident::{self, Parts, Scenario, Told};
 
@@ -23,11 +23,12 @@ pub(super) fn run(files: &[PathBuf]) -> u8 {
     for path in files {
         match play(path) {
             Ok(played) if played.told == played.expected => {
-                println!("{}: as expected, {} messages", path.display(), played.told.len());
+                say!("{}: as expected, {} messages", path.display(), played.told.len());
+                print_table(&played.told);
             }
             Ok(played) => {
                 failed += 1;
-                println!("{}: not as expected", path.display());
+                say!("{}: not as expected", path.display());
                 print_difference(&played);
             }
             Err(diagnostics) => {
@@ -36,7 +37,7 @@ pub(super) fn run(files: &[PathBuf]) -> u8 {
             }
         }
     }
-    println!("{} passed, {failed} failed", files.len() - failed);
+    say!("{} passed, {failed} failed", files.len() - failed);
     if failed == 0 { FINE } else { FAILED }
 }
 
@@ -92,16 +93,29 @@ fn parts(config: Config, scenario: &Scenario) -> Parts {
     }
 }
 
+/// Who was told what and when, a line for each alert in a message.
+fn print_table(told: &[Told]) {
+    let width = told.iter().map(|told| told.to.len()).max().unwrap_or(0);
+    for told in told {
+        let at = format_duration(told.at);
+        for (what, alerts) in [("firing", &told.firing), ("resolved", &told.resolved)] {
+            for alert in alerts {
+                say!("  {at:>8}  {:width$}  {what:8}  {alert}", told.to);
+            }
+        }
+    }
+}
+
 /// What is missing and what is too much, in the form of an incident file.
 fn print_difference(played: &Played) {
     for told in played.expected.iter().filter(|told| !played.told.contains(told)) {
-        println!("expected, but not told:\n{told}");
+        say!("expected, but not told:\n{told}");
     }
     for told in played.told.iter().filter(|told| !played.expected.contains(told)) {
-        println!("told, but not expected:\n{told}");
+        say!("told, but not expected:\n{told}");
     }
     if played.told.iter().all(|told| played.expected.contains(told)) {
-        println!("told in this order or number:");
-        played.told.iter().for_each(|told| println!("{told}"));
+        say!("told in this order or number:");
+        played.told.iter().for_each(|told| say!("{told}"));
     }
 }
