@@ -113,7 +113,9 @@ async fn endpoints_follow_their_service_and_pod_in_the_namespaces_named() {
         server.address
     ));
     until(&discovery, &["10.0.0.1:80", "10.0.0.2:80"]).await;
-    assert!(server.requests("/apis/discovery.k8s.io/v1/namespaces/b/endpointslices?").len() >= 2);
+    // The list has been answered; the watch follows it.
+    let of_namespace_b = || server.requests("/apis/discovery.k8s.io/v1/namespaces/b/endpointslices?").len();
+    eventually("a list and a watch", || of_namespace_b() >= 2).await;
     assert!(server.requests("namespaces/other").is_empty());
 
     // Service and pod come after their endpoints.
