@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use almenara::model::{Labels, MatchOp, Matcher, Timestamp, Value};
+use almenara::model::{Labels, MatchOp, Matcher, Timestamp};
 use almenara::store::{Row, SeriesRef, Store, StoreOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -28,10 +28,7 @@ fn store() -> (Store, Vec<SeriesRef>) {
 fn scrape(refs: &[SeriesRef], slot: i64) -> Vec<Row> {
     let value = |index: usize| (slot * 8 + (slot * 7_919 + index as i64) % 8) as f64;
     let at = Timestamp::from_ms(slot * INTERVAL_MS);
-    refs.iter()
-        .enumerate()
-        .map(|(index, series)| Row { series: *series, at, value: Value::Float(value(index)) })
-        .collect()
+    refs.iter().enumerate().map(|(index, series)| Row::new(*series, at, value(index))).collect()
 }
 
 fn append(criterion: &mut Criterion) {

@@ -111,6 +111,7 @@ impl Query {
             default_subquery_step: self.state.live.read().default_subquery_step,
             max_samples: settings.max_samples,
             delayed_name_removal: settings.delayed_name_removal,
+            use_start_timestamps: false,
             text: &self.text,
             interrupt: Some(interrupt),
         };

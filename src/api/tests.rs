@@ -40,8 +40,7 @@ fn state() -> AppState {
     ];
     for slot in 0..5 {
         let at = Timestamp::from_ms(1_000_000 + slot * 15_000);
-        let rows: Vec<Row> =
-            series.iter().map(|(series, value)| Row { series: *series, at, value: value.clone() }).collect();
+        let rows: Vec<Row> = series.iter().map(|(series, value)| Row::new(*series, at, value.clone())).collect();
         store.commit(&rows);
     }
     let metadata = MetadataStore::new();
@@ -522,7 +521,7 @@ async fn federation() {
     let now = crate::clock::now();
     let commit = |pairs: Vec<(&str, &str)>, back_ms: i64, value: f64| {
         let series = state.store.series_ref(&Labels::from_pairs(pairs));
-        state.store.commit(&[Row { series, at: now.plus_ms(-back_ms), value: Value::Float(value) }]);
+        state.store.commit(&[Row::new(series, now.plus_ms(-back_ms), value)]);
     };
     commit(vec![("__name__", "b"), ("job", "a\"b"), ("instance", "x")], 1_000, 1.5);
     commit(vec![("__name__", "a"), ("my.label", "y")], 2_000, f64::INFINITY);

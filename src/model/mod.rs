@@ -13,6 +13,7 @@ mod metadata;
 mod quote;
 mod regex;
 mod sample;
+mod start_time;
 mod timestamp;
 
 pub use self::regex::{Anchoring, Pattern, PatternError, Replacement};
@@ -25,6 +26,7 @@ pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricKind};
 pub use quote::{is_printable, quote, quote_char, unescape};
 pub use sample::{STALE_NAN_BITS, Sample, Series, Value, is_stale, stale_nan};
+pub use start_time::{Counted, StartTime, StartTimes};
 pub use timestamp::Timestamp;
 
 /// The label that holds a series' metric name.

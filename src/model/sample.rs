@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Histogram, Labels, Timestamp};
+use super::{Histogram, Labels, StartTimes, Timestamp};
 
 /// The bit pattern of the NaN that marks the end of a series. Any other NaN is an ordinary value.
 /// **Source.** Prometheus `model/value/value.go`.
@@ -74,4 +74,21 @@ pub struct Series {
     pub labels: Labels,
     /// Strictly increasing in time.
     pub samples: Vec<Sample>,
+    /// Since when each sample has counted, where that is known; a column of its own, since few series have it.
+    pub starts: StartTimes,
+}
+
+impl Series {
+    /// A series whose samples do not say since when they have counted.
+    pub fn new(labels: Labels, samples: Vec<Sample>) -> Self {
+        Series { labels, samples, starts: StartTimes::NONE }
+    }
+
+    /// Takes the staleness markers out.
+    pub fn drop_stale(&mut self) {
+        if !self.starts.is_empty() {
+            self.starts.retain(|index| !self.samples[index].value.is_stale());
+        }
+        self.samples.retain(|sample| !sample.value.is_stale());
+    }
 }

@@ -46,7 +46,7 @@ impl<'a> Overlay<'a> {
             .filter(|(labels, sample)| {
                 (start..=end).contains(&sample.at) && matchers.iter().all(|matcher| matcher.matches_labels(labels))
             })
-            .map(|(labels, sample)| Series { labels: labels.clone(), samples: vec![sample.clone()] })
+            .map(|(labels, sample)| Series::new(labels.clone(), vec![sample.clone()]))
             .collect()
     }
 }
@@ -58,9 +58,10 @@ impl Querier for Overlay<'_> {
         if recorded.is_empty() {
             return Ok(stored);
         }
-        let mut merged: BTreeMap<_, _> = stored.into_iter().map(|series| (series.labels, series.samples)).collect();
+        let mut merged: BTreeMap<_, _> = stored.into_iter().map(|series| (series.labels.clone(), series)).collect();
         for series in recorded {
-            let samples = merged.entry(series.labels).or_default();
+            let empty = || Series::new(series.labels.clone(), Vec::new());
+            let samples = &mut merged.entry(series.labels.clone()).or_insert_with(empty).samples;
             for sample in series.samples {
                 // A sample that the store would refuse stays invisible.
                 if samples.last().is_none_or(|last| last.at < sample.at) {
@@ -68,6 +69,6 @@ impl Querier for Overlay<'_> {
                 }
             }
         }
-        Ok(merged.into_iter().map(|(labels, samples)| Series { labels, samples }).collect())
+        Ok(merged.into_values().collect())
     }
 }

@@ -24,7 +24,7 @@ impl Querier for Samples {
         Ok(matching
             .map(|(labels, samples)| {
                 let samples = samples.iter().filter(|sample| (start..=end).contains(&sample.at)).cloned().collect();
-                Series { labels: labels.clone(), samples }
+                Series::new(labels.clone(), samples)
             })
             .collect())
     }

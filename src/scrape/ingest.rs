@@ -147,17 +147,13 @@ impl TargetState {
             batch.kept as f64,
             batch.added as f64,
         ];
-        batch.rows.extend(series.into_iter().zip(values).map(|(series, value)| Row {
-            series,
-            at,
-            value: value.into(),
-        }));
+        batch.rows.extend(series.into_iter().zip(values).map(|(series, value)| Row::new(series, at, value)));
     }
 
     /// Staleness markers for all that the target has left, its reports included: it is gone.
     pub fn end(mut self, at: Timestamp) -> Vec<Row> {
         let mut batch = self.fail(at);
-        let marker = |series| Row { series, at, value: stale_nan().into() };
+        let marker = |series| Row::new(series, at, stale_nan());
         batch.rows.extend(self.report.into_iter().flatten().map(marker));
         batch.rows
     }
@@ -237,7 +233,7 @@ impl TargetState {
             return Ok(());
         }
         reading.batch.added += u64::from(known.is_none());
-        reading.batch.rows.push(Row { series: handle, at: own_time.unwrap_or(at), value: series.value.into() });
+        reading.batch.rows.push(Row::new(handle, own_time.unwrap_or(at), series.value));
         Ok(())
     }
 
@@ -270,7 +266,7 @@ impl TargetState {
         let mut still_there: HashSet<SeriesRef> = self.tracked.iter().copied().collect();
         // `insert` also says whether a series that vanished was marked already: a body may hold it twice.
         let vanished = previous.into_iter().filter(|series| still_there.insert(*series));
-        batch.rows.extend(vanished.map(|series| Row { series, at, value: stale_nan().into() }));
+        batch.rows.extend(vanished.map(|series| Row::new(series, at, stale_nan())));
     }
 }
 

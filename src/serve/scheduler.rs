@@ -168,11 +168,7 @@ impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
 /// Commits what an evaluation recorded, in one go. A series that retention removed meanwhile is looked up again; other refusals
 /// are logged.
 pub(super) fn commit(store: &Store, recorded: &[Recorded], group: &str) {
-    let row = |recorded: &Recorded| Row {
-        series: store.series_ref(&recorded.labels),
-        at: recorded.at,
-        value: recorded.value.clone(),
-    };
+    let row = |recorded: &Recorded| Row::new(store.series_ref(&recorded.labels), recorded.at, recorded.value.clone());
     let rows: Vec<Row> = recorded.iter().map(row).collect();
     let mut refused = store.commit(&rows).refused;
     if refused.iter().any(|(_, refusal)| *refusal == Refusal::Gone) {

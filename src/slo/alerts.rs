@@ -179,7 +179,7 @@ impl Alerts {
     /// Takes up the alerts of an objective that fired before a restart, from their `ALERTS_FOR_STATE`, so that they go on with their own
     /// start, stay while nothing can be seen, and are resolved when they have ended.
     pub(super) fn restore(&mut self, slo: &Slo, series: &[Series]) {
-        for Series { labels, samples } in series {
+        for Series { labels, samples, .. } in series {
             let active_at_secs =
                 samples.last().and_then(|sample| sample.value.as_float()).filter(|secs| secs.is_finite());
             let name = [BURN_ALERT, NOT_MEASURED_ALERT].into_iter().find(|name| labels.get(ALERT_NAME) == Some(name));

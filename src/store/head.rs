@@ -90,7 +90,7 @@ impl Store {
                 |series: &StoredSeries| Some((head.symbols.materialise(&series.labels), series.take(start, end)?));
             (head.matching(matchers).filter_map(take).collect::<Vec<_>>(), start)
         };
-        let decoded = taken.into_iter().map(|(labels, taken)| Series { labels, samples: taken.samples(start, end) });
+        let decoded = taken.into_iter().map(|(labels, taken)| taken.into_series(labels, start, end));
         let mut selected: Vec<Series> = decoded.filter(|series| !series.samples.is_empty()).collect();
         selected.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         selected
@@ -186,7 +186,7 @@ impl Head {
         if self.floor.is_some_and(|floor| row.at < floor) {
             return Err(Refusal::TooOld);
         }
-        let is_new = series.append(row.at, &row.value, &mut self.held)?;
+        let is_new = series.append(row, &mut self.held)?;
         self.oldest = Some(self.oldest.map_or(row.at, |oldest| oldest.min(row.at)));
         self.newest = self.newest.max(Some(row.at));
         Ok(is_new)

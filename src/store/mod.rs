@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! labels ──► symbols ──► series ──┬─ open run: plain columns, the newest samples
+//!               │                 ├─ changes of start time, where samples have any
 //!               │                 └─ sealed chunks of at most 120 samples, compressed, shared with readers
 //!               └─► postings: a bitmap of series for each (name, value)
 //! ```
@@ -38,6 +39,7 @@ mod head;
 mod metadata;
 mod postings;
 mod series;
+mod starts;
 mod symbols;
 mod times;
 mod xor;
@@ -46,7 +48,7 @@ pub use cardinality::{Cardinality, Count};
 pub use head::{Store, StoreOptions};
 pub use metadata::MetadataStore;
 
-use crate::model::{Timestamp, Value};
+use crate::model::{StartTime, Timestamp, Value};
 
 /// The handle of a series; never used again for another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -61,6 +63,15 @@ pub struct Row {
     pub at: Timestamp,
     /// What.
     pub value: Value,
+    /// Since when it has counted, where that is known.
+    pub start: Option<StartTime>,
+}
+
+impl Row {
+    /// A sample that does not say since when it has counted.
+    pub fn new(series: SeriesRef, at: Timestamp, value: impl Into<Value>) -> Self {
+        Row { series, at, value: value.into(), start: None }
+    }
 }
 
 /// Why a row was not stored. Expected events of the data, so counted outcomes and not errors.

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use super::Refusal;
 use super::chunk::{self, Chunk, SAMPLES_MAX};
+use super::starts::{self, Change, StartChanges};
 use super::symbols::Pair;
-use crate::model::{Histogram, Sample, Timestamp, Value};
+use super::{Refusal, Row};
+use crate::model::{Histogram, Labels, Sample, Series, Timestamp, Value};
 
 /// A time and a value in the columns of an open run.
 const OPEN_FLOAT_BYTES: u64 = (size_of::<Timestamp>() + size_of::<f64>()) as u64;
@@ -18,6 +19,8 @@ pub(super) struct StoredSeries {
     pub(super) labels: Arc<[Pair]>,
     sealed: Vec<Chunk>,
     open: Open,
+    /// Of most series there is none.
+    starts: Option<Box<StartChanges>>,
 }
 
 /// The newest samples as plain columns, cheap to append to and to read.
@@ -30,6 +33,7 @@ enum Open {
 pub(super) struct Taken {
     chunks: Vec<Chunk>,
     open: Vec<Sample>,
+    starts: Vec<Change>,
 }
 
 /// What is held in memory, kept up to date by each change.
@@ -44,11 +48,18 @@ pub(super) struct Held {
 
 impl StoredSeries {
     pub(super) fn new(labels: Arc<[Pair]>) -> Self {
-        StoredSeries { labels, sealed: Vec::new(), open: Open::Floats { at: Vec::new(), values: Vec::new() } }
+        StoredSeries {
+            labels,
+            sealed: Vec::new(),
+            open: Open::Floats { at: Vec::new(), values: Vec::new() },
+            starts: None,
+        }
     }
 
     /// Appends a sample. `Ok(false)`: it was there already.
-    pub(super) fn append(&mut self, at: Timestamp, value: &Value, held: &mut Held) -> Result<bool, Refusal> {
+    pub(super) fn append(&mut self, row: &Row, held: &mut Held) -> Result<bool, Refusal> {
+        let Row { at, value, start, .. } = row;
+        let at = *at;
         match self.last() {
             Some(last) if at < last => return Err(Refusal::OutOfOrder),
             Some(last) if at == last => {
@@ -63,6 +74,9 @@ impl StoredSeries {
         held.samples += 1;
         held.bytes += bytes_of(value);
         self.open.push(at, value);
+        if start.is_some() || self.starts.is_some() {
+            held.bytes += self.starts.get_or_insert_default().note(at, *start);
+        }
         Ok(true)
     }
 
@@ -81,7 +95,11 @@ impl StoredSeries {
 
     /// Takes what `start..=end` touches; `None` if that is nothing.
     pub(super) fn take(&self, start: Timestamp, end: Timestamp) -> Option<Taken> {
-        let taken = Taken { chunks: self.chunks(start, end).to_vec(), open: self.open.read(start, end) };
+        let taken = Taken {
+            chunks: self.chunks(start, end).to_vec(),
+            open: self.open.read(start, end),
+            starts: self.starts.as_ref().map_or_else(Vec::new, |starts| starts.take(start, end)),
+        };
         (!taken.chunks.is_empty() || !taken.open.is_empty()).then_some(taken)
     }
 
@@ -100,6 +118,10 @@ impl StoredSeries {
             held.bytes -= self.open.bytes();
             self.open = Open::Floats { at: Vec::new(), values: Vec::new() };
         }
+        if let Some(starts) = &mut self.starts {
+            held.bytes -= if self.open.len() == 0 { starts.bytes() } else { starts.truncate(before) };
+        }
+        self.starts.take_if(|_| self.open.len() == 0);
     }
 
     fn chunks(&self, start: Timestamp, end: Timestamp) -> &[Chunk] {
@@ -134,14 +156,15 @@ impl StoredSeries {
 
 impl Taken {
     /// The samples in `start..=end`, for which this was taken.
-    pub(super) fn samples(self, start: Timestamp, end: Timestamp) -> Vec<Sample> {
+    pub(super) fn into_series(self, labels: Labels, start: Timestamp, end: Timestamp) -> Series {
         let count: usize = self.chunks.iter().map(Chunk::len).sum();
         let mut samples = Vec::with_capacity(count + self.open.len());
         for chunk in &self.chunks {
             chunk.read(start, end, &mut samples);
         }
         samples.extend(self.open);
-        samples
+        let starts = starts::beside(&samples, &self.starts);
+        Series { labels, samples, starts }
     }
 }
 

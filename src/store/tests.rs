@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Histogram, Labels, MatchOp, Matcher, Sample, Series, stale_nan};
+use crate::model::{Histogram, Labels, MatchOp, Matcher, Sample, Series, StartTime, StartTimes, stale_nan};
 
 fn store() -> Store {
     Store::new(StoreOptions { retention: Duration::from_secs(3600) })
@@ -16,8 +16,14 @@ fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms)
 }
 
+/// Counters that begin anew every 40 ms; now and then nobody says so.
+fn start_of(at: Timestamp) -> Option<StartTime> {
+    let life = at.as_ms().div_euclid(40);
+    (life % 3 != 0).then(|| StartTime::new(Timestamp::from_ms(life * 40)))?
+}
+
 fn row(series: SeriesRef, ms: i64, value: impl Into<Value>) -> Row {
-    Row { series, at: at(ms), value: value.into() }
+    Row { start: start_of(at(ms)), ..Row::new(series, at(ms), value) }
 }
 
 fn histogram(count: f64) -> Value {
@@ -25,13 +31,17 @@ fn histogram(count: f64) -> Value {
 }
 
 /// Comparable bit for bit, NaN included.
-fn bits(series: &[Series]) -> Vec<(String, Vec<(i64, String)>)> {
+/// A series in a form in which NaN equals itself.
+type Comparable = (String, Vec<(i64, String)>, StartTimes);
+
+fn bits(series: &[Series]) -> Vec<Comparable> {
     let value = |value: &Value| match value {
         Value::Float(float) => format!("{:016x}", float.to_bits()),
         Value::Histogram(histogram) => format!("{histogram:?}"),
     };
     let samples = |samples: &[Sample]| samples.iter().map(|s| (s.at.as_ms(), value(&s.value))).collect();
-    series.iter().map(|series| (series.labels.to_string(), samples(&series.samples))).collect()
+    let parts = |series: &Series| (series.labels.to_string(), samples(&series.samples), series.starts.clone());
+    series.iter().map(parts).collect()
 }
 
 #[derive(Default)]
@@ -71,9 +81,11 @@ impl Model {
 
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Vec<Series> {
         let passing = self.series.iter().filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels)));
-        let cut = |(labels, samples): (&Labels, &Vec<Sample>)| Series {
-            labels: labels.clone(),
-            samples: samples.iter().filter(|sample| (start..=end).contains(&sample.at)).cloned().collect(),
+        let cut = |(labels, samples): (&Labels, &Vec<Sample>)| {
+            let samples: Vec<Sample> =
+                samples.iter().filter(|sample| (start..=end).contains(&sample.at)).cloned().collect();
+            let starts = samples.iter().map(|sample| start_of(sample.at)).collect();
+            Series { labels: labels.clone(), samples, starts }
         };
         passing.map(cut).filter(|series| !series.samples.is_empty()).collect()
     }
@@ -210,7 +222,13 @@ fn a_handle_never_means_another_series() {
     assert_ne!(old, new);
     let committed = store.commit(&[row(old, 10, 1.0), row(new, 10, 2.0), row(new, 1, 2.0)]);
     assert_eq!(committed, Committed { appended: 1, refused: vec![(0, Refusal::Gone), (2, Refusal::TooOld)] });
-    assert_eq!(store.select(&[], at(0), at(20)), [Series { labels: two, samples: vec![Sample::float(at(10), 2.0)] }]);
+    assert_eq!(
+        store.select(&[], at(0), at(20)),
+        [Series {
+            starts: [start_of(at(10))].into_iter().collect(),
+            ..Series::new(two, vec![Sample::float(at(10), 2.0)])
+        }]
+    );
 }
 
 #[test]

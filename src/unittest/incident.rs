@@ -146,7 +146,7 @@ fn scripted_rows(incident: &Incident, store: &Store) -> BTreeMap<Timestamp, Vec<
     for (labels, samples) in &incident.samples {
         let series = store.series_ref(labels);
         for (at, value) in samples {
-            rows.entry(*at).or_default().push(Row { series, at: *at, value: value.clone() });
+            rows.entry(*at).or_default().push(Row::new(series, *at, value.clone()));
         }
     }
     rows
@@ -156,7 +156,7 @@ fn commit(store: &Store, outcome: Outcome) -> Vec<Alert> {
     let rows: Vec<Row> = outcome
         .recorded
         .into_iter()
-        .map(|recorded| Row { series: store.series_ref(&recorded.labels), at: recorded.at, value: recorded.value })
+        .map(|recorded| Row::new(store.series_ref(&recorded.labels), recorded.at, recorded.value))
         .collect();
     store.commit(&rows);
     outcome.alerts

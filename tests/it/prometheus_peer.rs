@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use almenara::api::{AppState, Live, Queries, QuerySettings, router};
 use almenara::clock;
-use almenara::model::{Labels, Timestamp, Value};
+use almenara::model::{Labels, Timestamp};
 use almenara::promql::Features;
 use almenara::store::{MetadataStore, Row, Store, StoreOptions};
 use parking_lot::RwLock;
@@ -178,11 +178,7 @@ fn state() -> AppState {
     let store = Store::new(StoreOptions { retention: Duration::from_secs(3600) });
     for scrape in 0..SCRAPES {
         let at = Timestamp::from_ms((START + scrape * INTERVAL_SECS) * 1000);
-        let row = |(series, value): (&str, f64)| Row {
-            series: store.series_ref(&labels(series)),
-            at,
-            value: Value::Float(value),
-        };
+        let row = |(series, value): (&str, f64)| Row::new(store.series_ref(&labels(series)), at, value);
         let rows: Vec<Row> = samples(scrape).into_iter().map(row).collect();
         assert_eq!(store.commit(&rows).appended, rows.len());
     }

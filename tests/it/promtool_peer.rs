@@ -147,9 +147,9 @@ struct Samples(BTreeMap<Labels, Vec<Sample>>);
 impl Querier for Samples {
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QuerierError> {
         let matching = self.0.iter().filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels)));
-        let series = matching.map(|(labels, samples)| Series {
-            labels: labels.clone(),
-            samples: samples.iter().filter(|sample| (start..=end).contains(&sample.at)).cloned().collect(),
+        let series = matching.map(|(labels, samples)| {
+            let inside = samples.iter().filter(|sample| (start..=end).contains(&sample.at));
+            Series::new(labels.clone(), inside.cloned().collect())
         });
         Ok(series.collect())
     }

@@ -23,7 +23,16 @@ struct Annotation {
     severity: Severity,
     text: String,
     span: Span,
-    forced: Option<ForcedMonotonicity>,
+    detail: Detail,
+}
+
+/// What grows when a text arises again.
+#[derive(Clone, Copy, Debug)]
+enum Detail {
+    None,
+    Forced(ForcedMonotonicity),
+    /// How often it arose, shown where that was more than once.
+    Occurrences(usize),
 }
 
 /// Where and by how much the buckets of classic histograms were not monotonic.
@@ -56,7 +65,7 @@ pub(super) struct Annotations {
 }
 
 impl Annotations {
-    fn add(&mut self, severity: Severity, text: String, span: Span, forced: Option<ForcedMonotonicity>) {
+    fn add(&mut self, severity: Severity, text: String, span: Span, detail: Detail) {
         let prefix = match severity {
             Severity::Warning => "PromQL warning",
             Severity::Info => "PromQL info",
@@ -65,24 +74,25 @@ impl Annotations {
         match self.by_text.get(&text) {
             Some(&index) => {
                 let said = &mut self.said[index];
-                match (&mut said.forced, forced) {
-                    (Some(earlier), Some(later)) => earlier.merge(later),
+                match (&mut said.detail, detail) {
+                    (Detail::Forced(earlier), Detail::Forced(later)) => earlier.merge(later),
+                    (Detail::Occurrences(earlier), Detail::Occurrences(later)) => *earlier += later,
                     _ => said.span = span,
                 }
             }
             None => {
                 self.by_text.insert(text.clone(), self.said.len());
-                self.said.push(Annotation { severity, text, span, forced });
+                self.said.push(Annotation { severity, text, span, detail });
             }
         }
     }
 
     pub(super) fn warn(&mut self, span: Span, text: impl Into<String>) {
-        self.add(Severity::Warning, text.into(), span, None);
+        self.add(Severity::Warning, text.into(), span, Detail::None);
     }
 
     pub(super) fn info(&mut self, span: Span, text: impl Into<String>) {
-        self.add(Severity::Info, text.into(), span, None);
+        self.add(Severity::Info, text.into(), span, Detail::None);
     }
 
     pub(super) fn forced_monotonicity(&mut self, span: Span, metric: &str, forced: ForcedMonotonicity) {
@@ -91,7 +101,7 @@ impl Annotations {
              https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)",
             metric,
         );
-        self.add(Severity::Info, text, span, Some(forced));
+        self.add(Severity::Info, text, span, Detail::Forced(forced));
     }
 
     pub(super) fn invalid_quantile(&mut self, span: Span, quantile: f64) {
@@ -118,6 +128,11 @@ impl Annotations {
 
     pub(super) fn reconciled_bounds(&mut self, span: Span, operation: &str) {
         self.info(span, format!("mismatched custom buckets were reconciled during {operation}"));
+    }
+
+    pub(super) fn overlapping_starts(&mut self, span: Span, metric: &str) {
+        let text = format!("sample has start time that overlaps with previous sample timestamp for metric {metric:?}");
+        self.add(Severity::Warning, text, span, Detail::Occurrences(1));
     }
 
     pub(super) fn reset_collision(&mut self, span: Span, operation: &str) {
@@ -154,7 +169,7 @@ impl Annotation {
         if query.is_empty() {
             return text;
         }
-        if let Some(forced) = self.forced {
+        if let Detail::Forced(forced) = self.detail {
             let write = write!(
                 text,
                 ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
@@ -166,6 +181,9 @@ impl Annotation {
                 whole_seconds(forced.last_at),
             );
             write.expect("BUG: writing to a string failed");
+        }
+        if let Detail::Occurrences(count @ 2..) = self.detail {
+            write!(text, " ({count} occurrences)").expect("BUG: writing to a string failed");
         }
         let (line, column) = line_and_column(query, self.span.start);
         write!(text, " ({line}:{column})").expect("BUG: writing to a string failed");

@@ -3,7 +3,7 @@
 //! There are three shapes: functions of windows (one series at a time), functions of rows (label functions, which do not
 //! look at samples), and functions of the vectors at a step.
 
-use crate::model::{Labels, Timestamp, Value};
+use crate::model::{Labels, StartTimes, Timestamp, Value};
 use crate::promql::ast::{Call, Expr, ExprKind, RangeExtension, ValueType};
 use crate::promql::functions::FunctionId;
 use crate::source::Span;
@@ -44,16 +44,24 @@ impl Evaluator<'_> {
             FunctionId::LabelReplace => return self.label_replace(&call.args, grid),
             FunctionId::LabelJoin => return self.label_join(&call.args, grid),
             FunctionId::Info => return self.info(&call.args, grid),
-            FunctionId::StartTimestamp => return Err(EvalError::Unsupported(call.function.name)),
             _ => {}
         }
         if let Some(position) = call.args.iter().position(|arg| arg.value_type() == ValueType::Matrix) {
             return self.range_call(call, position, grid);
         }
-        if id == FunctionId::TimestampOf
+        if id == FunctionId::StartTimestamp && !self.options.use_start_timestamps {
+            // The argument may still be wrong.
+            self.eval(&call.args[0], grid)?;
+            return Ok(Vec::new());
+        }
+        if matches!(id, FunctionId::TimestampOf | FunctionId::StartTimestamp)
             && let ExprKind::VectorSelector(selector) = &call.args[0].unparenthesised().kind
         {
-            let mut rows = self.sample_times(selector, grid)?;
+            let mut rows = if id == FunctionId::TimestampOf {
+                self.sample_times(selector, grid)?
+            } else {
+                self.start_times(selector, grid)?
+            };
             for row in &mut rows {
                 row.labels = self.without_name(&row.labels);
                 row.drop_name = true;
@@ -103,6 +111,8 @@ impl Evaluator<'_> {
             F::ScalarOf => scalar(only_float(&vectors[0])),
             F::Absent if vectors[0].is_empty() => vec![Element::new(absent::labels_of(args[0]), step, 1.0)],
             F::Absent => Vec::new(),
+            // Only samples that a selector has taken have a start time.
+            F::StartTimestamp => Vec::new(),
             F::TimestampOf => self.map_values(&vectors[0], |element| Some(element.at.as_secs_f64())),
             F::Clamp => self.clamp(&vectors[0], parameter(1), parameter(2)),
             F::ClampMin => self.clamp(&vectors[0], parameter(1), f64::INFINITY),
@@ -171,9 +181,9 @@ impl Evaluator<'_> {
         }
         let range_call = RangeCall { call, source: &source, parameters: &parameters };
         let mut rows = Vec::new();
-        for series in &source.rows {
+        for (index, series) in source.rows.iter().enumerate() {
             self.check_interrupt()?;
-            let row = self.window_row(&range_call, series, grid)?;
+            let row = self.window_row(&range_call, index, grid)?;
             if !row.samples.is_empty() {
                 self.hold_samples(row.samples.len())?;
                 self.note_possible_non_counter(id, series, &row, range_arg.span);
@@ -189,9 +199,11 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    /// The function's values in the windows of one series.
-    fn window_row(&mut self, range_call: &RangeCall<'_>, series: &Row, grid: Grid) -> Result<Row, EvalError> {
+    /// The function's values in the windows of the source's series at `series_index`.
+    fn window_row(&mut self, range_call: &RangeCall<'_>, series_index: usize, grid: Grid) -> Result<Row, EvalError> {
         let RangeCall { call, source, parameters } = *range_call;
+        let series = &source.rows[series_index];
+        let starts = source.starts.get(series_index).unwrap_or(const { &StartTimes::NONE });
         let id = call.function.id;
         // Upstream's warnings point at the first argument, though it be the number of `quantile_over_time`.
         let span = call.args[0].unparenthesised().span;
@@ -218,7 +230,15 @@ impl Evaluator<'_> {
                 continue;
             }
             self.check_window(samples)?;
-            let window = Window { labels: &series.labels, samples, start, end, at: step, span };
+            let window = Window {
+                labels: &series.labels,
+                samples,
+                starts: starts.range(first, past),
+                start,
+                end,
+                at: step,
+                span,
+            };
             let parameters: Vec<f64> = parameters.iter().map(|values| values[index]).collect();
             let value = match source.extension {
                 Some(extension) => self.extended_window_function(id, window, extension),
@@ -238,8 +258,7 @@ impl Evaluator<'_> {
         extension: RangeExtension,
     ) -> Option<Value> {
         if matches!(id, FunctionId::Changes | FunctionId::Resets) {
-            let samples = extended::anchored(&window)?;
-            return Some(over_time::transitions(id, &Window { samples, ..window }));
+            return Some(over_time::transitions(id, &extended::anchored(window)?));
         }
         extended::rate(id, &window, extension, &mut self.annotations)
     }

@@ -85,8 +85,6 @@ pub enum EvalError {
     NotAnInfoMetric(String),
     /// Two info series of the same target give a label different values.
     ConflictingInfoLabel(String),
-    /// A function that this evaluator does not have.
-    Unsupported(&'static str),
 }
 
 impl fmt::Display for EvalError {
@@ -143,7 +141,6 @@ impl fmt::Display for EvalError {
                 write!(f, "this should be an info metric, with float samples: {series}")
             }
             EvalError::ConflictingInfoLabel(name) => write!(f, "conflicting label: {name}"),
-            EvalError::Unsupported(name) => write!(f, "function {name:?} is not supported"),
         }
     }
 }

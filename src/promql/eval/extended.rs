@@ -23,10 +23,12 @@ pub(super) fn allowed_functions(extension: RangeExtension) -> &'static [&'static
     }
 }
 
-/// The samples from the anchor on; none if there is none after the window's start.
-pub(super) fn anchored<'w>(window: &Window<'w>) -> Option<&'w [Sample]> {
+/// The window from its anchor on; none if there is no sample after its start.
+pub(super) fn anchored(window: Window<'_>) -> Option<Window<'_>> {
     let after = window.samples.partition_point(|sample| sample.at <= window.start);
-    (after < window.samples.len()).then(|| &window.samples[after.saturating_sub(1)..])
+    let anchor = after.saturating_sub(1);
+    let starts = window.starts.get(anchor..).unwrap_or(&[]);
+    (after < window.samples.len()).then(|| Window { samples: &window.samples[anchor..], starts, ..window })
 }
 
 /// Which samples stand for the edges of a window.

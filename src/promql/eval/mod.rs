@@ -13,7 +13,6 @@
 //!
 //! **Differs:** where upstream's order is that of a Go map (`count_values`, `histogram_quantile`), ours is that of the input.
 //! **Differs:** the range of a query that needs forced monotonicity at several steps counts each sample once.
-//! **Differs:** `start_timestamp()` is refused: samples have no start timestamps here.
 
 mod absent;
 mod aggregate;
@@ -92,6 +91,8 @@ pub struct QueryOptions<'a> {
     /// Whether metric names are dropped at the end of the query instead of at each operation
     /// (`--enable-feature=promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// Whether functions of counters and `start_timestamp()` heed start times (`--enable-feature=use-start-timestamps`).
+    pub use_start_timestamps: bool,
     /// The text of the query, for the positions in warnings; empty gives warnings without position.
     pub text: &'a str,
     /// Asked now and then; an answer ends the query.
@@ -105,6 +106,7 @@ impl Default for QueryOptions<'_> {
             default_subquery_step: Duration::from_secs(60),
             max_samples: MAX_SAMPLES_DEFAULT,
             delayed_name_removal: false,
+            use_start_timestamps: false,
             text: "",
             interrupt: None,
         }
@@ -216,7 +218,7 @@ fn element(row: Row, at: Timestamp) -> VectorElement {
 
 fn sorted_series(mut rows: Vec<Row>) -> Vec<Series> {
     rows.sort_by(|a, b| a.labels.cmp(&b.labels));
-    rows.into_iter().map(|row| Series { labels: row.labels, samples: row.samples }).collect()
+    rows.into_iter().map(|row| Series::new(row.labels, row.samples)).collect()
 }
 
 #[cfg(test)]

@@ -34,8 +34,12 @@ pub(super) fn extreme(id: FunctionId, window: &Window<'_>, notes: &mut Annotatio
 
 /// How often neighbouring samples differ (`changes`) or the later one starts anew (`resets`). A change of type is both.
 pub(super) fn transitions(id: FunctionId, window: &Window<'_>) -> Value {
-    let counts: fn(&Sample, &Sample) -> bool = if id == FunctionId::Changes { is_change } else { is_reset };
-    let count = window.samples.windows(2).filter(|pair| counts(&pair[0], &pair[1])).count();
+    let pairs = window.samples.windows(2);
+    let count = if id == FunctionId::Changes {
+        pairs.filter(|pair| is_change(&pair[0], &pair[1])).count()
+    } else {
+        (1..).zip(pairs).filter(|(index, pair)| is_reset(&pair[0], &pair[1]) || window.starts_anew(*index)).count()
+    };
     Value::Float(count as f64)
 }
 

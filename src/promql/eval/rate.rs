@@ -2,11 +2,11 @@
 //!
 //! The extrapolating ones assume that a series reaches the edge of the window if its first or last sample is nearer to it
 //! than 1.1 times the mean distance of samples, and half of that distance beyond its samples otherwise; a counter is never
-//! extrapolated below zero.
+//! extrapolated below zero. Where the first sample says that its count began inside the window, nothing is guessed before it.
 
 use std::sync::Arc;
 
-use crate::model::{CounterResetHint, Histogram, Value};
+use crate::model::{CounterResetHint, Histogram, Timestamp, Value};
 use crate::promql::functions::FunctionId;
 
 use super::annotations::Annotations;
@@ -24,7 +24,9 @@ pub(super) fn extrapolated(id: FunctionId, window: &Window<'_>, notes: &mut Anno
         notes.mixed_samples(window.span, window.metric());
         return None;
     }
-    if window.samples.len() < 2 {
+    // One sample is enough where it says when its count was zero.
+    let zero_at = window.zero_at().filter(|_| is_counter);
+    if window.samples.len() < 2 && zero_at.is_none() {
         return None;
     }
     let per_second = if id == FunctionId::Rate { window.range_secs() } else { 1.0 };
@@ -32,15 +34,30 @@ pub(super) fn extrapolated(id: FunctionId, window: &Window<'_>, notes: &mut Anno
         let points = window.points();
         let mut increase = points[points.len() - 1].value - points[0].value;
         if is_counter {
-            let resets = points.windows(2).filter(|pair| pair[1].value < pair[0].value);
-            increase = resets.fold(increase, |increase, pair| increase + pair[0].value);
+            let pairs = (1..).zip(points.windows(2));
+            let resets = pairs.filter(|(index, pair)| pair[1].value < pair[0].value || window.starts_anew(*index));
+            increase = resets.fold(increase, |increase, (_, pair)| increase + pair[0].value);
+            note_overlap(window, notes);
+        }
+        if let Some(zero_at) = zero_at {
+            increase += points[0].value;
+            return Some(Value::Float(increase * (extrapolation_from_zero(window, zero_at) / per_second)));
         }
         let start = is_counter.then_some((points[0].value, increase));
         return Some(Value::Float(increase * (extrapolation(window, start) / per_second)));
     }
-    let increase = histogram_increase(&histograms, is_counter, window, notes)?;
-    let start = is_counter.then_some((histograms[0].count, increase.count));
-    Some(native::into_value(native::scaled(&increase, extrapolation(window, start) / per_second)))
+    let mut increase = match *histograms {
+        [only] => only.as_ref().clone(),
+        _ => histogram_increase(&histograms, is_counter, window, notes)?,
+    };
+    let Some(zero_at) = zero_at else {
+        let start = is_counter.then_some((histograms[0].count, increase.count));
+        return Some(native::into_value(native::scaled(&increase, extrapolation(window, start) / per_second)));
+    };
+    if histograms.len() > 1 {
+        increase = added_first(&increase, histograms[0], window, notes)?;
+    }
+    Some(native::into_value(native::scaled(&increase, extrapolation_from_zero(window, zero_at) / per_second)))
 }
 
 /// The factor from the increase between samples to that over the window. `start` is the first value and the increase of a
@@ -49,10 +66,8 @@ fn extrapolation(window: &Window<'_>, start: Option<(f64, f64)>) -> f64 {
     let (first, last) = (&window.samples[0], &window.samples[window.samples.len() - 1]);
     let sampled_secs = secs(first.at.as_ms(), last.at.as_ms());
     let mean_distance = sampled_secs / (window.samples.len() - 1) as f64;
-    let reach = mean_distance * REACH_RATIO;
     let mut to_start = secs(window.start.as_ms(), first.at.as_ms());
-    let mut to_end = secs(last.at.as_ms(), window.end.as_ms());
-    if to_start >= reach {
+    if to_start >= mean_distance * REACH_RATIO {
         to_start = mean_distance / 2.0;
     }
     if let Some((first_value, increase)) = start
@@ -64,14 +79,49 @@ fn extrapolation(window: &Window<'_>, start: Option<(f64, f64)>) -> f64 {
             to_start = to_zero;
         }
     }
-    if to_end >= reach {
-        to_end = mean_distance / 2.0;
-    }
-    (sampled_secs + to_start + to_end) / sampled_secs
+    (sampled_secs + to_start + to_end(window, mean_distance)) / sampled_secs
+}
+
+/// Likewise, where the first sample's count is known to have been zero at `zero_at`: nothing is guessed on that side.
+fn extrapolation_from_zero(window: &Window<'_>, zero_at: Timestamp) -> f64 {
+    let (first, last) = (&window.samples[0], &window.samples[window.samples.len() - 1]);
+    let gaps = (window.samples.len() - 1).max(1);
+    let mean_distance = secs(first.at.as_ms(), last.at.as_ms()) / gaps as f64;
+    let sampled_secs = secs(zero_at.as_ms(), last.at.as_ms());
+    (sampled_secs + to_end(window, mean_distance)) / sampled_secs
+}
+
+/// How far the series is taken to go on after its last sample.
+fn to_end(window: &Window<'_>, mean_distance: f64) -> f64 {
+    let to_end = secs(window.samples[window.samples.len() - 1].at.as_ms(), window.end.as_ms());
+    if to_end >= mean_distance * REACH_RATIO { mean_distance / 2.0 } else { to_end }
 }
 
 fn secs(from_ms: i64, to_ms: i64) -> f64 {
     (to_ms - from_ms) as f64 / 1000.0
+}
+
+fn note_overlap(window: &Window<'_>, notes: &mut Annotations) {
+    if window.has_overlap() {
+        notes.overlapping_starts(window.span, window.metric());
+    }
+}
+
+/// The increase since the first sample and what that had counted already.
+fn added_first(
+    increase: &Histogram,
+    first: &Histogram,
+    window: &Window<'_>,
+    notes: &mut Annotations,
+) -> Option<Histogram> {
+    let Ok(combined) = native::add(increase, first) else {
+        notes.mixed_schemas(window.span, window.metric());
+        return None;
+    };
+    if combined.reconciled {
+        notes.reconciled_bounds(window.span, "addition");
+    }
+    Some(combined.histogram)
 }
 
 /// The increase (or difference) over at least two histograms.
@@ -89,11 +139,10 @@ fn histogram_increase(
     if !is_counter && [first, last].iter().any(|histogram| !is_gauge(histogram)) {
         notes.not_a_gauge(window.span, window.metric());
     }
-    // What was before a reset between the first two does not matter, its layout neither.
-    let starts_with_reset = is_counter && native::is_reset(histograms[1], first);
-    let relevant = if starts_with_reset { &histograms[1..] } else { histograms };
-    let result = counter_increase(relevant, starts_with_reset, is_counter, window, notes);
-    match result {
+    if is_counter {
+        note_overlap(window, notes);
+    }
+    match counter_increase(histograms, is_counter, window, notes) {
         Ok(histogram) => Some(histogram),
         Err(IncompatibleSchemas) => {
             notes.mixed_schemas(window.span, window.metric());
@@ -104,20 +153,23 @@ fn histogram_increase(
 
 fn counter_increase(
     histograms: &[&Arc<Histogram>],
-    starts_with_reset: bool,
     is_counter: bool,
     window: &Window<'_>,
     notes: &mut Annotations,
 ) -> Result<Histogram, IncompatibleSchemas> {
-    let (first, last) = (histograms[0], histograms[histograms.len() - 1]);
-    let between = if is_counter { histograms } else { &[first, last][..] };
+    let is_reset =
+        |index: usize| window.starts_anew(index) || native::is_reset(histograms[index], histograms[index - 1]);
+    // What was before a reset between the first two does not matter, its layout neither.
+    let first_relevant = usize::from(is_counter && is_reset(1));
+    let (first, last) = (histograms[first_relevant], histograms[histograms.len() - 1]);
+    let between = if is_counter { &histograms[first_relevant..] } else { &[first, last][..] };
     let custom = native::uses_custom_buckets(first);
     if between.iter().any(|histogram| native::uses_custom_buckets(histogram) != custom) {
         return Err(IncompatibleSchemas);
     }
     let schema = between.iter().map(|histogram| histogram.schema).min().unwrap_or(last.schema);
     let mut increase = native::at_schema(last, schema);
-    if !starts_with_reset {
+    if first_relevant == 0 {
         let combined = native::subtract(&increase, first)?;
         increase = combined.histogram;
         if combined.reconciled {
@@ -125,8 +177,8 @@ fn counter_increase(
         }
     }
     if is_counter {
-        for pair in histograms.windows(2).filter(|pair| native::is_reset(pair[1], pair[0])) {
-            let combined = native::add(&increase, pair[0])?;
+        for index in (first_relevant + 1..histograms.len()).filter(|index| is_reset(*index)) {
+            let combined = native::add(&increase, histograms[index - 1])?;
             increase = combined.histogram;
             if combined.reconciled {
                 notes.reconciled_bounds(window.span, "addition");
@@ -141,14 +193,15 @@ fn counter_increase(
 pub(super) fn instant(id: FunctionId, window: &Window<'_>, notes: &mut Annotations) -> Option<Value> {
     let [.., earlier, later] = window.samples else { return None };
     let is_rate = id == FunctionId::Irate;
+    let starts_anew = is_rate && window.starts_anew(window.samples.len() - 1);
     let interval_secs = secs(earlier.at.as_ms(), later.at.as_ms());
     match (&earlier.value, &later.value) {
         (Value::Float(a), Value::Float(b)) => {
-            let change = if is_rate && b < a { *b } else { b - a };
+            let change = if starts_anew || (is_rate && b < a) { *b } else { b - a };
             Some(Value::Float(if is_rate { change / interval_secs } else { change }))
         }
         (Value::Histogram(a), Value::Histogram(b)) => {
-            let mut change = instant_histogram(is_rate, a, b, window, notes)?;
+            let mut change = instant_histogram(is_rate, [a, b], window, notes)?;
             change.counter_reset_hint = CounterResetHint::Gauge;
             Some(native::into_value(if is_rate { native::divided(&change, interval_secs) } else { change }))
         }
@@ -161,8 +214,7 @@ pub(super) fn instant(id: FunctionId, window: &Window<'_>, notes: &mut Annotatio
 
 fn instant_histogram(
     is_rate: bool,
-    earlier: &Histogram,
-    later: &Histogram,
+    [earlier, later]: [&Histogram; 2],
     window: &Window<'_>,
     notes: &mut Annotations,
 ) -> Option<Histogram> {
@@ -173,7 +225,8 @@ fn instant_histogram(
     if !is_rate && gauges < 2 {
         notes.not_a_gauge(window.span, window.metric());
     }
-    if is_rate && native::is_reset(later, earlier) {
+    let starts_anew = window.starts_anew(window.samples.len() - 1);
+    if is_rate && (starts_anew || native::is_reset(later, earlier)) {
         return Some(native::compacted(later));
     }
     match native::subtract(later, earlier) {
@@ -193,7 +246,7 @@ fn instant_histogram(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Labels, Sample, Timestamp};
+    use crate::model::{Labels, Sample};
 
     #[test]
     fn extrapolates_to_the_edges_but_not_below_zero() {
@@ -205,6 +258,7 @@ mod tests {
             let window = Window {
                 labels: &labels,
                 samples: &samples,
+                starts: &[],
                 start: Timestamp::EPOCH,
                 end: at,
                 at,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{CounterResetHint, Histogram, Sample, Series, Timestamp, Value};
+use crate::model::{CounterResetHint, Histogram, Sample, Series, StartTimes, Timestamp, Value};
 use crate::promql::ast::{AtModifier, RangeExtension, Subquery, VectorSelector};
 
 use crate::source::Span;
@@ -21,6 +21,8 @@ use super::window::Window;
 /// The series of a range argument, and where their windows lie.
 pub(super) struct RangeSource {
     pub(super) rows: Vec<Row>,
+    /// Beside each row, unless nobody asks for them.
+    pub(super) starts: Vec<StartTimes>,
     pub(super) range_ms: i64,
     pub(super) offset_ms: i64,
     pub(super) at: Option<AtModifier>,
@@ -37,6 +39,8 @@ enum Yield {
     Times,
     /// Likewise, of info metrics, which have no histograms.
     InfoTimes,
+    /// Seconds since the epoch from which each sample has counted, the epoch where nobody knows.
+    StartTimes,
 }
 
 impl Evaluator<'_> {
@@ -47,6 +51,11 @@ impl Evaluator<'_> {
     /// `timestamp(selector)`, names still there.
     pub(super) fn sample_times(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Vec<Row>, EvalError> {
         self.look_back(selector, grid, Yield::Times)
+    }
+
+    /// `start_timestamp(selector)`, names still there.
+    pub(super) fn start_times(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        self.look_back(selector, grid, Yield::StartTimes)
     }
 
     /// As [`Self::sample_times`], of info metrics.
@@ -82,6 +91,9 @@ impl Evaluator<'_> {
                         return Err(EvalError::NotAnInfoMetric(super::matching::label_list(&series.labels)));
                     }
                     Yield::Times | Yield::InfoTimes => Value::Float(sample.at.as_secs_f64()),
+                    Yield::StartTimes => {
+                        Value::Float(series.starts.get(seen - 1).map_or(0.0, |start| start.at().as_secs_f64()))
+                    }
                 };
                 samples.push(Sample { at: step, value });
             }
@@ -119,7 +131,7 @@ impl Evaluator<'_> {
             let start = end.plus_ms(-range_ms);
             for row in &mut source.rows {
                 let Row { labels, samples, .. } = row;
-                let window = Window { labels, samples, start, end, at, span: Span::default() };
+                let window = Window { labels, samples, starts: &[], start, end, at, span: Span::default() };
                 if window.has_histograms() {
                     return Err(EvalError::ExtensionOfHistograms(extension.as_str()));
                 }
@@ -140,7 +152,7 @@ impl Evaluator<'_> {
     ) -> Result<RangeSource, EvalError> {
         let first = self.reference(selector.at, selector.offset_ms, grid.start);
         let last = self.reference(selector.at, selector.offset_ms, grid.end);
-        let mut rows = Vec::new();
+        let (mut rows, mut starts) = (Vec::new(), Vec::new());
         let lookback_ms = duration_ms(self.options.lookback_delta);
         let reach_ms = match selector.extension {
             None => (0, 0),
@@ -148,13 +160,16 @@ impl Evaluator<'_> {
             Some(RangeExtension::Smoothed) => (lookback_ms, lookback_ms),
         };
         for mut series in self.select(selector, first.plus_ms(1 - range_ms - reach_ms.0), last.plus_ms(reach_ms.1))? {
-            series.samples.retain(|sample| !sample.value.is_stale());
+            series.drop_stale();
             if !series.samples.is_empty() {
+                if self.options.use_start_timestamps {
+                    starts.push(series.starts);
+                }
                 rows.push(Row { labels: series.labels, drop_name: false, samples: series.samples });
             }
         }
         let (offset_ms, at, extension) = (selector.offset_ms, selector.at, selector.extension);
-        Ok(RangeSource { rows, range_ms, offset_ms, at, reach_ms, extension })
+        Ok(RangeSource { rows, starts, range_ms, offset_ms, at, reach_ms, extension })
     }
 
     /// The rows of a subquery for all windows of `grid`, on the subquery's own grid.
@@ -171,7 +186,8 @@ impl Evaluator<'_> {
             forget_reset_hint(&mut sample.value);
         }
         let (range_ms, offset_ms, at) = (subquery.range_ms, subquery.offset_ms, subquery.at);
-        Ok(RangeSource { rows, range_ms, offset_ms, at, reach_ms: (0, 0), extension: None })
+        // Subqueries have no start times: their samples are not those that were taken.
+        Ok(RangeSource { rows, starts: Vec::new(), range_ms, offset_ms, at, reach_ms: (0, 0), extension: None })
     }
 }
 

@@ -20,7 +20,7 @@ impl Querier for Counting {
             return Err(QuerierError("no such store".to_owned()));
         }
         let times = (0..100).map(|index| Timestamp::from_ms(index * 10_000)).filter(|at| (start..=end).contains(at));
-        Ok(vec![Series { labels, samples: times.map(|at| Sample::float(at, at.as_secs_f64())).collect() }])
+        Ok(vec![Series::new(labels, times.map(|at| Sample::float(at, at.as_secs_f64())).collect())])
     }
 }
 

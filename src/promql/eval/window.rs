@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Histogram, Labels, Sample, Timestamp, Value};
+use crate::model::{Counted, Histogram, Labels, Sample, StartTime, Timestamp, Value};
 use crate::source::Span;
 
 /// What a range function sees.
@@ -11,6 +11,8 @@ pub(super) struct Window<'a> {
     pub(super) labels: &'a Labels,
     /// Samples after `start` and not after `end`, without staleness markers; never empty.
     pub(super) samples: &'a [Sample],
+    /// Since when they have counted; as long as the samples or shorter.
+    pub(super) starts: &'a [Option<StartTime>],
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
     /// The step; differs from `end` under `offset` and `@`.
@@ -29,6 +31,27 @@ pub(super) struct Point {
 impl<'a> Window<'a> {
     pub(super) fn metric(&self) -> &str {
         self.labels.metric_name()
+    }
+
+    /// When the sample at `index` was taken, and since when it has counted.
+    pub(super) fn counted(&self, index: usize) -> Counted {
+        Counted { start: self.starts.get(index).copied().flatten(), at: self.samples[index].at }
+    }
+
+    /// Whether start times tell that the counter began anew between the sample at `index` and the one before it.
+    pub(super) fn starts_anew(&self, index: usize) -> bool {
+        index < self.starts.len() && self.counted(index).is_reset_after(self.counted(index - 1))
+    }
+
+    /// Whether a sample claims time that the one before it has counted.
+    pub(super) fn has_overlap(&self) -> bool {
+        (1..self.starts.len()).any(|index| self.counted(index).overlaps(self.counted(index - 1)))
+    }
+
+    /// The first sample's start, if the window can be measured from there: the count was zero then.
+    pub(super) fn zero_at(&self) -> Option<Timestamp> {
+        let start = self.starts.first().copied().flatten()?.at();
+        (self.start < start && start < self.samples[0].at).then_some(start)
     }
 
     pub(super) fn floats(&self) -> impl Iterator<Item = f64> {

@@ -271,7 +271,7 @@ fn daemon(tape: &Tape, end: i64) -> SloGroup {
     let mut group = SloGroup::new(file(SPEC), Duration::from_secs(15));
     for slot in (900..=end).step_by(15).map(secs) {
         while let Some((at, labels, value)) = pending.pop_if(|(at, _, _)| at.plus_ms(10_000) <= slot) {
-            let committed = store.commit(&[Row { series: store.series_ref(labels), at, value: value.into() }]);
+            let committed = store.commit(&[Row::new(store.series_ref(labels), at, value)]);
             assert_eq!(committed.appended, 1);
         }
         group.eval(slot, &EvalContext { querier: &store, environment: &environment });

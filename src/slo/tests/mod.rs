@@ -24,7 +24,7 @@ impl Tape {
         let sample = Sample::float(at, value);
         match self.series.iter_mut().find(|series| series.labels == *labels) {
             Some(series) => series.samples.push(sample),
-            None => self.series.push(Series { labels: labels.clone(), samples: vec![sample] }),
+            None => self.series.push(Series::new(labels.clone(), vec![sample])),
         }
     }
 }
@@ -36,7 +36,7 @@ impl Querier for Tape {
             .map(|series| {
                 let first = series.samples.partition_point(|sample| sample.at < start);
                 let past = series.samples.partition_point(|sample| sample.at <= end);
-                Series { labels: series.labels.clone(), samples: series.samples[first..past.max(first)].to_vec() }
+                Series::new(series.labels.clone(), series.samples[first..past.max(first)].to_vec())
             })
             .filter(|series| !series.samples.is_empty())
             .collect();

@@ -44,8 +44,8 @@ fn the_budget_counts_events_and_not_ratios() {
         }
     }
     let target = [("job", "j"), ("instance", "i")];
-    let bad_series = [Series { labels: labels("bad_total", &target), samples: samples.0 }];
-    let all_series = [Series { labels: labels("all_total", &target), samples: samples.1 }];
+    let bad_series = [Series::new(labels("bad_total", &target), samples.0)];
+    let all_series = [Series::new(labels("all_total", &target), samples.1)];
 
     let slo = file(SPEC).slos.remove(0);
     let mut accounting = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
@@ -68,7 +68,7 @@ fn idle_nights_leave_the_figures_whole() {
     let values = [0.0, 1000.0, 1000.0, 1000.0, 2000.0];
     let at = |index: usize| secs(240 * index as i64);
     let all = values.iter().enumerate().map(|(index, value)| Sample::float(at(index), *value)).collect();
-    let all = [Series { labels: labels("all_total", &[("job", "j")]), samples: all }];
+    let all = [Series::new(labels("all_total", &[("job", "j")]), all)];
     accounting.feed(&[(Role::Total, &all)], at(4), History::Complete);
     let figures = Figures::compute(&slo, &accounting, &Labels::empty(), at(4).plus_ms(-1));
     assert_eq!(figures.burn_rate(Duration::from_secs(300)), None, "no events, no ratio");

@@ -14,6 +14,7 @@ mod at_everywhere;
 mod compare;
 mod samples;
 mod script;
+mod start_line;
 
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ pub fn run(source: &SourceFile) -> Report {
 }
 
 fn options(text: &str) -> QueryOptions<'_> {
-    QueryOptions { delayed_name_removal: true, text, ..QueryOptions::default() }
+    QueryOptions { delayed_name_removal: true, use_start_timestamps: true, text, ..QueryOptions::default() }
 }
 
 fn check(eval: &Eval, samples: &Samples) -> Result<(), String> {

@@ -4,32 +4,40 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    CounterResetHint, Histogram, HistogramSpan, Labels, METRIC_NAME, Matcher, Sample, Series, Timestamp, Value,
+    CounterResetHint, Histogram, HistogramSpan, Labels, METRIC_NAME, Matcher, Sample, Series, StartTime, Timestamp,
+    Value,
 };
 use crate::promql::eval::native::{CUSTOM_SCHEMA, is_reset};
 use crate::promql::{Querier, QuerierError};
 
 /// Series by label set. Later loads add to earlier ones and win where both have a sample.
 #[derive(Default)]
-pub(super) struct Samples(BTreeMap<Labels, BTreeMap<Timestamp, Value>>);
+pub(super) struct Samples(BTreeMap<Labels, BTreeMap<Timestamp, Loaded>>);
+
+/// A sample without its time.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) value: Value,
+    pub(super) start: Option<StartTime>,
+}
 
 impl Samples {
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(super) fn add(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (Timestamp, Value)>) {
+    pub(super) fn add(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (Timestamp, Loaded)>) {
         self.0.entry(labels.clone()).or_default().extend(samples);
     }
 
     /// Adds, for each classic histogram among `loaded`, the native histogram with custom buckets that says the same.
-    pub(super) fn add_custom_histograms(&mut self, loaded: &[(Labels, Vec<(Timestamp, Value)>)]) {
+    pub(super) fn add_custom_histograms(&mut self, loaded: &[(Labels, Vec<(Timestamp, Loaded)>)]) {
         let mut histograms: BTreeMap<Labels, BTreeMap<Timestamp, Classic>> = BTreeMap::new();
         for (labels, samples) in loaded {
             let Some((base, part)) = classic_part(labels) else { continue };
             let by_time = histograms.entry(base).or_default();
-            for (at, value) in samples {
-                let Some(value) = value.as_float() else { continue };
+            for (at, sample) in samples {
+                let Some(value) = sample.value.as_float() else { continue };
                 let classic = by_time.entry(*at).or_default();
                 match part {
                     Part::Bucket(bound) => classic.buckets.push((bound, value)),
@@ -39,7 +47,8 @@ impl Samples {
             }
         }
         for (labels, by_time) in histograms {
-            self.add(&labels, by_time.into_iter().map(|(at, classic)| (at, classic.into_value())));
+            let sample = |(at, classic): (_, Classic)| (at, Loaded { value: classic.into_value(), start: None });
+            self.add(&labels, by_time.into_iter().map(sample));
         }
     }
 }
@@ -54,12 +63,13 @@ impl Querier for Samples {
             if !matchers.iter().all(|matcher| matcher.matches_labels(labels)) {
                 continue;
             }
-            let mut samples: Vec<Sample> =
-                samples.iter().map(|(at, value)| Sample { at: *at, value: value.clone() }).collect();
-            give_reset_hints(&mut samples);
-            samples.retain(|sample| (start..=end).contains(&sample.at));
-            if !samples.is_empty() {
-                selected.push(Series { labels: labels.clone(), samples });
+            let sample = |(at, loaded): (&Timestamp, &Loaded)| Sample { at: *at, value: loaded.value.clone() };
+            let mut all: Vec<Sample> = samples.iter().map(sample).collect();
+            give_reset_hints(&mut all);
+            all.retain(|sample| (start..=end).contains(&sample.at));
+            if !all.is_empty() {
+                let starts = samples.range(start..=end).map(|(_, loaded)| loaded.start).collect();
+                selected.push(Series { labels: labels.clone(), samples: all, starts });
             }
         }
         Ok(selected)

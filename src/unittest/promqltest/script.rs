@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Anchoring, Pattern, Timestamp, Value};
+use crate::model::{Anchoring, Pattern, StartTime, Timestamp, Value};
 use crate::source::parse_duration;
 use crate::unittest::metric_notation::unquote;
 use crate::unittest::series::{SeriesDescription, SeriesValue, parse_series};
 
-use super::samples::Samples;
+use super::samples::{Loaded, Samples};
+use super::start_line::StartLine;
 
 /// One command.
 pub(super) enum Command {
@@ -28,7 +29,14 @@ pub(super) struct Load {
     step: Duration,
     /// `load_with_nhcb`
     with_custom_histograms: bool,
-    series: Vec<SeriesDescription>,
+    series: Vec<LoadedSeries>,
+}
+
+/// A series of a load.
+struct LoadedSeries {
+    description: SeriesDescription,
+    /// Milliseconds from each sample to its start time, from the line `metric@st …` before; empty without one.
+    starts_ms: Vec<Option<i64>>,
 }
 
 /// When to evaluate.
@@ -122,20 +130,22 @@ impl Load {
     pub(super) fn store(&self, samples: &mut Samples) {
         let mut loaded = Vec::new();
         for series in &self.series {
+            let LoadedSeries { description: SeriesDescription { labels, values }, starts_ms } = series;
             let mut at = Timestamp::EPOCH;
             let mut points = Vec::new();
-            for value in &series.values {
-                match value {
-                    SeriesValue::Missing => {}
-                    SeriesValue::Float(value) => points.push((at, Value::Float(*value))),
-                    SeriesValue::Histogram { histogram, .. } => {
-                        points.push((at, Value::Histogram(Arc::clone(histogram))))
-                    }
-                }
+            for (index, value) in values.iter().enumerate() {
+                let value = match value {
+                    SeriesValue::Missing => None,
+                    SeriesValue::Float(value) => Some(Value::Float(*value)),
+                    SeriesValue::Histogram { histogram, .. } => Some(Value::Histogram(Arc::clone(histogram))),
+                };
+                let start_ms = starts_ms.get(index).copied().flatten();
+                let start = start_ms.and_then(|ms| StartTime::new(at.plus_ms(ms)));
+                points.extend(value.map(|value| (at, Loaded { value, start })));
                 at = at + self.step;
             }
-            samples.add(&series.labels, points.iter().cloned());
-            loaded.push((series.labels.clone(), points));
+            samples.add(labels, points.iter().cloned());
+            loaded.push((labels.clone(), points));
         }
         if self.with_custom_histograms {
             samples.add_custom_histograms(&loaded);
@@ -188,12 +198,20 @@ impl Block<'_> {
         };
         let step = duration(step)?;
         let mut series = Vec::new();
+        let mut pending: Option<StartLine<'_>> = None;
         for line in self.body {
-            // The start timestamps of the next line: nothing here reads them, its values are not given by them.
-            if line.split_whitespace().next().is_some_and(|word| word.ends_with("@st")) {
-                continue;
+            match (StartLine::parse(line)?, &pending) {
+                (Some(_), Some(pending)) => return Err(pending.error("has no following sample line")),
+                (Some(starts), None) => pending = Some(starts),
+                (None, _) => {
+                    let description = parse_series(line).map_err(|error| format!("{line}: {error}"))?;
+                    let starts_ms = pending.take().map_or(Ok(Vec::new()), |starts| starts.of(&description))?;
+                    series.push(LoadedSeries { description, starts_ms });
+                }
             }
-            series.push(parse_series(line).map_err(|error| format!("{line}: {error}"))?);
+        }
+        if let Some(pending) = pending {
+            return Err(pending.error("has no following sample line"));
         }
         Ok(Load { step, with_custom_histograms, series })
     }

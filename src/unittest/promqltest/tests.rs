@@ -60,3 +60,12 @@ fn what_cannot_be_read_fails_alone() {
     check("eval instant at 0 sum(", 0, &[(1, "parse error")]);
     check("eval instant at x a", 0, &[(1, "not a valid duration")]);
 }
+
+#[test]
+fn start_times_are_loaded() {
+    let load = "load 1m\n  a@st _ -30s -30s\n  a 1 2 3\n\n";
+    let eval = "eval instant at 2m start_timestamp(a)\n  {} 90\n\neval instant at 2m resets(a[5m])\n  {} 2";
+    check(&format!("{load}{eval}"), 2, &[]);
+    check("load 1m\n  a@st 0\n\neval instant at 0 a", 0, &[(4, "no following sample line")]);
+    check("load 1m\n  a@st 0\n  b 0\n\neval instant at 0 a", 0, &[(5, "does not match")]);
+}
