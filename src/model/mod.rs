@@ -24,7 +24,7 @@ pub use histogram::{CounterResetHint, Histogram, HistogramSpan};
 pub use labels::{Label, Labels, LabelsBuilder, is_legacy_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricKind};
-pub use quote::{is_printable, quote, quote_char, unescape};
+pub use quote::{is_printable, quote, quote_bytes, quote_char, unescape};
 pub use sample::{STALE_NAN_BITS, Sample, Series, Value, is_stale, stale_nan};
 pub use start_time::{Counted, StartTime, StartTimes};
 pub use timestamp::Timestamp;

@@ -19,6 +19,20 @@ pub fn quote(text: &str) -> String {
     out
 }
 
+/// `bytes` in double quotes; what is no UTF-8 as `\xff`.
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + 2);
+    out.push('"');
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push_escaped(&mut out, c, '"'));
+        for byte in chunk.invalid() {
+            write!(out, "\\x{byte:02x}").expect("BUG: writing to a String cannot fail");
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// `c` in single quotes.
 pub fn quote_char(c: char) -> String {
     let mut out = String::with_capacity(4);

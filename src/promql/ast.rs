@@ -29,6 +29,8 @@ pub enum ExprKind {
     Duration(f64),
     /// `"text"`.
     String(Arc<str>),
+    /// `"\xff"`: a text whose byte escapes give no UTF-8. It parses; nothing can be named or valued so.
+    Bytes(Arc<[u8]>),
     /// `metric{label="value"} offset 5m @ 1609746000`.
     VectorSelector(VectorSelector),
     /// `metric[5m]`; offset and `@` stand in the selector.
@@ -363,7 +365,7 @@ impl Expr {
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
             ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
-            ExprKind::String(_) => ValueType::String,
+            ExprKind::String(_) | ExprKind::Bytes(_) => ValueType::String,
             ExprKind::VectorSelector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
             ExprKind::MatrixSelector { .. } | ExprKind::Subquery(_) => ValueType::Matrix,
             ExprKind::Call(call) => call.function.returns,

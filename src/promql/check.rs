@@ -34,7 +34,7 @@ impl Checker<'_> {
     fn expression(&mut self, expr: &mut Expr) {
         let span = expr.span;
         match &mut expr.kind {
-            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => {}
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
             ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
                 self.selector(selector, span)
             }

@@ -185,7 +185,7 @@ impl Expr {
 
     fn has_open_durations(&self) -> bool {
         match &self.kind {
-            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => false,
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => false,
             ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
                 selector.durations.as_ref().is_some_and(|durations| durations.depend_on_query())
             }
@@ -212,7 +212,7 @@ impl Expr {
 
     fn resolve(&mut self, query: QueryTimes) -> Result<(), DurationExprError> {
         match &mut self.kind {
-            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => Ok(()),
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => Ok(()),
             ExprKind::VectorSelector(selector) => resolve_offset(&mut selector.offset_ms, &selector.durations, query),
             ExprKind::MatrixSelector { selector, range_ms } => {
                 if let Some(range) = selector.durations.as_ref().and_then(|durations| durations.range.as_ref()) {

@@ -2,8 +2,8 @@
 //!
 //! In the flow: [`super::parser`] hands in tokens that [`super::lexer`] has cut, so that only their value is in question here.
 //! **Source.** Go 1.25 `strconv.ParseInt` (base 0) and `ParseFloat`, Prometheus 3.14 `util/strutil/quote.go`.
-//! **Differs:** a string whose byte escapes (`\xff`) do not give UTF-8 is refused; Prometheus carries the bytes on, though no
-//! label value may hold them.
+//! **Differs:** a label's name or value in a selector whose byte escapes (`\xff`) do not give UTF-8 is refused; Prometheus carries the
+//! bytes on, though no label may hold them. Elsewhere such a text parses and is an error of the evaluation.
 
 use crate::model::quote;
 
@@ -50,10 +50,16 @@ fn parse_float(text: &str) -> Result<f64, String> {
 
 /// The text a quoted string stands for. `raw` includes its quotes; the lexer has checked its escapes.
 pub(super) fn unquote(raw: &str) -> Result<String, String> {
+    String::from_utf8(unquote_bytes(raw))
+        .map_err(|_| format!("error unquoting string {}: its escapes do not give UTF-8", quote(raw)))
+}
+
+/// As [`unquote`], where the text need not be UTF-8.
+pub(super) fn unquote_bytes(raw: &str) -> Vec<u8> {
     let quotation = raw.as_bytes()[0];
     let inner = &raw[1..raw.len() - 1];
     if quotation == b'`' || !inner.contains('\\') {
-        return Ok(inner.to_owned());
+        return inner.as_bytes().to_vec();
     }
     let mut bytes = Vec::with_capacity(inner.len());
     let mut rest = inner;
@@ -62,8 +68,7 @@ pub(super) fn unquote(raw: &str) -> Result<String, String> {
         rest = push_escape(&mut bytes, &rest[escape + 1..]);
     }
     bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes)
-        .map_err(|_| format!("error unquoting string {}: its escapes do not give UTF-8", quote(raw)))
+    bytes
 }
 
 /// Appends what the escape at the start of `rest` (after its backslash) stands for, and gives the text after it.

@@ -10,7 +10,7 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{METRIC_NAME, MatchOp, format_float, is_legacy_name, quote};
+use crate::model::{METRIC_NAME, MatchOp, format_float, is_legacy_name, quote, quote_bytes};
 use crate::source::format_duration;
 
 use super::ast::{
@@ -24,6 +24,7 @@ impl Display for Expr {
             ExprKind::Number(value) => f.write_str(&format_float(*value)),
             ExprKind::Duration(secs) => write_duration(f, (secs * 1000.0).round() as i64),
             ExprKind::String(text) => f.write_str(&quote(text)),
+            ExprKind::Bytes(bytes) => f.write_str(&quote_bytes(bytes)),
             ExprKind::VectorSelector(selector) => {
                 write_series(f, selector)?;
                 write_at(f, selector.at)?;

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::model::{Histogram, Label, Labels, METRIC_NAME, Value, format_float};
-use crate::promql::ast::{Aggregate, AggregateOp};
+use crate::promql::ast::{Aggregate, AggregateOp, ExprKind};
 use crate::source::Span;
 
-use super::call::text_of;
 use super::error::EvalError;
 use super::evaluator::Evaluator;
 use super::grid::Grid;
-use super::label_functions::check_label_name;
 use super::matrix::{Element, Row};
 use super::native::{self, IncompatibleSchemas};
 use super::native_sum::{self, Reduction};
@@ -169,8 +167,12 @@ impl Evaluator<'_> {
     }
 
     fn count_values(&mut self, aggregate: &Aggregate, grid: Grid) -> Result<Vec<Row>, EvalError> {
-        let label = text_of(aggregate.param.as_ref().expect("BUG: count_values without label"));
-        check_label_name(&label, "label name")?;
+        let param = aggregate.param.as_ref().expect("BUG: count_values without label").unparenthesised();
+        let label = match &param.kind {
+            ExprKind::String(label) if !label.is_empty() => label.clone(),
+            // Nothing, or what is no UTF-8.
+            _ => return Err(EvalError::InvalidCountLabel(param.to_string())),
+        };
         let mut grouping = aggregate.grouping.clone();
         if !aggregate.without {
             grouping.push(label.clone());

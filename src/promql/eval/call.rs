@@ -40,6 +40,10 @@ impl Evaluator<'_> {
 
     fn dispatch(&mut self, call: &Call, span: Span, grid: Grid) -> Result<Vec<Row>, EvalError> {
         let id = call.function.id;
+        let is_bytes = |arg: &&Expr| matches!(arg.kind, ExprKind::Bytes(_));
+        if let Some(arg) = call.args.iter().map(Expr::unparenthesised).find(is_bytes) {
+            return Err(EvalError::NotUtf8(arg.to_string()));
+        }
         match id {
             FunctionId::LabelReplace => return self.label_replace(&call.args, grid),
             FunctionId::LabelJoin => return self.label_join(&call.args, grid),

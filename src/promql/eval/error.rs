@@ -52,6 +52,10 @@ pub enum EvalError {
         /// As written.
         name: String,
     },
+    /// The label of count_values that cannot be one, in quotes.
+    InvalidCountLabel(String),
+    /// A text that is no UTF-8, in quotes.
+    NotUtf8(String),
     /// The regular expression of label_replace.
     InvalidRegex(String),
     /// The parameter of double_exponential_smoothing.
@@ -123,6 +127,8 @@ impl fmt::Display for EvalError {
                 write!(f, "Scalar value {} underflows int64", format_go_float(*value))
             }
             EvalError::InvalidLabelName { role, name } => write!(f, "invalid {role}: {name}"),
+            EvalError::InvalidCountLabel(name) => write!(f, "invalid label name {name}"),
+            EvalError::NotUtf8(text) => write!(f, "invalid text {text}: its bytes are not UTF-8"),
             EvalError::InvalidRegex(regex) => write!(f, "invalid regular expression in label_replace(): {regex}"),
             EvalError::InvalidSmoothing { name, symbol, value } => {
                 write!(f, "invalid {name}. Expected: 0 < {symbol} < 1, got: {value:.6}")

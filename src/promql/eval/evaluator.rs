@@ -97,6 +97,7 @@ impl<'a> Evaluator<'a> {
             ExprKind::Binary(binary) => self.binary(binary, expr.span, grid),
             ExprKind::Unary { negate, operand } => self.unary(*negate, operand, grid),
             ExprKind::Paren(inner) => self.eval(inner, grid),
+            ExprKind::Bytes(_) => Err(EvalError::NotUtf8(expr.to_string())),
             ExprKind::String(_) | ExprKind::MatrixSelector { .. } => {
                 unreachable!("BUG: the type check lets texts and range vectors stand as arguments only")
             }

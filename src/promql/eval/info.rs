@@ -201,6 +201,6 @@ fn first_selector_time(expr: &Expr) -> Option<(Option<AtModifier>, i64)> {
         ExprKind::Binary(binary) => first_selector_time(&binary.lhs).or_else(|| first_selector_time(&binary.rhs)),
         ExprKind::Unary { operand, .. } => first_selector_time(operand),
         ExprKind::Paren(inner) => first_selector_time(inner),
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => None,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => None,
     }
 }

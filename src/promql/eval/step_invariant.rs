@@ -7,14 +7,14 @@ use crate::promql::functions::FunctionId;
 pub(super) fn is_step_invariant(expr: &Expr) -> bool {
     match &expr.kind {
         // A number is as cheap to give as to repeat.
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => false,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => false,
         _ => has_fixed_instants(expr),
     }
 }
 
 fn has_fixed_instants(expr: &Expr) -> bool {
     match &expr.kind {
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => true,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => true,
         ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => selector.at.is_some(),
         ExprKind::Subquery(subquery) => subquery.at.is_some(),
         ExprKind::Call(call) => {

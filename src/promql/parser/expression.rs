@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::promql::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, ExprKind};
 use crate::promql::functions;
 use crate::promql::hint;
+use crate::promql::literal;
 use crate::promql::token::{Keyword, Token, TokenKind};
 use crate::source::Span;
 
@@ -134,8 +135,11 @@ impl Parser<'_> {
             }
             TokenKind::String => {
                 self.next();
-                let text = self.unquoted(token)?;
-                Ok(Node { expr: Expr { span: token.span, kind: ExprKind::String(text.into()) }, height: 1 })
+                let kind = match String::from_utf8(literal::unquote_bytes(self.slice(token.span))) {
+                    Ok(text) => ExprKind::String(text.into()),
+                    Err(error) => ExprKind::Bytes(error.into_bytes().into()),
+                };
+                Ok(Node { expr: Expr { span: token.span, kind }, height: 1 })
             }
             TokenKind::LeftParen => self.paren(),
             TokenKind::LeftBrace => self.vector_selector(),

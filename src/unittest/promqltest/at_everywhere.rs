@@ -20,7 +20,7 @@ pub(super) fn other_instants(at: Timestamp) -> Vec<Timestamp> {
 
 fn fix(expr: &mut Expr, at: Timestamp) -> bool {
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => true,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => true,
         ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
             set(&mut selector.at, at);
             true
