@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use super::bits::{BitReader, BitWriter};
+use super::selection::Window;
 use super::{decimal, times, xor};
 use crate::model::{Histogram, Sample, Timestamp, Value};
 
@@ -88,15 +89,8 @@ impl Chunk {
     pub(super) fn read(&self, start: Timestamp, end: Timestamp, out: &mut Vec<Sample>) {
         match &self.body {
             Body::Floats { bits, .. } => {
-                let (mut at, mut values) = ([0; SAMPLES_MAX], [0.0; SAMPLES_MAX]);
-                let (at, values) = (&mut at[..self.len()], &mut values[..self.len()]);
-                let mut reader = BitReader::new(bits);
-                times::read(&mut reader, self.first, at);
-                if reader.read_bit() {
-                    decimal::read(&mut reader, values);
-                } else {
-                    xor::read(&mut reader, values);
-                }
+                let mut columns = Columns::EMPTY;
+                let (at, values) = self.decode(bits, &mut columns);
                 let from = at.partition_point(|&at| at < start.as_ms());
                 let to = at.partition_point(|&at| at <= end.as_ms());
                 let samples = at.iter().zip(values.iter()).take(to).skip(from);
@@ -110,6 +104,43 @@ impl Chunk {
             }
         }
     }
+
+    /// Appends those of its samples after `start` and not after `end` to the columns of `window`.
+    pub(super) fn read_window(&self, start: Timestamp, end: Timestamp, window: &mut Window) {
+        match &self.body {
+            Body::Floats { bits, .. } => {
+                let mut columns = Columns::EMPTY;
+                let (at, values) = self.decode(bits, &mut columns);
+                let from = at.partition_point(|&at| at <= start.as_ms());
+                let to = at.partition_point(|&at| at <= end.as_ms()).max(from);
+                window.at.extend(at[from..to].iter().map(|at| Timestamp::from_ms(*at)));
+                window.values.extend_from_slice(&values[from..to]);
+            }
+            Body::Histograms(samples) => window.note_histograms(samples, start, end),
+        }
+    }
+
+    fn decode<'c>(&self, bits: &[u8], columns: &'c mut Columns) -> (&'c [i64], &'c [f64]) {
+        let (at, values) = (&mut columns.at[..self.len()], &mut columns.values[..self.len()]);
+        let mut reader = BitReader::new(bits);
+        times::read(&mut reader, self.first, at);
+        if reader.read_bit() {
+            decimal::read(&mut reader, values);
+        } else {
+            xor::read(&mut reader, values);
+        }
+        (at, values)
+    }
+}
+
+/// Room for the samples of a decoded chunk.
+struct Columns {
+    at: [i64; SAMPLES_MAX],
+    values: [f64; SAMPLES_MAX],
+}
+
+impl Columns {
+    const EMPTY: Columns = Columns { at: [0; SAMPLES_MAX], values: [0.0; SAMPLES_MAX] };
 }
 
 /// Bytes that a histogram holds, its own struct included.

@@ -4,15 +4,18 @@
 //! would all be taken anyway. A commit holds it for some tens of nanoseconds a row. A select holds it (shared) while it looks up
 //! series and takes their chunks by reference; it decodes after releasing it, so that a long query does not hold up a scrape.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use super::cardinality::{self, Cardinality};
+use super::changes::{Change, ChangeKind, ChangeLog, NameHash, Touched};
 use super::postings::Postings;
+use super::selection::{Edges, Point, Window};
 use super::series::{Held, StoredSeries};
 use super::symbols::{Pair, Symbol, Symbols};
 use super::{Committed, Refusal, Row, SeriesRef, Stats};
@@ -46,6 +49,18 @@ struct Head {
     oldest: Option<Timestamp>,
     newest: Option<Timestamp>,
     held: Held,
+    /// Counts commits and truncations.
+    epoch: u64,
+    /// The epoch of the last truncation, which hides samples of any time.
+    truncated: u64,
+    changes: ChangeLog,
+    touched: Touched,
+    touched_by_name: FxHashMap<NameHash, Touched>,
+}
+
+/// A shared look at the store, for prepared selections: see [`Selection`](super::Selection). It holds the store's lock.
+pub struct Reader<'a> {
+    head: RwLockReadGuard<'a, Head>,
 }
 
 #[derive(Default)]
@@ -71,9 +86,19 @@ impl Store {
     pub fn commit(&self, rows: &[Row]) -> Committed {
         let mut committed = Committed::default();
         let mut head = self.head.write();
+        head.epoch += 1;
+        let mut noted = None;
         for (index, row) in rows.iter().enumerate() {
             match head.append(row) {
-                Ok(is_new) => committed.appended += usize::from(is_new),
+                Ok(Some(name)) => {
+                    committed.appended += 1;
+                    // Rows of a scrape mostly have the name and the time of the row before.
+                    if noted != Some((name, row.at)) {
+                        head.touch(name, row.at);
+                        noted = Some((name, row.at));
+                    }
+                }
+                Ok(None) => {}
                 Err(refusal) => committed.refused.push((index, refusal)),
             }
         }
@@ -119,6 +144,11 @@ impl Store {
         let head = self.head.read();
         let Some(name) = head.symbols.get(name) else { return Vec::new() };
         sorted(head.postings.values(name).map(|(value, _)| head.symbols.text(value).clone()))
+    }
+
+    /// A look at the store that lasts as long as the reader: see [`Reader`].
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { head: self.head.read() }
     }
 
     /// Removes the samples before `before`, and series without samples together with their index entries and texts. A handle of
@@ -170,8 +200,11 @@ impl Head {
         let pairs = self.symbols.acquire(labels);
         self.postings.insert(slot, &pairs);
         self.by_labels.insert(pairs.clone(), slot);
-        self.slots[slot as usize].series = Some(Box::new(StoredSeries::new(pairs)));
-        self.handle(slot)
+        let name = NameHash::of_labels(labels);
+        self.slots[slot as usize].series = Some(Box::new(StoredSeries::new(pairs, name)));
+        let series = self.handle(slot);
+        self.changes.push(Change { series, name, kind: ChangeKind::Born });
+        series
     }
 
     /// Generation in the upper half, slot in the lower.
@@ -179,26 +212,49 @@ impl Head {
         SeriesRef(u64::from(self.slots[slot as usize].generation) << 32 | u64::from(slot))
     }
 
-    fn append(&mut self, row: &Row) -> Result<bool, Refusal> {
+    /// The metric name of a series that has a new sample; `None` if the sample was there already.
+    fn append(&mut self, row: &Row) -> Result<Option<NameHash>, Refusal> {
         let generation = (row.series.0 >> 32) as u32;
         let slot = self.slots.get_mut(row.series.0 as u32 as usize).filter(|slot| slot.generation == generation);
         let series = slot.and_then(|slot| slot.series.as_mut()).ok_or(Refusal::Gone)?;
         if self.floor.is_some_and(|floor| row.at < floor) {
             return Err(Refusal::TooOld);
         }
-        let is_new = series.append(row, &mut self.held)?;
+        let newest = self.newest.max(Some(row.at));
+        let slept = series.sleeps(newest.unwrap_or(row.at));
+        if !series.append(row, &mut self.held)? {
+            return Ok(None);
+        }
+        let name = series.name;
+        if slept {
+            self.changes.push(Change { series: row.series, name, kind: ChangeKind::Woken });
+        }
         self.oldest = Some(self.oldest.map_or(row.at, |oldest| oldest.min(row.at)));
-        self.newest = self.newest.max(Some(row.at));
-        Ok(is_new)
+        self.newest = newest;
+        Ok(Some(name))
+    }
+
+    /// Notes a sample of this commit for those who remember results.
+    fn touch(&mut self, name: NameHash, at: Timestamp) {
+        self.touched.note(self.epoch, at);
+        self.touched_by_name.entry(name).or_default().note(self.epoch, at);
+    }
+
+    fn series(&self, series: SeriesRef) -> Option<&StoredSeries> {
+        let slot = self.slots.get(series.0 as u32 as usize)?;
+        slot.series.as_deref().filter(|_| slot.generation == (series.0 >> 32) as u32)
     }
 
     fn matching(&self, matchers: &[Matcher]) -> impl Iterator<Item = &StoredSeries> {
+        self.matching_slots(matchers).into_iter().map(|slot| self.at(slot))
+    }
+
+    fn matching_slots(&self, matchers: &[Matcher]) -> RoaringBitmap {
         let value = |slot: u32, name: Symbol| {
             let labels = &self.at(slot).labels;
             labels.iter().find(|pair| pair.name == name).map(|pair| pair.value)
         };
-        let slots: RoaringBitmap = self.postings.select(matchers, &self.symbols, value);
-        slots.into_iter().map(|slot| self.at(slot))
+        self.postings.select(matchers, &self.symbols, value)
     }
 
     fn at(&self, slot: u32) -> &StoredSeries {
@@ -207,6 +263,10 @@ impl Head {
 
     fn truncate(&mut self, before: Timestamp) {
         self.floor = self.floor.max(Some(before));
+        self.epoch += 1;
+        self.truncated = self.epoch;
+        // Nothing older is asked for any more, and names that are gone go with it.
+        self.touched_by_name.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {
             let Some(series) = &mut slot.series else { continue };
             series.truncate(before, &mut self.held);
@@ -215,11 +275,103 @@ impl Head {
                 self.postings.remove(index, &series.labels);
                 self.symbols.release(&series.labels);
                 self.free.push(index);
+                let gone = SeriesRef(u64::from(slot.generation) << 32 | u64::from(index));
+                self.changes.push(Change { series: gone, name: series.name, kind: ChangeKind::Gone });
                 slot.series = None;
                 slot.generation = slot.generation.wrapping_add(1);
             }
         }
         self.oldest = self.oldest.map(|oldest| oldest.max(before)).filter(|_| self.held.samples > 0);
+    }
+}
+
+impl Reader<'_> {
+    /// Counts commits and truncations: what was read in one epoch is as it was while the epoch is the same.
+    pub fn epoch(&self) -> u64 {
+        self.head.epoch
+    }
+
+    /// The labels of `series`, unless retention has removed it.
+    pub fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        Some(self.head.symbols.materialise(&self.head.series(series)?.labels))
+    }
+
+    /// The last sample at or before `at` and after `at - lookback_ms`.
+    pub fn instant(&self, series: SeriesRef, at: Timestamp, lookback_ms: i64) -> Point {
+        let start = self.after_floor(at.plus_ms(-lookback_ms));
+        self.head.series(series).map_or(Point::Absent, |series| series.last_in(start, at))
+    }
+
+    /// The samples after `start` and not after `end`, in place of what `window` held.
+    pub fn window(&self, series: SeriesRef, start: Timestamp, end: Timestamp, window: &mut Window) {
+        window.clear();
+        if let Some(series) = self.head.series(series) {
+            series.read_window(self.after_floor(start), end, window);
+            window.remove_stale();
+        }
+    }
+
+    /// What `rate`, `increase` and `delta` need of that window; `None` if no number lies in it. `scratch` may be used; whether
+    /// histograms lie in the window stands there afterwards.
+    pub fn edges(&self, series: SeriesRef, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
+        scratch.clear();
+        let start = self.after_floor(start);
+        self.head.series(series)?.edges(start, end, scratch)
+    }
+
+    /// Whether an empty window or look-back from `start` to `end` stays empty, for later windows too, until the series wakes up
+    /// (see [`Selection::since`](super::Selection::since)).
+    pub fn sleeps(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> bool {
+        let Some(series) = self.head.series(series) else { return true };
+        let newest = self.head.newest.unwrap_or(Timestamp::MIN);
+        series.last().is_none_or(|last| last <= if series.has_ended() { end } else { start }) && series.sleeps(newest)
+    }
+
+    pub(super) fn change_log(&self) -> &ChangeLog {
+        &self.head.changes
+    }
+
+    pub(super) fn is_unchanged(&self, name: Option<NameHash>, since: u64, through: Timestamp) -> bool {
+        let head = &*self.head;
+        if since < head.truncated {
+            return false;
+        }
+        match name {
+            None => head.touched.is_unchanged(since, through),
+            Some(name) => head.touched_by_name.get(&name).is_none_or(|touched| touched.is_unchanged(since, through)),
+        }
+    }
+
+    /// Whether `series` is there and passes all `matchers`.
+    pub(super) fn passes(&self, series: SeriesRef, matchers: &[Matcher]) -> bool {
+        let Some(series) = self.head.series(series) else { return false };
+        matchers.iter().all(|matcher| {
+            let name = self.head.symbols.get(&matcher.name);
+            let pair = name.and_then(|name| series.labels.iter().find(|pair| pair.name == name));
+            matcher.matches(pair.map_or("", |pair| self.head.symbols.text(pair.value)))
+        })
+    }
+
+    /// The series that pass all `matchers`.
+    pub(super) fn select(&self, matchers: &[Matcher]) -> Vec<SeriesRef> {
+        self.head.matching_slots(matchers).into_iter().map(|slot| self.head.handle(slot)).collect()
+    }
+
+    /// The order of two series' label sets.
+    ///
+    /// # Panics
+    /// If one of them is gone.
+    pub(super) fn compare(&self, a: SeriesRef, b: SeriesRef) -> Ordering {
+        let pairs = |series| &self.head.series(series).expect("BUG: a series that is gone is compared").labels;
+        let texts = |pair: &Pair| [pair.name, pair.value].map(|symbol| &**self.head.symbols.text(symbol));
+        let (a, b) = (pairs(a), pairs(b));
+        let differing = a.iter().zip(b.iter()).find(|(a, b)| a != b);
+        differing.map_or_else(|| a.len().cmp(&b.len()), |(a, b)| texts(a).cmp(&texts(b)))
+    }
+
+    /// The left-open start of a window that shows nothing that retention has removed.
+    fn after_floor(&self, start: Timestamp) -> Timestamp {
+        self.head.floor.map_or(start, |floor| start.max(floor.plus_ms(-1)))
     }
 }
 

@@ -26,6 +26,9 @@
 //! | a gauge with two decimal places | 1.18 | 6.89 |
 //! | arbitrary floats | 8.22 | 8.22 |
 //!
+//! **Prepared reading.** [`Selection`] resolves matchers once and follows the store from then on; [`Reader`] answers questions about
+//! single series without allocating. Rules are evaluated through them.
+//!
 //! **Not here yet, and where it belongs.** *Summaries* (count, sum, resets … of a sealed chunk, in a tree over the series) stand
 //! beside [`chunk`] and are made when a run is sealed. *Retention by demand* is a retention time of its own in each stored
 //! series, read by `truncate`. *Durability* is a record of each commit, emitted under the lock in `Store::commit` so that records
@@ -33,11 +36,13 @@
 
 mod bits;
 mod cardinality;
+mod changes;
 mod chunk;
 mod decimal;
 mod head;
 mod metadata;
 mod postings;
+mod selection;
 mod series;
 mod starts;
 mod symbols;
@@ -45,8 +50,9 @@ mod times;
 mod xor;
 
 pub use cardinality::{Cardinality, Count};
-pub use head::{Store, StoreOptions};
+pub use head::{Reader, Store, StoreOptions};
 pub use metadata::MetadataStore;
+pub use selection::{Edges, Point, Refreshed, Selection, Window};
 
 use crate::model::{StartTime, Timestamp, Value};
 

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use super::changes::{IDLE_MS, NameHash};
 use super::chunk::{self, Chunk, SAMPLES_MAX};
+use super::selection::{Edges, Point, Window};
 use super::starts::{self, Change, StartChanges};
 use super::symbols::Pair;
 use super::{Refusal, Row};
-use crate::model::{Histogram, Labels, Sample, Series, Timestamp, Value};
+use crate::model::{Histogram, Labels, Sample, Series, Timestamp, Value, is_stale};
 
 /// A time and a value in the columns of an open run.
 const OPEN_FLOAT_BYTES: u64 = (size_of::<Timestamp>() + size_of::<f64>()) as u64;
@@ -17,6 +19,8 @@ const OPEN_FLOAT_BYTES: u64 = (size_of::<Timestamp>() + size_of::<f64>()) as u64
 pub(super) struct StoredSeries {
     /// In order of name.
     pub(super) labels: Arc<[Pair]>,
+    /// Of its metric name.
+    pub(super) name: NameHash,
     sealed: Vec<Chunk>,
     open: Open,
     /// Of most series there is none.
@@ -47,9 +51,10 @@ pub(super) struct Held {
 }
 
 impl StoredSeries {
-    pub(super) fn new(labels: Arc<[Pair]>) -> Self {
+    pub(super) fn new(labels: Arc<[Pair]>, name: NameHash) -> Self {
         StoredSeries {
             labels,
+            name,
             sealed: Vec::new(),
             open: Open::Floats { at: Vec::new(), values: Vec::new() },
             starts: None,
@@ -83,6 +88,83 @@ impl StoredSeries {
     /// The time of the newest sample.
     pub(super) fn last(&self) -> Option<Timestamp> {
         self.open.last()
+    }
+
+    /// Whether its newest sample is a staleness marker.
+    pub(super) fn has_ended(&self) -> bool {
+        match &self.open {
+            Open::Floats { values, .. } => values.last().is_some_and(|value| is_stale(*value)),
+            Open::Histograms(samples) => samples.last().is_some_and(|(_, histogram)| is_stale(histogram.sum)),
+        }
+    }
+
+    /// Whether its next sample, if it comes, is reported: see [`IDLE_MS`]. `newest` is the time of the store's newest sample.
+    pub(super) fn sleeps(&self, newest: Timestamp) -> bool {
+        self.last().is_none_or(|last| newest.ms_since(last) > IDLE_MS) || self.has_ended()
+    }
+
+    /// The last sample after `start` and not after `end`.
+    pub(super) fn last_in(&self, start: Timestamp, end: Timestamp) -> Point {
+        let point = match &self.open {
+            Open::Floats { at, values } => {
+                let past = position_after(at, end);
+                past.checked_sub(1).map(|last| Point::Float(at[last], values[last])).filter(|_| at[past - 1] > start)
+            }
+            Open::Histograms(samples) => {
+                let past = samples.partition_point(|(at, _)| *at <= end);
+                let last = past.checked_sub(1).map(|last| &samples[last]).filter(|(at, _)| *at > start);
+                last.map(|(at, h)| if is_stale(h.sum) { Point::Float(*at, h.sum) } else { Point::Histogram })
+            }
+        };
+        let point = point.unwrap_or_else(|| match self.open.first() {
+            // What lies before the open run is older than `start` too.
+            Some(first) if first <= end || first <= start => Point::Absent,
+            _ => self.last_sealed_in(start, end),
+        });
+        if matches!(point, Point::Float(_, value) if is_stale(value)) { Point::Absent } else { point }
+    }
+
+    fn last_sealed_in(&self, start: Timestamp, end: Timestamp) -> Point {
+        let mut samples = Vec::new();
+        if let Some(chunk) = self.chunks(start.plus_ms(1), end).last() {
+            chunk.read(start.plus_ms(1), end, &mut samples);
+        }
+        samples.last().map_or(Point::Absent, |sample| match &sample.value {
+            Value::Float(value) => Point::Float(sample.at, *value),
+            Value::Histogram(histogram) if is_stale(histogram.sum) => Point::Absent,
+            Value::Histogram(_) => Point::Histogram,
+        })
+    }
+
+    /// Appends the samples after `start` and not after `end` to `window`, staleness markers included.
+    pub(super) fn read_window(&self, start: Timestamp, end: Timestamp, window: &mut Window) {
+        for chunk in self.chunks(start.plus_ms(1), end) {
+            chunk.read_window(start, end, window);
+        }
+        match &self.open {
+            Open::Floats { at, values } => {
+                let inside = position_after(at, start)..position_after(at, end).max(position_after(at, start));
+                window.at.extend_from_slice(&at[inside.clone()]);
+                window.values.extend_from_slice(&values[inside]);
+            }
+            Open::Histograms(samples) => window.note_histograms(samples, start, end),
+        }
+    }
+
+    /// See [`super::Reader::edges`].
+    pub(super) fn edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
+        if let Open::Floats { at, values } = &self.open
+            && at.first().is_some_and(|first| *first <= start || self.sealed.is_empty())
+        {
+            let inside = position_after(at, start)..position_after(at, end).max(position_after(at, start));
+            let (at, values) = (&at[inside.clone()], &values[inside]);
+            if !values.iter().any(|value| is_stale(*value)) {
+                return Edges::of(at, values);
+            }
+        }
+        self.read_window(start, end, scratch);
+        scratch.remove_stale();
+        Edges::of(&scratch.at, &scratch.values)
     }
 
     /// Whether a run of samples overlaps `start..=end`.
@@ -245,6 +327,14 @@ impl Open {
                 samples.iter().map(|(_, histogram)| chunk::bytes_of(histogram)).sum::<usize>() as u64
             }
         }
+    }
+}
+
+/// How many of `times` are not after `at`. Most questions are about the newest ones.
+fn position_after(times: &[Timestamp], at: Timestamp) -> usize {
+    match times.last() {
+        Some(last) if *last <= at => times.len(),
+        _ => times.partition_point(|time| *time <= at),
     }
 }
 
