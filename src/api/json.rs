@@ -55,6 +55,17 @@ impl Json {
         write_quoted(&mut self.text, text, Escape::Html);
     }
 
+    /// A text that need not be UTF-8: each byte that is none becomes a replacement character, as in Go.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.separate();
+        self.text.push('"');
+        for chunk in bytes.utf8_chunks() {
+            write_escaped(&mut self.text, chunk.valid(), Escape::Html);
+            chunk.invalid().iter().for_each(|_| self.text.push_str("\\ufffd"));
+        }
+        self.text.push('"');
+    }
+
     /// A number, as Go prints a float64.
     pub(super) fn number(&mut self, value: f64) {
         self.separate();
@@ -161,6 +172,11 @@ enum Escape {
 
 fn write_quoted(out: &mut String, text: &str, escape: Escape) {
     out.push('"');
+    write_escaped(out, text, escape);
+    out.push('"');
+}
+
+fn write_escaped(out: &mut String, text: &str, escape: Escape) {
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -175,7 +191,6 @@ fn write_quoted(out: &mut String, text: &str, escape: Escape) {
             c => out.push(c),
         }
     }
-    out.push('"');
 }
 
 fn write_code(out: &mut String, c: char) {

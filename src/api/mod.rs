@@ -5,7 +5,8 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `/api/v1/query`, `query_range`, `format_query` | evaluation, beside the async threads |
+//! | `/api/v1/query`, `query_range` | evaluation, beside the async threads |
+//! | `/api/v1/format_query`, `parse_query` | an expression over several lines, and as a tree |
 //! | `/api/v1/series`, `labels`, `label/NAME/values`, `metadata` | what there is to query |
 //! | `/api/v1/rules`, `alerts`, `alertmanagers` | what is evaluated, what fires, who is told |
 //! | `/api/v1/targets`, `scrape_pools` | what is scraped |
@@ -19,8 +20,8 @@
 //! **Limits.** Concurrent queries, their time and their samples ([`QuerySettings`]); 11,000 points a series; forms of 10 MiB.
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `web/web.go`; answers compared with those of the running program.
 //! **Differs:** after Prometheus's message, the error of an expression says what to write instead, where we can tell.
-//! **Differs:** `query_exemplars` is always empty, as no exemplars are kept; `parse_query`, `targets/metadata` and what writes or
-//! deletes samples are not there.
+//! **Differs:** `query_exemplars` is always empty, as no exemplars are kept; `targets/metadata` and what writes or deletes
+//! samples are not there.
 
 mod answer;
 mod compression;
@@ -31,6 +32,7 @@ mod json;
 mod lifecycle;
 mod metadata;
 mod params;
+mod parse_query;
 mod query;
 mod result;
 mod rules;
@@ -59,6 +61,7 @@ pub fn router(state: AppState) -> Router {
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(no_exemplars).post(no_exemplars))
         .route("/format_query", get(query::format).post(query::format))
+        .route("/parse_query", get(query::parse).post(query::parse))
         .route("/series", get(series::series).post(series::series))
         .route("/labels", get(series::label_names).post(series::label_names))
         .route("/label/{name}/values", get(series::label_values))

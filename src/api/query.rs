@@ -1,4 +1,4 @@
-//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
+//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`, `/api/v1/parse_query`.
 //!
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `query`, `queryRange`, in whose order parameters are checked: it decides
 //! which of several mistakes is reported.
@@ -12,6 +12,7 @@ use axum::extract::State;
 use super::answer::{Answer, ApiError, ApiResult};
 use super::execution::{InterruptHook, run};
 use super::params::{Params, parse_duration_ns};
+use super::parse_query::write_tree;
 use super::result::{cut, write_value};
 use super::state::AppState;
 use crate::clock;
@@ -63,6 +64,11 @@ pub(super) async fn range(State(state): State<AppState>, params: Params) -> ApiR
 pub(super) async fn format(State(state): State<AppState>, params: Params) -> ApiResult {
     let expr = parse_query(&state, &params)?;
     Ok(Answer::of(|json| json.string(&expr.pretty())))
+}
+
+pub(super) async fn parse(State(state): State<AppState>, params: Params) -> ApiResult {
+    let expr = parse_query(&state, &params)?;
+    Ok(Answer::of(|json| write_tree(json, &expr)))
 }
 
 fn parse_query(state: &AppState, params: &Params) -> Result<Expr, ApiError> {

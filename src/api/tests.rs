@@ -466,6 +466,7 @@ async fn status() {
     assert!(body.contains(r#""reloadConfigSuccess":true,"lastConfigTime":"1970-01-01T00:00:02.5Z""#), "{body}");
     assert!(body.ends_with(r#""storageRetention":"1d"}}"#), "{body}");
     check_data("/api/v1/format_query?query=sum(a)by(b)", r#""sum by (b) (a)""#).await;
+    check_data("/api/v1/parse_query?query=-1", r#"{"type":"numberLiteral","val":"-1"}"#).await;
     check_data("/api/v1/query_exemplars?query=up", "[]").await;
     check("/api/v1/nothing", 404, "404 page not found\n").await;
 }

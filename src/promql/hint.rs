@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::source::{Span, suggest};
 
 use super::ast::{Aggregate, AggregateOp, Call, Expr, ExprKind, ValueType};
-use super::functions::{FUNCTIONS, Function, FunctionId};
+use super::functions::{self, FUNCTIONS, Function, FunctionId};
 use super::token::{Keyword, Token, TokenKind};
 
 /// Bytes of an expression repeated in a hint; a longer one would hide the advice.
@@ -279,6 +279,9 @@ pub(super) fn for_argument_type(function: &Function, wanted: ValueType, arg: &Ex
 
 fn for_missing_range(function: &str, arg: &Expr) -> String {
     match &arg.unparenthesised().kind {
+        ExprKind::VectorSelector(_) if functions::lookup(function).is_some_and(|function| function.args.len() > 1) => {
+            format!("write `{}[5m]` there", shown(arg.unparenthesised()))
+        }
         ExprKind::VectorSelector(selector) if selector.offset_ms == 0 && selector.at.is_none() => {
             format!("write `{function}({}[5m])`", shown(arg.unparenthesised()))
         }

@@ -42,6 +42,7 @@ fn parse_float(text: &str) -> Result<f64, String> {
     let plain = text.replace('_', "");
     let decimal = plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
     match plain.parse::<f64>() {
+        _ if text.ends_with('_') => refused("invalid syntax"),
         Ok(value) if decimal && value.is_finite() => Ok(value),
         Ok(_) if decimal => refused("value out of range"),
         _ => refused("invalid syntax"),
@@ -132,7 +133,12 @@ mod tests {
 
     #[test]
     fn numbers_refused() {
-        for (text, why) in [("1e400", "value out of range"), ("0x", "invalid syntax"), ("1e", "invalid syntax")] {
+        for (text, why) in [
+            ("1e400", "value out of range"),
+            ("0x", "invalid syntax"),
+            ("1e", "invalid syntax"),
+            ("8_", "invalid syntax"),
+        ] {
             let expected = format!("error parsing number: strconv.ParseFloat: parsing \"{text}\": {why}");
             assert_eq!(parse_number(text), Err(expected));
         }

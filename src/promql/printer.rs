@@ -152,7 +152,7 @@ fn write_labels(f: &mut Formatter<'_>, labels: &[Arc<str>]) -> fmt::Result {
     f.write_str("(")?;
     for (index, label) in labels.iter().enumerate() {
         f.write_str(if index == 0 { "" } else { ", " })?;
-        if is_legacy_name(label) && !label.contains(':') {
+        if is_legacy_name(label) {
             f.write_str(label)?;
         } else {
             f.write_str(&quote(label))?;

@@ -174,7 +174,7 @@ fn samples(scrape: i64) -> Vec<(&'static str, f64)> {
     ]
 }
 
-fn state() -> AppState {
+pub(crate) fn state() -> AppState {
     let store = Store::new(StoreOptions { retention: Duration::from_secs(3600) });
     for scrape in 0..SCRAPES {
         let at = Timestamp::from_ms((START + scrape * INTERVAL_SECS) * 1000);
@@ -289,7 +289,7 @@ fn sorted(answer: &str) -> String {
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-fn peer(name: &str) -> Option<PathBuf> {
+pub(crate) fn peer(name: &str) -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin");
     let folders = std::env::var_os("ALMENARA_PEERS").map(PathBuf::from).into_iter().chain([unpacked]);
     let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
@@ -301,7 +301,7 @@ fn peer(name: &str) -> Option<PathBuf> {
 }
 
 /// A child that ends with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

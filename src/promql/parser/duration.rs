@@ -1,6 +1,6 @@
 //! Brackets after an operand, and durations.
 
-use crate::promql::ast::{BinaryOp, ExprKind, Subquery};
+use crate::promql::ast::{AtModifier, BinaryOp, ExprKind, Subquery};
 use crate::promql::duration::{DURATION_SECS_MAX, DurationExpr, Durations, WrittenDuration};
 use crate::promql::hint;
 use crate::promql::literal;
@@ -67,7 +67,8 @@ impl Parser<'_> {
             ExprKind::VectorSelector(selector) if selector.offset_ms != 0 || selector.durations.is_some() => {
                 ("no offset modifiers allowed before range", "put the range first: `metric[5m] offset 1h`".to_owned())
             }
-            ExprKind::VectorSelector(selector) if selector.at.is_some() => {
+            // Prometheus overlooks `@ start()` and `@ end()`, which it keeps in another field.
+            ExprKind::VectorSelector(selector) if matches!(selector.at, Some(AtModifier::Time(_))) => {
                 ("no @ modifiers allowed before range", "put the range first: `metric[5m] @ end()`".to_owned())
             }
             ExprKind::VectorSelector(mut selector) => {

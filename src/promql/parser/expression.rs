@@ -269,7 +269,8 @@ impl Parser<'_> {
             None
         };
         if let Some(message) = refused {
-            self.report_with_help(span, message, hint::for_aggregate_arguments(op));
+            let is_off = op.is_experimental() && !self.features.experimental_functions;
+            self.report_with_help(span, message, if is_off { None } else { hint::for_aggregate_arguments(op) });
             return Err(Abort);
         }
         let height = args.iter().map(|arg| arg.height).max().unwrap_or(0);
