@@ -8,18 +8,24 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
+use hyper::ext::ReasonPhrase;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url, redirect};
 
 use super::config::{Auth, ClientConfig, Text};
 use super::error::HttpError;
+use super::pem;
 use super::proxy::Proxy;
-use super::tls::{self, Stamp};
+use super::rotating::Rotating;
 use super::token::TokenSource;
 
 /// Redirects followed for one request, as Go's client.
 pub const REDIRECTS_MAX: usize = 10;
+
+/// Headers of an answer. Real ones have fewer than 30.
+pub const HEADERS_MAX: usize = 100;
+/// Bytes of an answer's head: what the library holds at most before it must make sense of it.
+pub(super) const HEAD_BYTES_MAX: usize = 8192 + 4096 * 100;
 
 /// Sends requests with the authentication and TLS of its configuration. Share it; it pools its connections.
 #[derive(Debug)]
@@ -43,16 +49,7 @@ pub(super) struct Outgoing<'a> {
 pub(super) struct Transport {
     config: ClientConfig,
     user_agent: String,
-    built: Mutex<Built>,
-}
-
-/// The library's clients and the files they were built from.
-#[derive(Debug)]
-struct Built {
-    clients: Clients,
-    stamps: Vec<Stamp>,
-    /// Files that were tried and found unusable: tried and logged again only when they change.
-    refused: Option<Vec<Stamp>>,
+    built: Rotating<Clients>,
 }
 
 /// One per method, since the library's redirect policy is the client's.
@@ -101,8 +98,7 @@ impl Transport {
     pub(super) fn new(config: ClientConfig, user_agent: &str) -> Result<Transport, HttpError> {
         let stamps = config.tls.stamps();
         let clients = build(&config, user_agent)?;
-        let built = Mutex::new(Built { clients, stamps, refused: None });
-        Ok(Transport { config, user_agent: user_agent.to_owned(), built })
+        Ok(Transport { config, user_agent: user_agent.to_owned(), built: Rotating::new(clients, stamps) })
     }
 
     /// Sends with the configured headers; `authorization` is what a token says.
@@ -136,21 +132,16 @@ impl Transport {
         }
     }
 
-    /// The library's clients, rebuilt if a TLS file changed. An unusable new file keeps the old ones.
+    /// The library's clients, rebuilt if a TLS file changed.
     fn current(&self) -> Clients {
-        let mut built = self.built.lock();
-        let stamps = self.config.tls.stamps();
-        if stamps == built.stamps || built.refused.as_ref() == Some(&stamps) {
-            return built.clients.clone();
-        }
-        match build(&self.config, &self.user_agent) {
-            Ok(clients) => *built = Built { clients, stamps, refused: None },
-            Err(error) => {
+        self.built.fresh(|_| {
+            let stamps = self.config.tls.stamps();
+            let built = build(&self.config, &self.user_agent);
+            if let Err(error) = &built {
                 tracing::warn!(%error, "new TLS files cannot be used, the last good ones stay");
-                built.refused = Some(stamps);
             }
-        }
-        built.clients.clone()
+            (built.ok(), stamps)
+        })
     }
 
     fn configured_headers(&self) -> Result<HeaderMap, HttpError> {
@@ -193,7 +184,7 @@ pub(super) fn read_optional(text: &Option<Text>) -> Result<Vec<u8>, HttpError> {
 
 /// Inline texts as they are, files without the white space around (editors end files with a newline).
 fn read_trimmed(text: &Text) -> Result<Vec<u8>, HttpError> {
-    let bytes = tls::read(text)?;
+    let bytes = pem::read(text)?;
     Ok(if matches!(text, Text::File(_)) { bytes.trim_ascii().to_vec() } else { bytes })
 }
 
@@ -206,6 +197,7 @@ fn build(config: &ClientConfig, user_agent: &str) -> Result<Clients, HttpError> 
             .tls_backend_preconfigured(tls.clone())
             .redirect(redirect_policy(config, &method))
             .referer(false)
+            .http1_max_headers(HEADERS_MAX)
             .user_agent(user_agent);
         let builder = config.proxy.apply(builder)?;
         let builder = if config.enable_http2 { builder } else { builder.http1_only() };
@@ -254,7 +246,11 @@ impl Response {
     /// Code and words, as `503 Service Unavailable`.
     pub fn status_text(&self) -> String {
         let status = self.inner.status();
-        format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default()).trim_end().to_owned()
+        // The server's own words, where they are not the usual ones.
+        let own =
+            self.inner.extensions().get::<ReasonPhrase>().map(|phrase| String::from_utf8_lossy(phrase.as_bytes()));
+        let words = own.unwrap_or_else(|| status.canonical_reason().unwrap_or_default().into());
+        format!("{} {words}", status.as_u16()).trim_end().to_owned()
     }
 
     /// Whether the status is 2xx.

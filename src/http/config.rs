@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::HttpError;
 use super::oauth2::{self, OAuth2Config};
+use super::pem;
 use super::proxy::Proxy;
 use super::tls::{self, TlsConfig};
 use crate::source::decode::{Decoder, Fields};
@@ -26,7 +27,7 @@ pub enum Text {
 impl Text {
     /// Its bytes now.
     pub fn read(&self) -> Result<Vec<u8>, HttpError> {
-        tls::read(self)
+        pem::read(self)
     }
 
     pub(super) fn resolve_path(&mut self, directory: &Path) {

@@ -1,9 +1,16 @@
 //! Why a request failed, in the words of Prometheus's `lastError`, without the URL.
+//!
+//! **Differs:** a broken connection is named without our own end of it: `read tcp HOST:PORT: read: connection reset by peer`.
+//! **Differs:** an answer that is not HTTP is `malformed HTTP response` with what is malformed, not with its bytes.
+//! **Differs:** an answer's head may have [`super::HEADERS_MAX`] headers; Go counts bytes, ten million.
 
 use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+
+use super::client::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::tls_error;
 
 /// An operating failure of a client. Carries no URL and no header: both may be secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +22,10 @@ pub enum HttpError {
         /// The system's word for it.
         reason: String,
     },
-    /// Certificates or keys cannot be used, or the peer's were refused.
+    /// Our certificates or keys cannot be used.
     Tls(String),
+    /// The two ends could not agree on TLS: a certificate was refused, or the peer does not speak it.
+    Handshake(String),
     /// The URL, a header or the credentials cannot be put into a request.
     Request(String),
     /// No connection came about: refused, unreachable, unknown host.
@@ -37,7 +46,10 @@ impl fmt::Display for HttpError {
         match self {
             HttpError::File { path, reason } => write!(f, "unable to read file {}: {reason}", path.display()),
             HttpError::Tls(reason) => write!(f, "tls: {reason}"),
-            HttpError::Request(reason) | HttpError::Connect(reason) | HttpError::Broken(reason) => f.write_str(reason),
+            HttpError::Handshake(reason)
+            | HttpError::Request(reason)
+            | HttpError::Connect(reason)
+            | HttpError::Broken(reason) => f.write_str(reason),
             HttpError::Timeout => f.write_str("context deadline exceeded"),
             HttpError::TooLarge { limit } => write!(f, "body size limit of {limit} bytes exceeded"),
         }
@@ -54,18 +66,19 @@ impl HttpError {
             return HttpError::Timeout;
         }
         let mut deepest = error.to_string();
-        let mut io_kind = None;
+        let (mut io_kind, mut http) = (None, None);
         let mut cause = error.source();
         while let Some(inner) = cause {
             if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-                return HttpError::Tls(tls.to_string());
+                return HttpError::Handshake(tls_error::text(tls));
             }
             if let Some(io) = inner.downcast_ref::<io::Error>() {
                 if let Some(tls) = tls_error_in(io) {
-                    return HttpError::Tls(tls.to_string());
+                    return HttpError::Handshake(tls_error::text(tls));
                 }
                 io_kind = Some(io.kind());
             }
+            http = inner.downcast_ref::<hyper::Error>().or(http);
             deepest = inner.to_string();
             cause = inner.source();
         }
@@ -76,10 +89,25 @@ impl HttpError {
             return HttpError::Request(deepest);
         }
         HttpError::Broken(match io_kind {
-            Some(io::ErrorKind::ConnectionReset) => "connection reset by peer".to_owned(),
+            Some(io::ErrorKind::ConnectionReset) => format!("read tcp {address}: read: connection reset by peer"),
+            Some(io::ErrorKind::BrokenPipe) => format!("write tcp {address}: write: broken pipe"),
             Some(io::ErrorKind::UnexpectedEof) => "unexpected EOF".to_owned(),
-            _ => deepest,
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => format!("malformed chunk: {deepest}"),
+            _ => http.and_then(http_text).unwrap_or(deepest),
         })
+    }
+}
+
+/// What is wrong with an answer; `None` where the library's words must do.
+fn http_text(error: &hyper::Error) -> Option<String> {
+    if error.is_incomplete_message() {
+        Some("EOF".to_owned())
+    } else if error.is_parse_too_large() {
+        Some(format!("server response headers exceeded {HEADERS_MAX} lines or {HEAD_BYTES_MAX} bytes; aborted"))
+    } else if error.is_parse() {
+        Some(format!("malformed HTTP response: {error}"))
+    } else {
+        None
     }
 }
 

@@ -6,7 +6,7 @@
 //! **Invariants.** Files are read again when they change, so certificates, passwords and tokens can rotate while running: a
 //! half-written certificate keeps the last good one. No secret stands in an error or a log: errors carry no URL and no header.
 //! Proxies of the environment are not used unless `proxy_from_environment` asks for them.
-//! **Limits.** [`REDIRECTS_MAX`] redirects; bodies are streamed, or read whole up to a limit that the caller names.
+//! **Limits.** [`REDIRECTS_MAX`] redirects; [`HEADERS_MAX`] headers of an answer; bodies are streamed, or read whole up to a limit that the caller names.
 //! **Why rustls with ring, and the system's root certificates.** One static binary without OpenSSL or a C++ compiler in the build;
 //! roots come from the system (`SSL_CERT_FILE` and the usual places), since people install their own authorities there. A
 //! machine without any still starts: only a TLS connection that needs them fails.
@@ -22,16 +22,21 @@ mod client;
 mod config;
 mod error;
 mod oauth2;
+mod pem;
 mod proxy;
+mod rotating;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tls_error;
 mod token;
 
 pub use backoff::Backoff;
-pub use client::{Client, REDIRECTS_MAX, Response};
+pub use client::{Client, HEADERS_MAX, REDIRECTS_MAX, Response};
 pub use config::{Auth, ClientConfig, Header, Text};
 pub use error::HttpError;
 pub use oauth2::OAuth2Config;
+pub use pem::{certificates, private_key, roots_of};
 pub use proxy::Proxy;
-pub use tls::{Stamp, TlsConfig, TlsVersion, certificates, private_key, roots_of};
+pub use rotating::{Rotating, Stamp};
+pub use tls::{Signatures, TlsConfig, TlsVersion};

@@ -1,24 +1,23 @@
 //! Whom a client trusts and which certificate it shows.
 //!
-//! **Invariants.** A client certificate comes with its key. What the files looked like is kept as a [`Stamp`], so that a change
-//! shows.
+//! **Invariants.** A client certificate comes with its key.
 //! **Source.** Prometheus common v0.66 `config/http_config.go` (`TLSConfig`).
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 
 use super::config::{Text, text_or_file};
 use super::error::HttpError;
+use super::pem::{certificates, place, private_key, roots_of};
+use super::rotating::Stamp;
 use crate::source::decode::Decoder;
 use crate::source::yaml::Node;
 
@@ -33,6 +32,45 @@ pub enum TlsVersion {
     Tls12,
     /// `TLS13`.
     Tls13,
+}
+
+impl TlsVersion {
+    /// What the library calls those of `range` that are spoken.
+    pub fn spoken(range: &RangeInclusive<TlsVersion>) -> Vec<&'static SupportedProtocolVersion> {
+        let known = [(TlsVersion::Tls12, &rustls::version::TLS12), (TlsVersion::Tls13, &rustls::version::TLS13)];
+        known.into_iter().filter(|(version, _)| range.contains(version)).map(|(_, version)| version).collect()
+    }
+}
+
+/// How either side proves that it has the key of its certificate: as the library does it, whatever else is checked or not.
+#[derive(Clone, Debug)]
+pub struct Signatures(pub Arc<CryptoProvider>);
+
+impl Signatures {
+    /// A signature of TLS 1.2.
+    pub fn verify_tls12(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    /// A signature of TLS 1.3.
+    pub fn verify_tls13(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    /// The kinds of signature that are known.
+    pub fn schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// The `tls_config` mapping.
@@ -82,11 +120,8 @@ impl TlsConfig {
             Some(ca) => Arc::new(roots_of(ca)?),
             None => system_roots(),
         };
-        let verifier = Arc::new(Verifier {
-            mode: self.verify_mode(roots, &provider)?,
-            schemes: provider.signature_verification_algorithms.supported_schemes(),
-            provider: provider.clone(),
-        });
+        let verifier =
+            Arc::new(Verifier { mode: self.verify_mode(roots, &provider)?, signatures: Signatures(provider.clone()) });
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions()?)
             .map_err(|error| HttpError::Tls(error.to_string()))?
@@ -104,9 +139,7 @@ impl TlsConfig {
 
     fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, HttpError> {
         let min = self.min_version.unwrap_or(TlsVersion::Tls12);
-        let max = self.max_version.unwrap_or(TlsVersion::Tls13);
-        let known = [(TlsVersion::Tls12, &rustls::version::TLS12), (TlsVersion::Tls13, &rustls::version::TLS13)];
-        let versions: Vec<_> = known.into_iter().filter(|(v, _)| (min..=max).contains(v)).map(|(_, v)| v).collect();
+        let versions = TlsVersion::spoken(&(min..=self.max_version.unwrap_or(TlsVersion::Tls13)));
         if versions.is_empty() {
             return Err(HttpError::Tls("only TLS 1.2 and 1.3 are spoken".to_owned()));
         }
@@ -134,92 +167,6 @@ impl TlsConfig {
     }
 }
 
-/// What a file looked like: enough to see that it was replaced or rewritten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    path: PathBuf,
-    modified: Option<SystemTime>,
-    len: u64,
-    #[cfg(unix)]
-    inode: u64,
-}
-
-impl Stamp {
-    /// A file that is not there has a stamp too.
-    pub fn of(path: &Path) -> Stamp {
-        let metadata = std::fs::metadata(path).ok();
-        Stamp {
-            path: path.to_owned(),
-            modified: metadata.as_ref().and_then(|metadata| metadata.modified().ok()),
-            len: metadata.as_ref().map_or(0, std::fs::Metadata::len),
-            #[cfg(unix)]
-            inode: metadata.as_ref().map_or(0, std::os::unix::fs::MetadataExt::ino),
-        }
-    }
-
-    /// Whether the file still looks like this.
-    pub fn is_current(&self) -> bool {
-        *self == Stamp::of(&self.path)
-    }
-}
-
-/// The bytes of a text, read now.
-pub(super) fn read(text: &Text) -> Result<Vec<u8>, HttpError> {
-    match text {
-        Text::Inline(secret) => Ok(secret.expose().as_bytes().to_vec()),
-        Text::File(path) => {
-            std::fs::read(path).map_err(|error| HttpError::File { path: path.clone(), reason: reason_of(&error) })
-        }
-    }
-}
-
-/// The system's words without the number that Rust adds.
-fn reason_of(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        kind => kind.to_string(),
-    }
-}
-
-fn place(text: &Text) -> String {
-    match text {
-        Text::Inline(_) => String::new(),
-        Text::File(path) => format!(" in {}", path.display()),
-    }
-}
-
-/// A chain of certificates in PEM, at least one; `what` names it in errors.
-pub fn certificates(text: &Text, what: &str) -> Result<Vec<CertificateDer<'static>>, HttpError> {
-    let bytes = read(text)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let chain = chain.map_err(|error| HttpError::Tls(format!("{what}{}: {error}", place(text))))?;
-    if chain.is_empty() {
-        return Err(HttpError::Tls(format!("{what}{}: no certificate in it", place(text))));
-    }
-    Ok(chain)
-}
-
-/// A private key in PEM.
-pub fn private_key(key: &Text) -> Result<PrivateKeyDer<'static>, HttpError> {
-    PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| {
-        // Other errors of the library repeat what stands in the file.
-        let reason = match error {
-            pem::Error::NoItemsFound => error.to_string(),
-            _ => "it is not well-formed PEM".to_owned(),
-        };
-        HttpError::Tls(format!("no usable private key{}: {reason}", place(key)))
-    })
-}
-
-/// Authorities in PEM, to trust.
-pub fn roots_of(ca: &Text) -> Result<RootCertStore, HttpError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca, "CA certificate")? {
-        roots.add(certificate).map_err(|error| HttpError::Tls(format!("CA certificate{}: {error}", place(ca))))?;
-    }
-    Ok(roots)
-}
-
 /// The system's roots, read once: a few hundred certificates take milliseconds to parse and every client wants them.
 fn system_roots() -> Arc<RootCertStore> {
     static ROOTS: std::sync::OnceLock<Arc<RootCertStore>> = std::sync::OnceLock::new();
@@ -239,8 +186,7 @@ fn system_roots() -> Arc<RootCertStore> {
 #[derive(Debug)]
 struct Verifier {
     mode: VerifyMode,
-    schemes: Vec<SignatureScheme>,
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
 }
 
 #[derive(Debug)]
@@ -277,7 +223,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -286,11 +232,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
+        self.signatures.schemes()
     }
 }
 

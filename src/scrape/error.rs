@@ -1,6 +1,7 @@
 //! Why a scrape failed, in the words of Prometheus's `lastError`.
 
 use std::fmt;
+use std::io;
 
 use crate::exposition::{ContentTypeError, ParseError};
 use crate::http::HttpError;
@@ -8,13 +9,15 @@ use crate::http::HttpError;
 /// Why a scrape failed. Holds no URL and no header: it goes to the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ScrapeError {
-    /// The request, or the reading of the answer.
+    /// The request: there was no answer.
     Http(HttpError),
+    /// The answer broke off.
+    Body(HttpError),
     /// An answer other than 200, as `404 Not Found`.
     Status(String),
     /// More bytes than allowed, after decompression or already before it.
     BodySize,
-    /// The body is not the gzip it is said to be.
+    /// The body is not the gzip it is said to be; the text is Go's.
     Gzip(String),
     /// A body in another format.
     ContentType(ContentTypeError),
@@ -38,14 +41,13 @@ pub enum ScrapeError {
 impl fmt::Display for ScrapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ScrapeError::Http(error) => error.fmt(f),
+            ScrapeError::Http(error) | ScrapeError::Body(error) => error.fmt(f),
             ScrapeError::Status(status) => write!(f, "server returned HTTP status {status}"),
             ScrapeError::BodySize => f.write_str("body size limit exceeded"),
-            ScrapeError::Gzip(reason) => write!(f, "gzip: {reason}"),
             ScrapeError::ContentType(error) => error.fmt(f),
             ScrapeError::Parse(error) => error.fmt(f),
             ScrapeError::SampleLimit => f.write_str("sample limit exceeded"),
-            ScrapeError::LabelLimit(text) | ScrapeError::Sample(text) => f.write_str(text),
+            ScrapeError::Gzip(text) | ScrapeError::LabelLimit(text) | ScrapeError::Sample(text) => f.write_str(text),
             ScrapeError::TargetLimit { targets, limit } => {
                 write!(f, "target_limit exceeded (number of targets: {targets}, limit: {limit})")
             }
@@ -57,9 +59,28 @@ impl std::error::Error for ScrapeError {}
 
 impl From<HttpError> for ScrapeError {
     fn from(error: HttpError) -> Self {
+        ScrapeError::Http(error)
+    }
+}
+
+impl ScrapeError {
+    /// What went wrong after the head of the answer.
+    pub(super) fn of_body(error: HttpError) -> Self {
         match error {
             HttpError::TooLarge { .. } => ScrapeError::BodySize,
-            other => ScrapeError::Http(other),
+            other => ScrapeError::Body(other),
         }
+    }
+
+    /// What went wrong while a body was unpacked.
+    pub(super) fn of_gzip(error: &io::Error) -> Self {
+        let reason = error.to_string();
+        ScrapeError::Gzip(match (error.kind(), reason.as_str()) {
+            (io::ErrorKind::UnexpectedEof, _) => "unexpected EOF".to_owned(),
+            (_, "invalid gzip header") => "gzip: invalid header".to_owned(),
+            (_, "corrupt gzip stream does not have a matching checksum") => "gzip: invalid checksum".to_owned(),
+            (_, "corrupt deflate stream") => "flate: corrupt input".to_owned(),
+            _ => format!("gzip: {reason}"),
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! One request to a target: headers, streamed body, limits, decompression.
 //!
 //! **Limits.** The time covers connection, answer and body. A body is refused as soon as it is over its limit, as it comes
-//! and again while it is decompressed, so that neither an endless body nor a bomb takes more memory than twice the limit.
+//! and again while it is decompressed; what unpacks to more than [`PLAUSIBLE_RATIO`] times its length is measured before it is kept.
+//! So an endless body takes no more memory than the limit, and a bomb no more than some times what came.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,9 @@ use crate::http::Client;
 
 /// Bytes that a body is first given room for when it is decompressed.
 const DECOMPRESS_ROOM: usize = 64 << 10;
+/// How many times as long as it came a page may be without being measured first. Real ones shrink to a tenth or a thirtieth;
+/// a bomb, to a thousandth.
+const PLAUSIBLE_RATIO: usize = 64;
 
 /// What a target answered, not decompressed yet.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ pub(super) async fn fetch(client: &Client, config: &ScrapeConfig, target: &Targe
         0 => BODY_BYTES_MAX,
         bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
     };
-    let bytes = response.bytes(limit).await?;
+    let bytes = response.bytes(limit).await.map_err(ScrapeError::of_body)?;
     Ok(Fetched { bytes, is_gzip: encoding.eq_ignore_ascii_case("gzip"), content_type, limit })
 }
 
@@ -63,13 +67,33 @@ impl Fetched {
         if !self.is_gzip {
             return Ok(self.bytes.clone());
         }
-        let mut body = Vec::with_capacity(DECOMPRESS_ROOM);
-        // One byte over the limit tells a body of exactly the limit from a longer one.
-        let readable = (self.limit as u64).saturating_add(1);
-        let read = MultiGzDecoder::new(&*self.bytes).take(readable).read_to_end(&mut body);
-        read.map_err(|error| ScrapeError::Gzip(error.to_string()))?;
-        if body.len() > self.limit { Err(ScrapeError::BodySize) } else { Ok(body.into()) }
+        let plausible = self.bytes.len().saturating_mul(PLAUSIBLE_RATIO).max(DECOMPRESS_ROOM).min(self.limit);
+        let body = self.unpack(DECOMPRESS_ROOM, plausible)?;
+        if body.len() <= plausible {
+            return Ok(body.into());
+        }
+        drop(body);
+        // More than a page can shrink: measured before it gets the room.
+        let mut rest = MultiGzDecoder::new(&*self.bytes).take(one_more_than(self.limit));
+        let length = io::copy(&mut rest, &mut io::sink()).map_err(|error| ScrapeError::of_gzip(&error))?;
+        match usize::try_from(length) {
+            Ok(length) if length <= self.limit => Ok(self.unpack(length, self.limit)?.into()),
+            _ => Err(ScrapeError::BodySize),
+        }
     }
+
+    /// At most `limit` bytes, and one more where there are more. `room` is what is made ready for them.
+    fn unpack(&self, room: usize, limit: usize) -> Result<Vec<u8>, ScrapeError> {
+        let mut body = Vec::with_capacity(room);
+        let read = MultiGzDecoder::new(&*self.bytes).take(one_more_than(limit)).read_to_end(&mut body);
+        read.map_err(|error| ScrapeError::of_gzip(&error))?;
+        Ok(body)
+    }
+}
+
+/// One byte over the limit tells a body of exactly the limit from a longer one.
+fn one_more_than(limit: usize) -> u64 {
+    (limit as u64).saturating_add(1)
 }
 
 /// As Prometheus writes it: `10`, `1.5`.
@@ -95,6 +119,23 @@ mod tests {
         assert_eq!(fetched(gzipped(&body), 1 << 20).body().unwrap().len(), 1 << 20);
         assert_eq!(fetched(gzipped(&body), (1 << 20) - 1).body(), Err(ScrapeError::BodySize));
         assert!(matches!(fetched(Bytes::from_static(b"no gzip"), 10).body(), Err(ScrapeError::Gzip(_))));
+    }
+
+    #[test]
+    fn what_is_packed_badly_is_named_as_go_names_it() {
+        let said = |bytes: &[u8]| {
+            let bytes = Bytes::copy_from_slice(bytes);
+            let fetched = Fetched { bytes, is_gzip: true, content_type: String::new(), limit: 1 << 20 };
+            fetched.body().map_err(|error| error.to_string())
+        };
+        let whole = gzipped(&b"a 1\n".repeat(1000));
+        assert_eq!(said(&whole).unwrap(), b"a 1\n".repeat(1000));
+        assert_eq!(said(&whole[..whole.len() / 2]), Err("unexpected EOF".to_owned()));
+        assert_eq!(said(b"a 1\na 2\na 3\na 4\n"), Err("gzip: invalid header".to_owned()));
+        let mut wrong = whole.to_vec();
+        let at = wrong.len() - 6;
+        wrong[at] ^= 1;
+        assert_eq!(said(&wrong), Err("gzip: invalid checksum".to_owned()));
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! The same configuration and the same alerts at the same times, in the real Alertmanager and in our router: the messages
 //! must be equal byte by byte, in the same order, at the same time; and so must the answers of the API.
 //!
-//! Needs `prometheus-alertmanager` or `alertmanager` in the folder that `ALMENARA_PEERS` names (0.33); without it the test
-//! passes. Takes sixteen seconds, since the real one cannot be stepped.
+//! Needs `prometheus-alertmanager` (0.33); see `peers`. Takes sixteen seconds, since the real one cannot be stepped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -21,6 +20,8 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 use tower::ServiceExt;
+
+use crate::peers::peer;
 
 /// How far apart the same message may be: ticks are three seconds apart and alerts come in their middle.
 const TOLERANCE: Duration = Duration::from_millis(900);
@@ -130,11 +131,6 @@ impl Drop for Running {
         self.0.kill().ok();
         self.0.wait().ok();
     }
-}
-
-pub(crate) fn alertmanager() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("ALMENARA_PEERS")?);
-    ["prometheus-alertmanager", "alertmanager"].iter().map(|name| folder.join(name)).find(|file| file.is_file())
 }
 
 pub(crate) fn start(program: &Path, folder: &Path, config: &str) -> (Running, String) {
@@ -335,7 +331,7 @@ fn difference(theirs: &Messages, ours: &Messages) -> String {
 
 #[test]
 fn the_messages_are_those_of_alertmanager() {
-    let Some(program) = alertmanager() else { return };
+    let Some(program) = peer("prometheus-alertmanager") else { return };
     let (address, got) = sink();
     let config = CONFIG.replace("SINK", &address);
     let theirs = run_theirs(&program, &config, &got);

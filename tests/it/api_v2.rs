@@ -1,8 +1,7 @@
 //! Alertmanager's API over the embedded router: JSON shapes, and the real `amtool` where there is one.
 //!
-//! `amtool` is looked for in the folder that `ALMENARA_PEERS` names, then in `PATH`; without it that test says so and passes.
+//! That one needs `amtool`; see `peers`.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use almenara::api::v2::{self, RouterHandle, SilenceWrites};
@@ -13,6 +12,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
+
+use crate::peers::peer;
 
 const CONFIG: &str = r#"
 route:
@@ -170,15 +171,9 @@ async fn bad_alerts_are_refused_and_good_ones_kept() {
     }
 }
 
-fn amtool() -> Option<PathBuf> {
-    let folders = std::env::var_os("ALMENARA_PEERS").into_iter().chain(std::env::var_os("PATH"));
-    let folders: Vec<PathBuf> = folders.flat_map(|paths| std::env::split_paths(&paths).collect::<Vec<_>>()).collect();
-    folders.into_iter().map(|folder| folder.join("amtool")).find(|file| file.is_file())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_amtool_works() {
-    let Some(amtool) = amtool() else {
+    let Some(amtool) = peer("amtool") else {
         return;
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use almenara::serve::WebConfig;
 
-use crate::real::process::peer;
+use crate::peers::peer;
 
 /// Relative, as a user would write it; tests run at the root of the package.
 const FOLDER: &str = "fixtures/broken/web";

@@ -2,6 +2,7 @@
 
 mod alertmanager_peer;
 mod api_v2;
+mod authority;
 mod broken_config;
 mod broken_router;
 mod broken_rules;
@@ -12,6 +13,7 @@ mod deliver;
 mod deploy_files;
 mod discovery;
 mod docs;
+mod hostile;
 mod incidents;
 mod layers;
 mod loopback;
@@ -23,6 +25,7 @@ mod oauth2;
 mod own_rules;
 mod parser_mutations;
 mod parser_peer;
+mod peers;
 mod prometheus_peer;
 mod promql_scripts;
 mod promtool_peer;

@@ -1,11 +1,10 @@
 //! The notifier against the real Alertmanager, over TLS with client certificates that are replaced while both run: what fires
 //! appears, what ends disappears, as `amtool` sees it.
 //!
-//! Needs `prometheus-alertmanager` (or `alertmanager`) and `amtool` in the folder that `ALMENARA_PEERS` names or in
-//! `target/peers/usr/bin`; without them the test says so and is skipped, but fails where `CI` is set.
+//! Needs `prometheus-alertmanager` and `amtool`; see `peers`.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +15,10 @@ use almenara::model::{Alert, Labels, Timestamp};
 use almenara::notifier::{AlertingConfig, Notifier, QueueLimits};
 use almenara::source::decode::Decoder;
 use almenara::source::{SourceFile, yaml};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
+use crate::authority::issue;
 use crate::loopback::eventually;
-
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-pub(crate) fn peer(names: &[&str]) -> Option<PathBuf> {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin");
-    let folders: Vec<PathBuf> =
-        std::env::var_os("ALMENARA_PEERS").map(PathBuf::from).into_iter().chain([unpacked]).collect();
-    let found = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|p| p.is_file());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{names:?} is missing; run .ci/peers target/peers");
-        eprintln!("SKIPPED: {names:?} is not installed");
-    }
-    found
-}
+use crate::peers::peer;
 
 /// A child that ends with the test.
 pub(crate) struct Running(pub(crate) Child);
@@ -41,26 +28,6 @@ impl Drop for Running {
         self.0.kill().ok();
         self.0.wait().ok();
     }
-}
-
-/// Writes `ca`, and certificate and key of both sides, signed by a new authority. Whole files, moved into place one by one.
-pub(crate) fn issue(directory: &Path, authority_name: &str) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, authority_name);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let put = |name: &str, text: &str| {
-        std::fs::write(directory.join("new"), text).unwrap();
-        std::fs::rename(directory.join("new"), directory.join(name)).unwrap();
-    };
-    for side in ["server", "client"] {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().unwrap();
-        put(&format!("{side}.crt"), &params.signed_by(&key, &authority).unwrap().pem());
-        put(&format!("{side}.key"), &key.serialize_pem());
-    }
-    put("ca.crt", &authority.pem());
 }
 
 fn start_alertmanager(program: &Path, directory: &Path, port: u16) -> Running {
@@ -122,8 +89,7 @@ fn notifier(directory: &Path, port: u16) -> Notifier {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_reach_the_real_alertmanager_while_certificates_change() {
-    let (Some(alertmanager), Some(amtool)) = (peer(&["prometheus-alertmanager", "alertmanager"]), peer(&["amtool"]))
-    else {
+    let (Some(alertmanager), Some(amtool)) = (peer("prometheus-alertmanager"), peer("amtool")) else {
         return;
     };
     let directory = tempfile::tempdir().unwrap();

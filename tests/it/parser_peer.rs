@@ -21,7 +21,8 @@ use tower::ServiceExt;
 use crate::corpus;
 use crate::mistakes;
 use crate::mutate::Mutator;
-use crate::prometheus_peer::{Running, peer, state};
+use crate::peers::peer;
+use crate::prometheus_peer::{Running, state};
 
 /// Broken expressions made from the corpus, without `ALMENARA_MUTATIONS`.
 const MUTATIONS: usize = 2_000;

@@ -1,13 +1,12 @@
 //! The same samples in a real Prometheus and in our store, the same requests to both: the answers must be equal byte for byte,
 //! but for the order of vectors whose order Prometheus leaves to its maps.
 //!
-//! Needs `prometheus` and `promtool` (3.5) in the folder that `ALMENARA_PEERS` names or in `target/peers/usr/bin`; without them
-//! the test says so and is skipped, but fails where `CI` is set.
+//! Needs `prometheus` and `promtool` (3.5); see `peers`.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,8 @@ use almenara::promql::Features;
 use almenara::store::{MetadataStore, Row, Store, StoreOptions};
 use parking_lot::RwLock;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::peers::peer;
 
 /// The first scrape, in seconds.
 const START: i64 = 1_700_000_000;
@@ -286,18 +287,6 @@ fn sorted(answer: &str) -> String {
         elements[..end].split(r#",{"metric":"#).map(|e| e.trim_start_matches(r#"{"metric":"#)).collect();
     list.sort_unstable();
     format!("{head}{}{}", list.join("|"), &elements[end..])
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-pub(crate) fn peer(name: &str) -> Option<PathBuf> {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin");
-    let folders = std::env::var_os("ALMENARA_PEERS").map(PathBuf::from).into_iter().chain([unpacked]);
-    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{name} is missing; run .ci/peers target/peers");
-        eprintln!("SKIPPED: {name} is not installed");
-    }
-    found
 }
 
 /// A child that ends with the test.

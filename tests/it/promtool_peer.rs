@@ -1,15 +1,11 @@
 //! Rules against the real promtool: the same alerts at every slot, the same verdict on every file.
 //!
-//! Needs `promtool` in the folder that `ALMENARA_PEERS` names or in `target/peers/usr/bin`; without it the tests say so and are
-//! skipped, but fail where `CI` is set.
-
-// A skipped test must say so.
-#![allow(clippy::print_stderr)]
+//! Needs `promtool`; see `peers`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -18,22 +14,13 @@ use almenara::promql::{Querier, QuerierError};
 use almenara::rules::{Environment, EvalContext, Evaluator, Group, GroupDefaults, Outcome, RuleFile};
 use almenara::source::SourceFile;
 
+use crate::peers::peer;
+
 /// Broken files that promtool 3.5 accepts, and why we do not.
 const ACCEPTED_BY_PROMTOOL: &[(&str, &str)] = &[
     ("limit_is_negative.yml", "a limit below zero has no meaning"),
     ("second_document.yml", "a warning here, silence there"),
 ];
-
-fn promtool() -> Option<PathBuf> {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin");
-    let folders = std::env::var_os("ALMENARA_PEERS").map(PathBuf::from).into_iter().chain([unpacked]);
-    let found = folders.map(|folder| folder.join("promtool")).find(|path| path.is_file());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "promtool is missing; run .ci/peers target/peers");
-        eprintln!("skipped: no promtool");
-    }
-    found
-}
 
 fn run(promtool: &Path, folder: &Path, args: &[&str]) -> Output {
     Command::new(promtool).args(args).current_dir(folder).output().expect("promtool starts")
@@ -41,7 +28,7 @@ fn run(promtool: &Path, folder: &Path, args: &[&str]) -> Output {
 
 #[test]
 fn broken_files_are_broken_for_promtool_too() {
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = peer("promtool") else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/broken/rules");
     for entry in fs::read_dir(&folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -59,7 +46,7 @@ fn broken_files_are_broken_for_promtool_too() {
 fn alerts_live_as_in_prometheus() {
     const SCENARIOS: u64 = 20;
     const MINUTES: i64 = 24;
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = peer("promtool") else { return };
     let mut random = Random(20_261_121);
     let mut rules = "groups:\n- name: g\n  rules:\n".to_owned();
     let mut tests = "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n".to_owned();

@@ -1,8 +1,7 @@
 //! Slack, PagerDuty and e-mail: the same configuration and alerts in the real Alertmanager and in our router must give the same
 //! messages, field by field.
 //!
-//! Needs `prometheus-alertmanager` or `alertmanager` in the folder that `ALMENARA_PEERS` names (0.33); without it the test
-//! passes. Takes eight seconds, since the real one cannot be stepped.
+//! Needs `prometheus-alertmanager` (0.33); see `peers`. Takes eight seconds, since the real one cannot be stepped.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -15,7 +14,8 @@ use almenara::router::{Event, Message, PostedAlert, Router, RouterConfig, Secret
 use almenara::source::SourceFile;
 use serde_json::Value;
 
-use crate::alertmanager_peer::{alertmanager, body, request, start};
+use crate::alertmanager_peer::{body, request, start};
+use crate::peers::peer;
 use crate::smtp::{Manner, server};
 
 const CONFIG: &str = r##"
@@ -227,7 +227,7 @@ fn unquoted_word(text: &str) -> String {
 }
 
 fn run_theirs(config: &str, got: &mpsc::Receiver<(String, String)>) -> Option<(Messages, Timestamp, Timestamp)> {
-    let program = alertmanager()?;
+    let program = peer("prometheus-alertmanager")?;
     let folder = tempfile::tempdir().unwrap();
     let (_running, address) = start(&program, folder.path(), config);
     let began = Instant::now();

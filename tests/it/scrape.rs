@@ -1,6 +1,5 @@
-//! Scraping over real sockets: what a target may do, well and badly.
+//! Scraping over real sockets: what a target may do; what a bad one may, `hostile` tries.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +11,11 @@ use almenara::scrape::{Health, Manager, ScrapeConfig, ScrapeDefaults, TargetStat
 use almenara::source::decode::Decoder;
 use almenara::source::{SourceFile, yaml};
 use almenara::store::{MetadataStore, Store, StoreOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
+use crate::authority::issue;
 use crate::loopback::{Server, eventually, refused_address, response};
-use crate::notifier_peer::{Running, issue, peer};
+use crate::notifier_peer::Running;
+use crate::peers::peer;
 
 struct Scraper {
     store: Arc<Store>,
@@ -86,23 +85,6 @@ fn text(body: &str) -> String {
     response("200 OK", "content-type: text/plain; version=0.0.4\r\n", body)
 }
 
-/// A server that does what `answer` does with each connection, after the request was read.
-async fn raw<F>(answer: impl Fn(TcpStream) -> F + Send + 'static) -> String
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    let address = listener.local_addr().expect("bound").to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await;
-            tokio::spawn(answer(stream));
-        }
-    });
-    address
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_what_a_target_says() {
     let server = Server::start(|number, _| {
@@ -160,85 +142,6 @@ async fn failures_are_down_with_their_reason_and_mark_stale() {
     scraper.manager.shutdown().await;
 }
 
-/// An answer of some 60 kB that unpacks to 64 MiB. Made once: packing it takes longer than a scrape may.
-fn gzip_bomb() -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    let zeros = vec![b'0'; 1 << 20];
-    (0..64).for_each(|_| encoder.write_all(&zeros).expect("memory"));
-    let body = encoder.finish().expect("memory");
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
-    );
-    [head.into_bytes(), body].concat()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_targets_fail_alone_and_within_their_limits() {
-    let endless = raw(|mut stream| async move {
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
-        let chunk = format!("10000\r\n{}\r\n", "a".repeat(0x10000));
-        let mut sent = stream.write_all(head.as_bytes()).await;
-        while sent.is_ok() {
-            sent = stream.write_all(chunk.as_bytes()).await;
-        }
-    })
-    .await;
-    let slow = raw(|mut stream| async move {
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\n";
-        let mut sent = stream.write_all(head.as_bytes()).await;
-        while sent.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            sent = stream.write_all(b"a").await;
-        }
-    })
-    .await;
-    let silent = raw(|stream| async move {
-        let _held = stream;
-        std::future::pending().await
-    })
-    .await;
-    let packed = Arc::new(gzip_bomb());
-    let bomb = raw(move |mut stream| {
-        let packed = packed.clone();
-        async move {
-            let _ = stream.write_all(&packed).await;
-            std::future::pending().await
-        }
-    })
-    .await;
-    let long_line = Server::start(|_, _| Some(text(&format!("a{{x=\"{}\"}} 1\n", "y".repeat(2 << 20))))).await;
-    let good = Server::start(|_, _| Some(text("good 1\n"))).await;
-    let scraper = Scraper::new();
-    let limited = "body_size_limit: 1MB, scrape_interval: 2s, scrape_timeout: 1500ms";
-    let plain = |name, address: &str, keys: &str| {
-        format!("- {{job_name: {name}, static_configs: [{{targets: ['{address}']}}], {keys}}}\n")
-    };
-    let jobs = [
-        plain("endless", &endless, limited),
-        plain("bomb", &bomb, limited),
-        plain("line", &long_line.address, "scrape_interval: 2s, scrape_timeout: 1500ms"),
-        job("slow", &slow, ""),
-        job("silent", &silent, ""),
-        job("good", &good.address, ""),
-    ];
-    scraper.apply(&jobs.concat()).await;
-    for name in ["endless", "bomb", "line", "slow", "silent"] {
-        eventually(name, || scraper.is(name, Health::Down)).await;
-    }
-    assert_eq!(scraper.error("endless"), "body size limit exceeded");
-    assert_eq!(scraper.error("bomb"), "body size limit exceeded");
-    let line = scraper.error("line");
-    assert!(line.starts_with("line longer than 1048576 bytes at line 1, column 1,") && line.len() < 300, "{line}");
-    for name in ["slow", "silent"] {
-        assert!(scraper.error(name).ends_with(": context deadline exceeded"), "{}", scraper.error(name));
-    }
-    eventually("the good target goes on", || scraper.values("good", "good").len() >= 5).await;
-    assert!(scraper.values("good", "good").iter().all(|value| *value == Some(1.0)));
-    assert!(scraper.metric("prometheus_target_scrapes_exceeded_body_size_limit_total ") >= 2.0);
-    scraper.manager.shutdown().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_is_a_diff() {
     let server = Server::start(|_, _| Some(text("m 1\nn 1\n"))).await;
@@ -292,10 +195,10 @@ async fn follows_target_files_and_the_target_limit() {
     scraper.manager.shutdown().await;
 }
 
-/// Needs `prometheus-node-exporter` (or `node_exporter`), where `notifier_peer` looks for its peers.
+/// Needs `prometheus-node-exporter`; see `peers`.
 #[tokio::test(flavor = "multi_thread")]
 async fn scrapes_the_real_node_exporter_while_certificates_change() {
-    let Some(exporter) = peer(&["prometheus-node-exporter", "node_exporter"]) else { return };
+    let Some(exporter) = peer("prometheus-node-exporter") else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name).display().to_string();
     issue(directory.path(), "first");

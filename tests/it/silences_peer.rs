@@ -1,7 +1,7 @@
 //! The same requests about silences to the real Alertmanager and to us: status and JSON of every answer must be equal, but for
 //! ids and times; and the real `amtool` must work with both alike.
 //!
-//! Needs `prometheus-alertmanager` (0.33) and `amtool`; see `real::process::peer`.
+//! Needs `prometheus-alertmanager` (0.33) and `amtool`; see `peers`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,8 @@ use std::process::Command;
 use almenara::model::Timestamp;
 use serde_json::{Value, json};
 
-use crate::real::process::{Running, almenara, exchange_json, free_port, get, peer, wait_for};
+use crate::peers::peer;
+use crate::real::process::{Running, almenara, exchange_json, free_port, get, wait_for};
 
 const CONFIG: &str = "route: {receiver: team}\nreceivers: [{name: team}]\n";
 

@@ -24,27 +24,19 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use parking_lot::Mutex;
 
 pub use decode::WebFile;
 
 use self::users::{Users, Verdict};
 use super::access::Callers;
-use crate::http::Stamp;
+use crate::http::{Rotating, Stamp};
 use crate::source::{Diagnostic, Diagnostics, SourceFile};
 
 /// The web configuration in force.
 #[derive(Debug)]
 pub struct WebConfig {
     path: PathBuf,
-    current: Mutex<Current>,
-}
-
-/// What is in force, and what the files looked like when they were last tried.
-#[derive(Debug)]
-struct Current {
-    loaded: Arc<Loaded>,
-    stamps: Vec<Stamp>,
+    current: Rotating<Arc<Loaded>>,
 }
 
 /// One good state of the files.
@@ -60,13 +52,13 @@ impl WebConfig {
     /// Reads the file at `path` and those it names. `None` when anything is an error.
     pub fn load(path: &Path) -> (Option<WebConfig>, Diagnostics) {
         let (loaded, stamps, diagnostics) = read(path);
-        let current = loaded.map(|loaded| Mutex::new(Current { loaded: Arc::new(loaded), stamps }));
+        let current = loaded.map(|loaded| Rotating::new(Arc::new(loaded), stamps));
         (current.map(|current| WebConfig { path: path.to_owned(), current }), diagnostics)
     }
 
     /// Whether connections are TLS. Never changes.
     pub(super) fn speaks_tls(&self) -> bool {
-        self.current.lock().loaded.tls.is_some()
+        self.current.last().tls.is_some()
     }
 
     /// The scheme of our URLs.
@@ -76,7 +68,7 @@ impl WebConfig {
 
     /// Who gets an answer at all. Once authenticated, never anyone again.
     pub(super) fn callers(&self) -> Callers {
-        self.current.lock().loaded.callers
+        self.current.last().callers
     }
 
     /// The TLS configuration for a new connection.
@@ -86,30 +78,24 @@ impl WebConfig {
 
     /// What is in force now, after a look at the files.
     fn fresh(&self) -> Arc<Loaded> {
-        let mut current = self.current.lock();
-        if current.stamps.iter().all(Stamp::is_current) {
-            return current.loaded.clone();
-        }
-        let (loaded, stamps, diagnostics) = read(&self.path);
-        current.stamps = stamps;
-        let refused = match loaded {
-            None => Some(diagnostics.to_string()),
-            Some(next) if next.tls.is_some() != current.loaded.tls.is_some() => {
-                Some("tls_server_config cannot come or go while running; start anew".to_owned())
+        self.current.fresh(|before| {
+            let (loaded, stamps, diagnostics) = read(&self.path);
+            let next = match loaded {
+                None => Err(diagnostics.to_string()),
+                Some(next) if next.tls.is_some() != before.tls.is_some() => {
+                    Err("tls_server_config cannot come or go while running; start anew".to_owned())
+                }
+                Some(next) if next.callers == Callers::Anyone && before.callers == Callers::Authenticated => {
+                    Err("the demand to authenticate cannot go while running; start anew".to_owned())
+                }
+                Some(next) => Ok(Arc::new(next)),
+            };
+            match &next {
+                Ok(_) => tracing::info!("web configuration loaded"),
+                Err(error) => tracing::error!(error, "web configuration refused, the one before it stays in force"),
             }
-            Some(next) if next.callers == Callers::Anyone && current.loaded.callers == Callers::Authenticated => {
-                Some("the demand to authenticate cannot go while running; start anew".to_owned())
-            }
-            Some(next) => {
-                current.loaded = Arc::new(next);
-                None
-            }
-        };
-        match refused {
-            None => tracing::info!("web configuration loaded"),
-            Some(error) => tracing::error!(error, "web configuration refused, the one before it stays in force"),
-        }
-        current.loaded.clone()
+            (next.ok(), stamps)
+        })
     }
 }
 

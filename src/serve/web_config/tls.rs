@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
 use super::decode::{ClientAuth, TlsTold};
-use crate::http::{TlsVersion, certificates, private_key, roots_of};
+use crate::http::{Signatures, TlsVersion, certificates, private_key, roots_of};
 use crate::source::Span;
 
 /// Reads the files. All that is wrong with them, each at the key that names the file.
@@ -25,10 +25,7 @@ pub(super) fn build(told: &TlsTold, http2: bool) -> Result<rustls::ServerConfig,
             return Err([chain.err(), key.err(), verifier.err()].into_iter().flatten().collect());
         }
     };
-    let versions = [(TlsVersion::Tls12, &rustls::version::TLS12), (TlsVersion::Tls13, &rustls::version::TLS13)];
-    let range = told.min_version..=told.max_version;
-    let versions: Vec<_> =
-        versions.into_iter().filter(|(version, _)| range.contains(version)).map(|(_, v)| v).collect();
+    let versions = TlsVersion::spoken(&(told.min_version..=told.max_version));
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .expect("BUG: the versions were checked")
@@ -41,7 +38,7 @@ pub(super) fn build(told: &TlsTold, http2: bool) -> Result<rustls::ServerConfig,
 }
 
 fn verifier(told: &TlsTold, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, (Span, String)> {
-    let unverified = |is_mandatory| AnyCertificate { is_mandatory, provider: provider.clone() };
+    let unverified = |is_mandatory| AnyCertificate { is_mandatory, signatures: Signatures(provider.clone()) };
     let verified = match told.client_auth {
         ClientAuth::None => return Ok(WebPkiClientVerifier::no_client_auth()),
         ClientAuth::Request => return Ok(Arc::new(unverified(false))),
@@ -62,7 +59,7 @@ fn verifier(told: &TlsTold, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Cl
 #[derive(Debug)]
 struct AnyCertificate {
     is_mandatory: bool,
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
 }
 
 impl ClientCertVerifier for AnyCertificate {
@@ -89,7 +86,7 @@ impl ClientCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -98,10 +95,10 @@ impl ClientCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }

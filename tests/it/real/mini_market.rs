@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-
-use super::process::{Running, Sink, almenara, free_port, get, peer, wait_for};
+use super::process::{Running, Sink, almenara, free_port, get, wait_for};
+use crate::authority::{Authority, Validity, put};
+use crate::peers::peer;
 
 #[test]
 fn certificates_change_while_we_run() {
@@ -90,24 +90,13 @@ fn deploy(folder: &Path, am: u16, dashboard: u16, sink: u16) {
 
 /// A new authority and what it signs: nothing of the authority before is trusted any more.
 fn write_certificates(folder: &Path) {
-    let ca_key = KeyPair::generate().expect("key");
-    let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.distinguished_name.push(rcgen::DnType::CommonName, "Mini Market CA");
-    let ca_certificate = ca.self_signed(&ca_key).expect("certificate");
-    let issuer = Issuer::new(ca, ca_key);
-    for (name, usage) in
-        [("alertmanager", ExtendedKeyUsagePurpose::ServerAuth), ("prometheus", ExtendedKeyUsagePurpose::ClientAuth)]
-    {
-        let key = KeyPair::generate().expect("key");
-        let mut parameters =
-            CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
-        parameters.extended_key_usages = vec![usage];
-        let certificate = parameters.signed_by(&key, &issuer).expect("certificate");
-        fs::write(folder.join(format!("{name}.crt")), certificate.pem()).expect("write");
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("write");
+    let authority = Authority::new("Mini Market CA");
+    for name in ["alertmanager", "prometheus"] {
+        let signed = authority.sign("127.0.0.1", Validity::Current);
+        put(folder, &format!("{name}.crt"), &signed.certificate);
+        put(folder, &format!("{name}.key"), &signed.key);
     }
-    fs::write(folder.join("ca.crt"), ca_certificate.pem()).expect("write");
+    put(folder, "ca.crt", &authority.pem());
 }
 
 fn names(json: &serde_json::Value) -> Vec<&str> {

@@ -33,6 +33,11 @@ impl Running {
         Running { child, log: log.to_owned() }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has printed so far.
     pub(crate) fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -70,20 +75,6 @@ impl Drop for Running {
 /// Our own binary.
 pub(crate) fn almenara() -> Command {
     Command::new(env!("CARGO_BIN_EXE_almenara"))
-}
-
-/// A real part by its file name. Where it is missing the test says so and is skipped; under CI that is a failure.
-pub(crate) fn peer(name: &str) -> Option<PathBuf> {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin").join(name);
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::iter::once(unpacked)
-        .chain(std::env::split_paths(&folders).map(|folder| folder.join(name)))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{name} is missing; run .ci/peers target/peers");
-        eprintln!("SKIPPED: {name} is not installed; run .ci/peers target/peers to have this test");
-    }
-    found
 }
 
 /// A port that was free a moment ago.

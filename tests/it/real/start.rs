@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 
-use super::process::{Running, almenara, peer};
+use super::process::{Running, almenara};
+use crate::peers::peer;
 
 /// Exit code and output of a start that ends by itself.
 fn start(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {

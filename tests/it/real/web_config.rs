@@ -7,12 +7,12 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, ClientBuilder, Identity, StatusCode};
 
 use super::process::{Running, almenara, free_port, wait_for};
-use crate::notifier_peer::issue;
+use crate::authority::issue;
 
 /// A configuration that scrapes nobody.
 const PLAIN: &str = "global: {scrape_interval: 1s, scrape_timeout: 1s}\n";
 const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
-const MUTUAL: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt, \
+pub(super) const MUTUAL: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt, \
                       client_auth_type: RequireAndVerifyClientCert}\n";
 const PASSWORD: &str = "open sesame";
 
@@ -54,7 +54,7 @@ impl Guarded {
 }
 
 /// Every request of such a client comes over a connection of its own.
-fn builder() -> ClientBuilder {
+pub(super) fn builder() -> ClientBuilder {
     // Whoever came first has installed the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(30))
