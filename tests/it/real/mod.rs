@@ -9,6 +9,7 @@ mod faults;
 mod main_job;
 mod mini_market;
 mod reload;
+mod rotation;
 mod secrets;
 mod silences;
 mod start;
