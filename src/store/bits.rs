@@ -72,6 +72,7 @@ impl BitWriter {
 }
 
 /// Reads numbers back.
+#[derive(Clone)]
 pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Bits read so far.
@@ -97,6 +98,33 @@ impl<'a> BitReader<'a> {
         self.position += width as usize;
         assert!(self.position <= self.bytes.len() * 8, "BUG: read past the end of a chunk");
         window >> (64 - width)
+    }
+
+    /// Passes over `bits` bits.
+    pub(super) fn skip(&mut self, bits: usize) {
+        self.position += bits;
+    }
+
+    /// The sum of the next `count` numbers of `width` bits, modulo 2^64. Takes as many numbers from a load as it holds.
+    pub(super) fn sum(mut self, width: u32, count: usize) -> u64 {
+        if width == 0 {
+            return 0;
+        }
+        let (mut sum, mut left) = (0u64, count);
+        let at_once = (ONE_LOAD_WIDTH_MAX / width) as usize;
+        let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
+        while at_once > 1 && left >= at_once {
+            let mut group = self.read(at_once as u32 * width);
+            for _ in 0..at_once {
+                sum = sum.wrapping_add(group & mask);
+                group >>= width;
+            }
+            left -= at_once;
+        }
+        for _ in 0..left {
+            sum = sum.wrapping_add(self.read(width));
+        }
+        sum
     }
 
     /// Reads one bit.

@@ -75,6 +75,29 @@ pub(super) fn read(reader: &mut BitReader<'_>, values: &mut [f64]) {
     }
 }
 
+/// The value at `index` of a column of `len` values that [`try_write`] wrote. What follows it is not read, except outliers.
+pub(super) fn read_one(reader: &mut BitReader<'_>, len: usize, index: usize) -> f64 {
+    let power = POWERS[reader.read(4) as usize];
+    let width = reader.read(6) as u32;
+    let outliers = reader.read(3);
+    let mut integer = reader.read_signed_varint();
+    let least = reader.read_signed_varint();
+    let packed = reader.clone();
+    integer += least * index as i64 + packed.clone().sum(width, index) as i64;
+    if outliers > 0 {
+        reader.skip((len - 1) * width as usize);
+        for _ in 0..outliers {
+            let at = reader.read(7) as usize;
+            let difference = reader.read_signed_varint();
+            if at < index {
+                // Zero was packed in its place.
+                integer += difference - least;
+            }
+        }
+    }
+    integer as f64 / power
+}
+
 /// The fewest places with which all of `values` are integers, and those integers. `None` if there are none, or no values.
 fn integers_of(values: &[f64]) -> Option<(usize, Vec<i64>)> {
     let mut places = 0;

@@ -8,18 +8,21 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use super::cardinality::{self, Cardinality};
 use super::changes::{Change, ChangeKind, ChangeLog, NameHash, Touched};
+use super::lookup::Windowed;
+use super::persist::{BadPiece, CommitLog, Piece};
 use super::postings::Postings;
 use super::selection::{Edges, Point, Window};
 use super::series::{Held, StoredSeries};
+use super::summary::{Extremes, Summary, Sums, Transitions};
 use super::symbols::{Pair, Symbol, Symbols};
 use super::{Committed, Refusal, Row, SeriesRef, Stats};
-use crate::model::{Labels, Matcher, Series, Timestamp};
+use crate::model::{Labels, Matcher, Series, StartTime, Timestamp};
 
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +34,16 @@ pub struct StoreOptions {
 /// Samples in memory. See the [module](super).
 pub struct Store {
     options: StoreOptions,
-    head: RwLock<Head>,
+    pub(super) head: RwLock<Head>,
+    /// Held during each commit, so that records have the order of commits.
+    pub(super) log: Mutex<Option<CommitLog>>,
 }
 
 #[derive(Default)]
-struct Head {
-    symbols: Symbols,
+pub(super) struct Head {
+    pub(super) symbols: Symbols,
     postings: Postings,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     /// Slots whose series is gone.
     free: Vec<u32>,
     /// Keyed by numbers of our own, so a fast hash without a key is safe.
@@ -51,7 +56,7 @@ struct Head {
     held: Held,
     /// Counts commits and truncations.
     epoch: u64,
-    /// The epoch of the last truncation, which hides samples of any time.
+    /// The epoch of the last truncation or restoration, which change what was at any time.
     truncated: u64,
     changes: ChangeLog,
     touched: Touched,
@@ -64,16 +69,16 @@ pub struct Reader<'a> {
 }
 
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     /// Counts the series that have lived here, so that the handle of an earlier one is recognised.
     generation: u32,
-    series: Option<Box<StoredSeries>>,
+    pub(super) series: Option<Box<StoredSeries>>,
 }
 
 impl Store {
     /// An empty store.
     pub fn new(options: StoreOptions) -> Self {
-        Store { options, head: RwLock::default() }
+        Store { options, head: RwLock::default(), log: Mutex::default() }
     }
 
     /// The handle of the series with these labels, which is created if there is none.
@@ -85,6 +90,7 @@ impl Store {
     /// Stores a batch. Readers see all of it or nothing.
     pub fn commit(&self, rows: &[Row]) -> Committed {
         let mut committed = Committed::default();
+        let mut log = self.log.lock();
         let mut head = self.head.write();
         head.epoch += 1;
         let mut noted = None;
@@ -101,6 +107,11 @@ impl Store {
                 Ok(None) => {}
                 Err(refusal) => committed.refused.push((index, refusal)),
             }
+        }
+        // Readers need not wait for the disk.
+        drop(head);
+        if let Some(log) = &mut *log {
+            log(self, rows, &committed);
         }
         committed
     }
@@ -162,6 +173,12 @@ impl Store {
         self.truncate(now - self.options.retention);
     }
 
+    /// For looking at one series.
+    #[cfg(test)]
+    pub(super) fn with_series<T>(&self, series: SeriesRef, look: impl FnOnce(&StoredSeries) -> T) -> T {
+        look(self.head.read().at(series.0 as u32))
+    }
+
     /// How much is held.
     pub fn stats(&self) -> Stats {
         let head = self.head.read();
@@ -173,6 +190,12 @@ impl Store {
             oldest: head.oldest,
             newest: head.newest,
         }
+    }
+
+    /// Bytes of the summaries that windows have asked for, which [`Stats::bytes`] leaves out. Looks at each series.
+    pub fn summary_bytes(&self) -> usize {
+        let head = self.head.read();
+        head.slots.iter().filter_map(|slot| slot.series.as_ref()).map(|series| series.sealed.table_bytes()).sum()
     }
 
     /// Where the series come from: the `limit` largest of each count.
@@ -208,7 +231,7 @@ impl Head {
     }
 
     /// Generation in the upper half, slot in the lower.
-    fn handle(&self, slot: u32) -> SeriesRef {
+    pub(super) fn handle(&self, slot: u32) -> SeriesRef {
         SeriesRef(u64::from(self.slots[slot as usize].generation) << 32 | u64::from(slot))
     }
 
@@ -245,6 +268,46 @@ impl Head {
         slot.series.as_deref().filter(|_| slot.generation == (series.0 >> 32) as u32)
     }
 
+    /// Whatever was read before may be different now.
+    pub(super) fn forget_reads(&mut self) {
+        self.epoch += 1;
+        self.truncated = self.epoch;
+    }
+
+    /// Puts sealed samples back. Those that are newer than what is sealed here take the place of the open run, which holds their
+    /// beginning.
+    pub(super) fn restore(
+        &mut self,
+        series: SeriesRef,
+        piece: &Piece,
+        start_of: &mut impl FnMut(Timestamp) -> Option<StartTime>,
+    ) -> Result<(), BadPiece> {
+        let samples = piece.samples()?;
+        let (first, last) = samples.span();
+        let stored = self.slots[series.0 as u32 as usize].series.as_mut().expect("BUG: a new series is gone");
+        if stored.takes_sealed(first) {
+            stored.restore(piece, &samples, start_of, &mut self.held);
+            self.oldest = Some(self.oldest.map_or(first, |oldest| oldest.min(first)));
+            self.newest = self.newest.max(Some(last));
+            return Ok(());
+        }
+        self.append_all(series, piece, start_of)
+    }
+
+    /// Appends the samples of `piece` that are not there yet.
+    pub(super) fn append_all(
+        &mut self,
+        series: SeriesRef,
+        piece: &Piece,
+        start_of: &mut impl FnMut(Timestamp) -> Option<StartTime>,
+    ) -> Result<(), BadPiece> {
+        for (at, value) in piece.samples()?.iter() {
+            // What is refused is there already.
+            let _ = self.append(&Row { series, at, value, start: start_of(at) });
+        }
+        Ok(())
+    }
+
     fn matching(&self, matchers: &[Matcher]) -> impl Iterator<Item = &StoredSeries> {
         self.matching_slots(matchers).into_iter().map(|slot| self.at(slot))
     }
@@ -263,8 +326,7 @@ impl Head {
 
     fn truncate(&mut self, before: Timestamp) {
         self.floor = self.floor.max(Some(before));
-        self.epoch += 1;
-        self.truncated = self.epoch;
+        self.forget_reads();
         // Nothing older is asked for any more, and names that are gone go with it.
         self.touched_by_name.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {
@@ -317,6 +379,26 @@ impl Reader<'_> {
         scratch.clear();
         let start = self.after_floor(start);
         self.head.series(series)?.edges(start, end, scratch)
+    }
+
+    /// The sum of that window.
+    pub fn sums(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<Sums> {
+        self.summary(series, start, end)
+    }
+
+    /// The least and the greatest value of that window.
+    pub fn extremes(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<Extremes> {
+        self.summary(series, start, end)
+    }
+
+    /// How often values change in that window.
+    pub fn transitions(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<Transitions> {
+        self.summary(series, start, end)
+    }
+
+    fn summary<S: Summary>(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<S> {
+        let start = self.after_floor(start);
+        self.head.series(series).map_or(Windowed::Empty, |series| series.summary(start, end))
     }
 
     /// Whether an empty window or look-back from `start` to `end` stays empty, for later windows too, until the series wakes up

@@ -6,7 +6,9 @@
 //! ```text
 //! labels ──► symbols ──► series ──┬─ open run: plain columns, the newest samples
 //!               │                 ├─ changes of start time, where samples have any
-//!               │                 └─ sealed chunks of at most 120 samples, compressed, shared with readers
+//!               │                 └─ sealed: blocks of chunks of at most 120 samples, compressed, shared with readers
+//!               │                      ├─ resets of the counter, each with the value before
+//!               │                      └─ summaries of chunks, of the kinds that were asked for
 //!               └─► postings: a bitmap of series for each (name, value)
 //! ```
 //!
@@ -29,30 +31,39 @@
 //! **Prepared reading.** [`Selection`] resolves matchers once and follows the store from then on; [`Reader`] answers questions about
 //! single series without allocating. Rules are evaluated through them.
 //!
-//! **Not here yet, and where it belongs.** *Summaries* (count, sum, resets … of a sealed chunk, in a tree over the series) stand
-//! beside [`chunk`] and are made when a run is sealed. *Retention by demand* is a retention time of its own in each stored
-//! series, read by `truncate`. *Durability* is a record of each commit, emitted under the lock in `Store::commit` so that records
-//! and samples have one order; the `disk` module would write it. *Out-of-order samples* would be a side run of the series.
+//! **Long windows** cost the same whatever their length: see [`lookup`].
+//!
+//! **Not here yet, and where it belongs.** *Retention by demand* is a retention time of its own in each stored series, read by
+//! `truncate`. *Out-of-order samples* would be a side run of the series.
 
 mod bits;
+mod block;
 mod cardinality;
 mod changes;
 mod chunk;
 mod decimal;
 mod head;
+mod lookup;
 mod metadata;
+mod persist;
 mod postings;
+mod resets;
+mod sealed;
 mod selection;
 mod series;
 mod starts;
+mod summary;
 mod symbols;
 mod times;
 mod xor;
 
 pub use cardinality::{Cardinality, Count};
 pub use head::{Reader, Store, StoreOptions};
+pub use lookup::Windowed;
 pub use metadata::MetadataStore;
+pub use persist::{BadPiece, CHUNK_FORMAT, CommitLog, Exported, Piece, Saved};
 pub use selection::{Edges, Point, Refreshed, Selection, Window};
+pub use summary::{CompensatedSum, Extremes, Sums, Transitions};
 
 use crate::model::{StartTime, Timestamp, Value};
 

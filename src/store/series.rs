@@ -1,17 +1,20 @@
-//! The samples of one series: sealed chunks, then the open run.
+//! The samples of one series: sealed ones, then the open run.
 //!
-//! **Invariants.** Times strictly increase over all chunks and the open run. The open run holds the newest sample from the first
+//! **Invariants.** Times strictly increase over all sealed samples and the open run. The open run holds the newest sample from the first
 //! append on: it is sealed by the sample that no longer fits, not by the one that fills it.
 
+use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 
+use super::block::SPAN_MAX_MS;
 use super::changes::{IDLE_MS, NameHash};
-use super::chunk::{self, Chunk, SAMPLES_MAX};
-use super::selection::{Edges, Point, Window};
+use super::chunk::{self, SAMPLES_MAX};
+use super::persist::{Piece, Samples};
+use super::sealed::{Run, Sealed, TimedHistogram};
 use super::starts::{self, Change, StartChanges};
 use super::symbols::Pair;
 use super::{Refusal, Row};
-use crate::model::{Histogram, Labels, Sample, Series, Timestamp, Value, is_stale};
+use crate::model::{Histogram, Labels, Sample, Series, StartTime, Timestamp, Value, is_stale};
 
 /// A time and a value in the columns of an open run.
 const OPEN_FLOAT_BYTES: u64 = (size_of::<Timestamp>() + size_of::<f64>()) as u64;
@@ -21,21 +24,27 @@ pub(super) struct StoredSeries {
     pub(super) labels: Arc<[Pair]>,
     /// Of its metric name.
     pub(super) name: NameHash,
-    sealed: Vec<Chunk>,
-    open: Open,
+    pub(super) sealed: Sealed,
+    pub(super) open: Open,
     /// Of most series there is none.
     starts: Option<Box<StartChanges>>,
 }
 
 /// The newest samples as plain columns, cheap to append to and to read.
-enum Open {
+pub(super) enum Open {
     Floats { at: Vec<Timestamp>, values: Vec<f64> },
-    Histograms(Vec<(Timestamp, Arc<Histogram>)>),
+    Histograms(Vec<TimedHistogram>),
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Open::Floats { at: Vec::new(), values: Vec::new() }
+    }
 }
 
 /// What a reader takes with it from under the lock.
 pub(super) struct Taken {
-    chunks: Vec<Chunk>,
+    runs: Vec<Run>,
     open: Vec<Sample>,
     starts: Vec<Change>,
 }
@@ -52,13 +61,7 @@ pub(super) struct Held {
 
 impl StoredSeries {
     pub(super) fn new(labels: Arc<[Pair]>, name: NameHash) -> Self {
-        StoredSeries {
-            labels,
-            name,
-            sealed: Vec::new(),
-            open: Open::Floats { at: Vec::new(), values: Vec::new() },
-            starts: None,
-        }
+        StoredSeries { labels, name, sealed: Sealed::default(), open: Open::default(), starts: None }
     }
 
     /// Appends a sample. `Ok(false)`: it was there already.
@@ -72,22 +75,27 @@ impl StoredSeries {
             }
             _ => {}
         }
-        if self.open.len() == SAMPLES_MAX || !self.open.takes(value) {
+        let is_long = self.open.first().is_some_and(|first| at.ms_since(first) > SPAN_MAX_MS);
+        if self.open.len() == SAMPLES_MAX || is_long || !self.open.takes(value) {
             self.seal(held);
         }
         held.chunks += u64::from(self.open.len() == 0);
         held.samples += 1;
         held.bytes += bytes_of(value);
         self.open.push(at, value);
-        if start.is_some() || self.starts.is_some() {
-            held.bytes += self.starts.get_or_insert_default().note(at, *start);
-        }
+        self.note_start(at, *start, held);
         Ok(true)
+    }
+
+    fn note_start(&mut self, at: Timestamp, start: Option<StartTime>, held: &mut Held) {
+        if start.is_some() || self.starts.is_some() {
+            held.bytes += self.starts.get_or_insert_default().note(at, start);
+        }
     }
 
     /// The time of the newest sample.
     pub(super) fn last(&self) -> Option<Timestamp> {
-        self.open.last()
+        self.open.last().or_else(|| self.sealed.last())
     }
 
     /// Whether its newest sample is a staleness marker.
@@ -103,102 +111,32 @@ impl StoredSeries {
         self.last().is_none_or(|last| newest.ms_since(last) > IDLE_MS) || self.has_ended()
     }
 
-    /// The last sample after `start` and not after `end`.
-    pub(super) fn last_in(&self, start: Timestamp, end: Timestamp) -> Point {
-        let point = match &self.open {
-            Open::Floats { at, values } => {
-                let past = position_after(at, end);
-                past.checked_sub(1).map(|last| Point::Float(at[last], values[last])).filter(|_| at[past - 1] > start)
-            }
-            Open::Histograms(samples) => {
-                let past = samples.partition_point(|(at, _)| *at <= end);
-                let last = past.checked_sub(1).map(|last| &samples[last]).filter(|(at, _)| *at > start);
-                last.map(|(at, h)| if is_stale(h.sum) { Point::Float(*at, h.sum) } else { Point::Histogram })
-            }
-        };
-        let point = point.unwrap_or_else(|| match self.open.first() {
-            // What lies before the open run is older than `start` too.
-            Some(first) if first <= end || first <= start => Point::Absent,
-            _ => self.last_sealed_in(start, end),
-        });
-        if matches!(point, Point::Float(_, value) if is_stale(value)) { Point::Absent } else { point }
-    }
-
-    fn last_sealed_in(&self, start: Timestamp, end: Timestamp) -> Point {
-        let mut samples = Vec::new();
-        if let Some(chunk) = self.chunks(start.plus_ms(1), end).last() {
-            chunk.read(start.plus_ms(1), end, &mut samples);
-        }
-        samples.last().map_or(Point::Absent, |sample| match &sample.value {
-            Value::Float(value) => Point::Float(sample.at, *value),
-            Value::Histogram(histogram) if is_stale(histogram.sum) => Point::Absent,
-            Value::Histogram(_) => Point::Histogram,
-        })
-    }
-
-    /// Appends the samples after `start` and not after `end` to `window`, staleness markers included.
-    pub(super) fn read_window(&self, start: Timestamp, end: Timestamp, window: &mut Window) {
-        for chunk in self.chunks(start.plus_ms(1), end) {
-            chunk.read_window(start, end, window);
-        }
-        match &self.open {
-            Open::Floats { at, values } => {
-                let inside = position_after(at, start)..position_after(at, end).max(position_after(at, start));
-                window.at.extend_from_slice(&at[inside.clone()]);
-                window.values.extend_from_slice(&values[inside]);
-            }
-            Open::Histograms(samples) => window.note_histograms(samples, start, end),
-        }
-    }
-
-    /// See [`super::Reader::edges`].
-    pub(super) fn edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
-        if let Open::Floats { at, values } = &self.open
-            && at.first().is_some_and(|first| *first <= start || self.sealed.is_empty())
-        {
-            let inside = position_after(at, start)..position_after(at, end).max(position_after(at, start));
-            let (at, values) = (&at[inside.clone()], &values[inside]);
-            if !values.iter().any(|value| is_stale(*value)) {
-                return Edges::of(at, values);
-            }
-        }
-        self.read_window(start, end, scratch);
-        scratch.remove_stale();
-        Edges::of(&scratch.at, &scratch.values)
-    }
-
     /// Whether a run of samples overlaps `start..=end`.
     pub(super) fn overlaps(&self, start: Timestamp, end: Timestamp) -> bool {
         let is_inside = |first: Timestamp, last: Timestamp| first <= end && last >= start;
         let open = self.open.first().zip(self.open.last());
-        open.is_some_and(|(first, last)| is_inside(first, last))
-            || self.chunks(start, end).iter().any(|chunk| is_inside(chunk.first(), chunk.last()))
+        open.is_some_and(|(first, last)| is_inside(first, last)) || self.sealed.overlaps(start, end)
     }
 
     /// Takes what `start..=end` touches; `None` if that is nothing.
     pub(super) fn take(&self, start: Timestamp, end: Timestamp) -> Option<Taken> {
         let taken = Taken {
-            chunks: self.chunks(start, end).to_vec(),
+            runs: self.sealed.take(start, end),
             open: self.open.read(start, end),
             starts: self.starts.as_ref().map_or_else(Vec::new, |starts| starts.take(start, end)),
         };
-        (!taken.chunks.is_empty() || !taken.open.is_empty()).then_some(taken)
+        (!taken.runs.is_empty() || !taken.open.is_empty()).then_some(taken)
     }
 
-    /// Drops the chunks that end before `before`, and the open run too if the series ended before it. Older samples in a chunk
-    /// that reaches past `before` stay; the store hides them.
+    /// Drops what ends before `before`, in pieces of chunks or more, and the open run too if the series ended before it. Older
+    /// samples beside younger ones stay; the store hides them.
     pub(super) fn truncate(&mut self, before: Timestamp, held: &mut Held) {
-        let gone = self.sealed.partition_point(|chunk| chunk.last() < before);
-        for chunk in self.sealed.drain(..gone) {
-            held.samples -= chunk.len() as u64;
-            held.chunks -= 1;
-            held.bytes -= chunk.bytes() as u64;
-        }
+        *held -= self.sealed.truncate(before);
         if self.last().is_some_and(|last| last < before) {
-            held.samples -= self.open.len() as u64;
-            held.chunks -= 1;
-            held.bytes -= self.open.bytes();
-            self.open = Open::Floats { at: Vec::new(), values: Vec::new() };
+            if self.open.len() > 0 {
+                *held -= self.open.held();
+            }
+            self.open = Open::default();
         }
         if let Some(starts) = &mut self.starts {
             held.bytes -= if self.open.len() == 0 { starts.bytes() } else { starts.truncate(before) };
@@ -206,43 +144,91 @@ impl StoredSeries {
         self.starts.take_if(|_| self.open.len() == 0);
     }
 
-    fn chunks(&self, start: Timestamp, end: Timestamp) -> &[Chunk] {
-        let from = self.sealed.partition_point(|chunk| chunk.last() < start);
-        let to = self.sealed.partition_point(|chunk| chunk.first() <= end);
-        self.sealed.get(from..to).unwrap_or(&[])
+    /// Whether what begins at `first` may be sealed as it is: it is newer than all that is sealed, and than the open run, or that is
+    /// its beginning.
+    pub(super) fn takes_sealed(&self, first: Timestamp) -> bool {
+        self.sealed.last().is_none_or(|last| last < first)
+            && (self.last().is_none_or(|last| last < first) || self.open.first().is_some_and(|open| open >= first))
+    }
+
+    /// Puts sealed samples back; see [`StoredSeries::takes_sealed`].
+    pub(super) fn restore(
+        &mut self,
+        piece: &Piece,
+        samples: &Samples<'_>,
+        start_of: &mut impl FnMut(Timestamp) -> Option<StartTime>,
+        held: &mut Held,
+    ) {
+        if self.open.first().is_some_and(|open| open < samples.span().0) {
+            self.seal(held);
+        } else if self.open.len() > 0 {
+            *held -= self.open.held();
+            self.open = Open::default();
+        }
+        *held += match (samples, piece) {
+            (Samples::Floats(columns), Piece::Floats { columns: bytes, .. }) => {
+                let at: Vec<Timestamp> = columns.at().iter().map(|at| Timestamp::from_ms(*at)).collect();
+                self.sealed.push_columns(&at, columns.values(), |out| out.extend_from_slice(bytes))
+            }
+            (Samples::Histograms(samples), _) => self.sealed.push_histograms(samples),
+            (Samples::Floats(_), Piece::Histograms(_)) => unreachable!("BUG: numbers in a run of histograms"),
+        };
+        for (at, _) in samples.iter() {
+            self.note_start(at, start_of(at), held);
+        }
+    }
+
+    /// From which sample on which start time holds, for those after `after`.
+    pub(super) fn starts(&self, after: Timestamp) -> Vec<(Timestamp, Option<StartTime>)> {
+        let Some(starts) = &self.starts else { return Vec::new() };
+        starts.take(after.plus_ms(1), Timestamp::MAX).into_iter().map(Change::into_parts).collect()
     }
 
     fn seal(&mut self, held: &mut Held) {
         if self.open.len() == 0 {
             return;
         }
-        held.bytes -= self.open.bytes();
-        let chunk = match &mut self.open {
+        *held -= self.open.held();
+        *held += match &mut self.open {
             Open::Floats { at, values } => {
-                let chunk = Chunk::of_floats(at, values);
+                let sealed = self.sealed.push_floats(at, values);
                 // Emptied, not dropped: the next run is mostly as long, and the columns need not grow again.
                 at.clear();
                 values.clear();
-                chunk
+                sealed
             }
             Open::Histograms(samples) => {
-                let chunk = Chunk::of_histograms(samples);
-                self.open = Open::Floats { at: Vec::new(), values: Vec::new() };
-                chunk
+                let sealed = self.sealed.push_histograms(samples);
+                self.open = Open::default();
+                sealed
             }
         };
-        held.bytes += chunk.bytes() as u64;
-        self.sealed.push(chunk);
+    }
+}
+
+impl AddAssign for Held {
+    fn add_assign(&mut self, other: Held) {
+        self.samples += other.samples;
+        self.chunks += other.chunks;
+        self.bytes += other.bytes;
+    }
+}
+
+impl SubAssign for Held {
+    fn sub_assign(&mut self, other: Held) {
+        self.samples -= other.samples;
+        self.chunks -= other.chunks;
+        self.bytes -= other.bytes;
     }
 }
 
 impl Taken {
     /// The samples in `start..=end`, for which this was taken.
     pub(super) fn into_series(self, labels: Labels, start: Timestamp, end: Timestamp) -> Series {
-        let count: usize = self.chunks.iter().map(Chunk::len).sum();
+        let count: usize = self.runs.iter().map(Run::len).sum();
         let mut samples = Vec::with_capacity(count + self.open.len());
-        for chunk in &self.chunks {
-            chunk.read(start, end, &mut samples);
+        for run in &self.runs {
+            run.read(start, end, &mut samples);
         }
         samples.extend(self.open);
         let starts = starts::beside(&samples, &self.starts);
@@ -251,6 +237,10 @@ impl Taken {
 }
 
 impl Open {
+    fn held(&self) -> Held {
+        Held { samples: self.len() as u64, chunks: 1, bytes: self.bytes() }
+    }
+
     fn len(&self) -> usize {
         match self {
             Open::Floats { at, .. } => at.len(),
@@ -278,7 +268,7 @@ impl Open {
         }
     }
 
-    fn first(&self) -> Option<Timestamp> {
+    pub(super) fn first(&self) -> Option<Timestamp> {
         match self {
             Open::Floats { at, .. } => at.first().copied(),
             Open::Histograms(samples) => samples.first().map(|(at, _)| *at),
@@ -327,14 +317,6 @@ impl Open {
                 samples.iter().map(|(_, histogram)| chunk::bytes_of(histogram)).sum::<usize>() as u64
             }
         }
-    }
-}
-
-/// How many of `times` are not after `at`. Most questions are about the newest ones.
-fn position_after(times: &[Timestamp], at: Timestamp) -> usize {
-    match times.last() {
-        Some(last) if *last <= at => times.len(),
-        _ => times.partition_point(|time| *time <= at),
     }
 }
 

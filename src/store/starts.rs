@@ -18,6 +18,13 @@ pub(super) struct Change {
     start: Option<StartTime>,
 }
 
+impl Change {
+    /// The time of the first sample, and its start time.
+    pub(super) fn into_parts(self) -> (Timestamp, Option<StartTime>) {
+        (self.from, self.start)
+    }
+}
+
 /// The start times of a series.
 #[derive(Debug, Default)]
 pub(super) struct StartChanges(Vec<Change>);

@@ -73,6 +73,52 @@ pub(super) fn read(reader: &mut BitReader<'_>, first: Timestamp, times: &mut [i6
     }
 }
 
+/// A column of times to look into.
+pub(super) enum Times<'a> {
+    /// The first, the distance and the count.
+    Regular { first: i64, step: u64, len: usize },
+    /// All of them.
+    Listed(&'a [i64]),
+}
+
+impl<'a> Times<'a> {
+    /// Reads a column of as many times as `space` holds, which is where they go if they are not regular.
+    pub(super) fn read(reader: &mut BitReader<'_>, first: Timestamp, space: &'a mut [i64]) -> Self {
+        let len = space.len();
+        if len < 2 {
+            return Times::Regular { first: first.as_ms(), step: 1, len };
+        }
+        let mut ahead = reader.clone();
+        if ahead.read_bit() {
+            let step = ahead.read_varint();
+            *reader = ahead;
+            return Times::Regular { first: first.as_ms(), step, len };
+        }
+        read(reader, first, space);
+        Times::Listed(space)
+    }
+
+    /// The time at `index`.
+    pub(super) fn at(&self, index: usize) -> i64 {
+        match self {
+            Times::Regular { first, step, .. } => first.wrapping_add(step.wrapping_mul(index as u64) as i64),
+            Times::Listed(times) => times[index],
+        }
+    }
+
+    /// How many are at or before `at`.
+    pub(super) fn count_through(&self, at: i64) -> usize {
+        match self {
+            Times::Regular { first, .. } if at < *first => 0,
+            Times::Regular { first, step, len } => {
+                let steps = at.wrapping_sub(*first) as u64 / step;
+                steps.saturating_add(1).min(*len as u64) as usize
+            }
+            Times::Listed(times) => times.partition_point(|time| *time <= at),
+        }
+    }
+}
+
 fn read_change(reader: &mut BitReader<'_>) -> i64 {
     if !reader.read_bit() {
         return 0;

@@ -2,6 +2,8 @@
 
 use crate::model::is_stale;
 
+pub(super) use crate::store::CompensatedSum;
+
 /// Prints as Go's `%v` and `%g`: shortest digits, an exponent below 1e-4 and from 1e6 on.
 pub fn format_go_float(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
@@ -72,41 +74,6 @@ pub(super) fn go_min(a: f64, b: f64) -> f64 {
         f64::NAN
     } else {
         a.min(b)
-    }
-}
-
-/// A sum with Neumaier's compensation, which keeps what rounding loses.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct CompensatedSum {
-    pub(super) sum: f64,
-    pub(super) compensation: f64,
-}
-
-impl CompensatedSum {
-    pub(super) fn starting_with(sum: f64) -> Self {
-        CompensatedSum { sum, compensation: 0.0 }
-    }
-
-    #[must_use]
-    pub(super) fn plus(self, increment: f64) -> Self {
-        let sum = self.sum + increment;
-        let compensation = if sum.is_infinite() {
-            0.0
-        } else if self.sum.abs() >= increment.abs() {
-            self.compensation + ((self.sum - sum) + increment)
-        } else {
-            self.compensation + ((increment - sum) + self.sum)
-        };
-        CompensatedSum { sum, compensation }
-    }
-
-    #[must_use]
-    pub(super) fn scaled(self, factor: f64) -> Self {
-        CompensatedSum { sum: factor * self.sum, compensation: factor * self.compensation }
-    }
-
-    pub(super) fn total(self) -> f64 {
-        self.sum + self.compensation
     }
 }
 

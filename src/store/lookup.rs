@@ -1,0 +1,282 @@
+//! What windows and look-backs need of one series, found without reading what lies between.
+//!
+//! In the flow: a [`Reader`](super::Reader) asks here for each series of a prepared selection.
+//!
+//! **Edges.** The rate of a window depends on its first and last sample, their number, and the counter resets between them. The samples are
+//! found by time (a binary search over runs, one over chunks, a look into a chunk), their ordinals give the number, and the list of
+//! [`resets`](super::resets) the rest: added up in order of time, so that the sum has the same bits as Prometheus's.
+//!
+//! **Summaries.** Other functions join summaries of whole chunks and blocks, and decode the two chunks at the edges of the window. The
+//! first question that covers a chunk whole makes the [`Table`](super::summary::Table) of its block; sealing keeps it up to date. So only
+//! series that are asked pay for summaries.
+//!
+//! **Invariants.** Windows and look-backs are open on the left and closed on the right. Staleness markers are not in windows, but end a
+//! look-back. Neighbours are neighbours among live samples: a marker between two of them does not hide a reset.
+//! **Limits.** What is answered with "scan": windows with histograms, rates over runs that reset so often that they are no counter, sums
+//! over values so large, or not numbers, that PromQL's own rules for overflow decide.
+
+use super::block::Place;
+use super::chunk::Columns;
+use super::sealed::Found;
+use super::selection::{Edges, Point, Window};
+use super::series::{Open, StoredSeries};
+use super::summary::Summary;
+use crate::model::{Histogram, Timestamp, Value, is_stale};
+
+/// What is known of a window from its summary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Windowed<T> {
+    /// No sample lies in it.
+    Empty,
+    /// Only numbers lie in it.
+    Floats {
+        /// How many; at least 1.
+        count: u64,
+        /// What was asked for.
+        value: T,
+    },
+    /// It must be read: histograms lie in it.
+    Scan,
+}
+
+impl StoredSeries {
+    /// The last sample after `start` and not after `end`.
+    pub(super) fn last_in(&self, start: Timestamp, end: Timestamp) -> Point {
+        let newest = match &self.open {
+            Open::Floats { at, values } => {
+                count_through(at, end).checked_sub(1).map(|index| (at[index], Point::Float(at[index], values[index])))
+            }
+            Open::Histograms(samples) => {
+                let newest = samples.partition_point(|(at, _)| *at <= end).checked_sub(1).map(|index| &samples[index]);
+                newest.map(|(at, histogram)| (*at, histogram_point(histogram)))
+            }
+        };
+        let newest = newest.or_else(|| match self.open.first() {
+            // What is sealed is older than `start` too.
+            Some(first) if first <= start => None,
+            _ => self.sealed.newest(end).map(|sample| match sample.value {
+                Value::Float(value) => (sample.at, Point::Float(sample.at, value)),
+                Value::Histogram(histogram) => (sample.at, histogram_point(&histogram)),
+            }),
+        });
+        match newest {
+            Some((_, Point::Float(_, value))) if is_stale(value) => Point::Absent,
+            Some((at, point)) if at > start => point,
+            _ => Point::Absent,
+        }
+    }
+
+    /// Appends the samples after `start` and not after `end` to `window`, staleness markers included.
+    pub(super) fn read_window(&self, start: Timestamp, end: Timestamp, window: &mut Window) {
+        if self.open.first().is_none_or(|first| first > start) {
+            self.sealed.read_window(start, end, window);
+        }
+        match &self.open {
+            Open::Floats { at, values } => {
+                let from = count_through(at, start);
+                let inside = from..count_through(at, end).max(from);
+                window.at.extend_from_slice(&at[inside.clone()]);
+                window.values.extend_from_slice(&values[inside]);
+            }
+            Open::Histograms(samples) => window.note_histograms(samples, start, end),
+        }
+    }
+
+    /// See [`super::Reader::edges`].
+    pub(super) fn edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
+        if let Some((at, values)) = self.all_open(start, end) {
+            return Edges::of(at, values);
+        }
+        match self.live_range(start, end) {
+            Windowed::Empty => None,
+            Windowed::Floats { count, value: (first, last) } => match self.increase(&first, &last) {
+                Some(increase) => Some(Edges {
+                    count: count as usize,
+                    first: (first.1.at, first.1.value),
+                    last: (last.1.at, last.1.value),
+                    increase,
+                }),
+                None => self.scanned_edges(start, end, scratch),
+            },
+            Windowed::Scan => self.scanned_edges(start, end, scratch),
+        }
+    }
+
+    /// The summary of the samples after `start` and not after `end`.
+    pub(super) fn summary<S: Summary>(&self, start: Timestamp, end: Timestamp) -> Windowed<S> {
+        match self.live_range(start, end) {
+            Windowed::Empty => Windowed::Empty,
+            Windowed::Scan => Windowed::Scan,
+            Windowed::Floats { count, value: (first, last) } => {
+                Windowed::Floats { count, value: self.fold(&first, &last) }
+            }
+        }
+    }
+
+    /// The columns of a window that lies in the open run, if no staleness marker is in it.
+    fn all_open(&self, start: Timestamp, end: Timestamp) -> Option<(&[Timestamp], &[f64])> {
+        let Open::Floats { at, values } = &self.open else { return None };
+        let covers = at.first().is_some_and(|first| *first <= start) || self.sealed.parts() == 0;
+        let from = count_through(at, start);
+        let inside = from..count_through(at, end).max(from);
+        let (at, values) = (&at[inside.clone()], &values[inside]);
+        (covers && !values.iter().any(|value| is_stale(*value))).then_some((at, values))
+    }
+
+    fn scanned_edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
+        self.read_window(start, end, scratch);
+        scratch.remove_stale();
+        Edges::of(&scratch.at, &scratch.values)
+    }
+
+    /// The first and the last live sample of a window, each with the number of its part, and how many there are.
+    fn live_range(&self, start: Timestamp, end: Timestamp) -> Windowed<((usize, Place), (usize, Place))> {
+        let open = self.sealed.parts();
+        let first = match self.open.first() {
+            Some(first) if first <= start => None,
+            _ => self.sealed.oldest_live(start),
+        };
+        let Some(first) = first.or_else(|| self.oldest_open(start)) else { return Windowed::Empty };
+        let Some(last) = self.newest_open(end).or_else(|| self.sealed.newest_live(end)) else { return Windowed::Empty };
+        let (Found::Float(from, first), Found::Float(to, last)) = (first, last) else {
+            // Whether it is inside does not matter: reading the window will tell.
+            return Windowed::Scan;
+        };
+        if first.at > end || last.at <= start {
+            return Windowed::Empty;
+        }
+        let is_mixed = self.sealed.has_histograms(from, to) || to == open && matches!(self.open, Open::Histograms(_));
+        if is_mixed {
+            return Windowed::Scan;
+        }
+        Windowed::Floats { count: last.ordinal - first.ordinal + 1, value: ((from, first), (to, last)) }
+    }
+
+    /// The difference of two samples plus, in order, what each reset between them took away. `None`: scan.
+    fn increase(&self, first: &(usize, Place), last: &(usize, Place)) -> Option<f64> {
+        let difference = last.1.value - first.1.value;
+        let sealed_end = self.sealed.ordinal();
+        let sealed = match self.sealed.resets() {
+            Some(resets) if first.1.ordinal < sealed_end => {
+                resets.add_to(difference, first.1.ordinal, last.1.ordinal.min(sealed_end - 1))?
+            }
+            _ => difference,
+        };
+        let Open::Floats { values, .. } = &self.open else { return Some(sealed) };
+        if last.0 < self.sealed.parts() {
+            return Some(sealed);
+        }
+        let (from, mut before) =
+            if first.0 == last.0 { (first.1.index + 1, first.1.value) } else { (0, self.sealed.last_live()?) };
+        let mut increase = sealed;
+        for value in values[from..=last.1.index].iter().filter(|value| !is_stale(**value)) {
+            if *value < before {
+                increase += before;
+            }
+            before = *value;
+        }
+        Some(increase)
+    }
+
+    /// Joins what lies from one sample to another, both included.
+    fn fold<S: Summary>(&self, first: &(usize, Place), last: &(usize, Place)) -> S {
+        let ((from, first), (to, last)) = (first, last);
+        let mut columns = Columns::default();
+        let mut summary = S::default();
+        if (from, first.chunk) == (to, last.chunk) {
+            return self.of_piece(*from, first.chunk, first.index..last.index + 1, &mut columns);
+        }
+        for part in *from..=*to {
+            let (is_first, is_last) = (part == *from, part == *to);
+            let Some(block) = self.sealed.block(part) else {
+                summary.join(&self.of_piece(part, 0, 0..last.index + 1, &mut columns));
+                continue;
+            };
+            if !is_first && !is_last {
+                summary.join(block.table::<S>().total());
+                continue;
+            }
+            if is_first {
+                summary.join(&self.of_piece(part, first.chunk, first.index..usize::MAX, &mut columns));
+            }
+            let whole = if is_first { first.chunk + 1 } else { 0 }..if is_last { last.chunk } else { block.chunks() };
+            if !whole.is_empty() {
+                block.table::<S>().chunks()[whole].iter().for_each(|chunk| summary.join(chunk));
+            }
+            if is_last {
+                summary.join(&self.of_piece(part, last.chunk, 0..last.index + 1, &mut columns));
+            }
+        }
+        summary
+    }
+
+    /// The summary of a range of one chunk, or of the open run.
+    fn of_piece<S: Summary>(
+        &self,
+        part: usize,
+        chunk: usize,
+        range: std::ops::Range<usize>,
+        columns: &mut Columns,
+    ) -> S {
+        let values = match (self.sealed.block(part), &self.open) {
+            (Some(block), _) => {
+                block.decode(chunk, columns);
+                columns.values()
+            }
+            (None, Open::Floats { values, .. }) => values,
+            (None, Open::Histograms(_)) => unreachable!("BUG: a summary of histograms"),
+        };
+        S::of(&values[range.start..range.end.min(values.len())])
+    }
+
+    /// The oldest live sample of the open run after `after`.
+    fn oldest_open(&self, after: Timestamp) -> Option<Found> {
+        match &self.open {
+            Open::Floats { at, values } => {
+                let from = count_through(at, after);
+                let index = (from..at.len()).find(|&index| !is_stale(values[index]))?;
+                Some(self.open_place(at[index], values, index))
+            }
+            Open::Histograms(samples) => {
+                let is_live = samples.iter().any(|(at, histogram)| *at > after && !is_stale(histogram.sum));
+                is_live.then_some(Found::Histogram)
+            }
+        }
+    }
+
+    /// The newest live sample of the open run at or before `at`.
+    fn newest_open(&self, through: Timestamp) -> Option<Found> {
+        match &self.open {
+            Open::Floats { at, values } => {
+                let end = count_through(at, through);
+                let index = (0..end).rev().find(|&index| !is_stale(values[index]))?;
+                Some(self.open_place(at[index], values, index))
+            }
+            Open::Histograms(samples) => {
+                let is_live = samples.iter().any(|(at, histogram)| *at <= through && !is_stale(histogram.sum));
+                is_live.then_some(Found::Histogram)
+            }
+        }
+    }
+
+    fn open_place(&self, at: Timestamp, values: &[f64], index: usize) -> Found {
+        let before = values[..index].iter().filter(|value| !is_stale(**value)).count();
+        let ordinal = self.sealed.ordinal() + before as u64;
+        Found::Float(self.sealed.parts(), Place { ordinal, at, value: values[index], chunk: 0, index })
+    }
+}
+
+fn histogram_point(histogram: &Histogram) -> Point {
+    if is_stale(histogram.sum) { Point::Absent } else { Point::Histogram }
+}
+
+/// How many of `times` are not after `at`. Most questions are about the newest ones.
+fn count_through(times: &[Timestamp], at: Timestamp) -> usize {
+    match times.last() {
+        Some(last) if *last <= at => times.len(),
+        _ => times.partition_point(|time| *time <= at),
+    }
+}
+
+#[cfg(test)]
+mod tests;

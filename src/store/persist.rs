@@ -1,0 +1,199 @@
+//! Samples on their way to the disk and back.
+//!
+//! In the flow: the `disk` module takes each commit as it happens ([`Store::log_to`]), copies out now and then what is new
+//! ([`Store::export`]), and puts it back at the next start ([`Store::restore`]).
+//!
+//! **Invariants.** Commits reach the log in the order in which they became visible, and a commit returns after the log has it. Columns
+//! leave and come back as they are: sealing is deterministic, and what was sealed is not decoded and sealed again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::block::SPAN_MAX_MS;
+use super::chunk::{self, Chunk, Columns};
+use super::head::Store;
+use super::sealed::TimedHistogram;
+use super::series::Open;
+use super::{Committed, Row, SeriesRef};
+use crate::model::{Histogram, Labels, StartTime, Timestamp, Value};
+
+/// Takes a commit: the rows, and what became of them.
+pub type CommitLog = Box<dyn FnMut(&Store, &[Row], &Committed) + Send>;
+
+/// How much of a series a disk has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The newest sealed sample.
+    pub sealed: Timestamp,
+    /// The newest sample.
+    pub newest: Timestamp,
+}
+
+impl Saved {
+    /// Nothing.
+    pub const NOTHING: Saved = Saved { sealed: Timestamp::MIN, newest: Timestamp::MIN };
+}
+
+/// Consecutive samples of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Numbers, as compressed columns.
+    Floats {
+        /// The time of the first.
+        first: Timestamp,
+        /// How many, at most 120.
+        len: usize,
+        /// See [`CHUNK_FORMAT`].
+        columns: Vec<u8>,
+    },
+    /// Native histograms.
+    Histograms(Vec<(Timestamp, Arc<Histogram>)>),
+}
+
+/// Grows when the bytes of [`Piece::Floats`] come to mean something else.
+pub const CHUNK_FORMAT: u64 = 1;
+
+/// What a disk does not have of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exported {
+    /// Of this store.
+    pub series: SeriesRef,
+    /// What identifies it.
+    pub labels: Labels,
+    /// Sealed ones, oldest first.
+    pub sealed: Vec<Piece>,
+    /// The newest samples, which the next export may bring again, with others.
+    pub open: Piece,
+    /// From which sample on which start time holds.
+    pub starts: Vec<(Timestamp, Option<StartTime>)>,
+    /// What the disk has when it has this.
+    pub saved: Saved,
+}
+
+/// A piece that does not hold what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadPiece;
+
+impl Store {
+    /// From now on every commit is handed to `log`, one after the other.
+    pub fn log_to(&self, log: CommitLog) {
+        *self.log.lock() = Some(log);
+    }
+
+    /// One above the highest slot of a [`SeriesRef`].
+    pub fn slots_len(&self) -> usize {
+        self.head.read().slots.len()
+    }
+
+    /// Of the series in these slots, those with more than `saved` says, with the rest.
+    pub fn export(&self, slots: Range<usize>, saved: impl Fn(SeriesRef) -> Saved) -> Vec<Exported> {
+        let head = self.head.read();
+        let slots = slots.start.min(head.slots.len())..slots.end.min(head.slots.len());
+        let export = |slot: usize| {
+            let stored = head.slots[slot].series.as_deref()?;
+            let series = head.handle(slot as u32);
+            let saved = saved(series);
+            let newest = stored.last().filter(|last| *last > saved.newest)?;
+            let sealed = stored.sealed.export(saved.sealed);
+            let starts = stored.starts(saved.sealed);
+            // The newest sample is always open.
+            let open = match &stored.open {
+                Open::Floats { at, values } => {
+                    let mut columns = Vec::new();
+                    chunk::seal(at, values, &mut columns);
+                    Piece::Floats { first: at[0], len: at.len(), columns }
+                }
+                Open::Histograms(samples) => Piece::Histograms(samples.clone()),
+            };
+            let sealed_through = stored.sealed.last().unwrap_or(Timestamp::MIN).max(saved.sealed);
+            Some(Exported {
+                series,
+                labels: head.symbols.materialise(&stored.labels),
+                sealed,
+                open,
+                starts,
+                saved: Saved { sealed: sealed_through, newest },
+            })
+        };
+        slots.filter_map(export).collect()
+    }
+
+    /// How much there is of the series in `slot`.
+    pub fn held(&self, slot: usize) -> Option<(SeriesRef, Saved)> {
+        let head = self.head.read();
+        let stored = head.slots.get(slot)?.series.as_deref()?;
+        let saved = Saved { sealed: stored.sealed.last().unwrap_or(Timestamp::MIN), newest: stored.last()? };
+        Some((head.handle(slot as u32), saved))
+    }
+
+    /// Puts back what was exported, in the order in which it was. Samples that are there already are left alone.
+    pub fn restore(&self, exported: Exported) -> Result<(), BadPiece> {
+        let series = self.series_ref(&exported.labels);
+        let mut starts = exported.starts.into_iter().peekable();
+        let mut start = None;
+        let mut start_of = |at: Timestamp| {
+            while let Some((_, next)) = starts.next_if(|(from, _)| *from <= at) {
+                start = next;
+            }
+            start
+        };
+        let mut head = self.head.write();
+        head.forget_reads();
+        for piece in &exported.sealed {
+            head.restore(series, piece, &mut start_of)?;
+        }
+        head.append_all(series, &exported.open, &mut start_of)
+    }
+}
+
+/// The samples of a piece.
+pub(super) enum Samples<'a> {
+    Floats(Box<Columns>),
+    Histograms(&'a [TimedHistogram]),
+}
+
+impl Samples<'_> {
+    /// The first and the last time.
+    pub(super) fn span(&self) -> (Timestamp, Timestamp) {
+        match self {
+            Samples::Floats(columns) => {
+                let ms = |index: usize| Timestamp::from_ms(columns.at()[index]);
+                (ms(0), ms(columns.at().len() - 1))
+            }
+            Samples::Histograms(samples) => (samples[0].0, samples[samples.len() - 1].0),
+        }
+    }
+
+    /// One by one.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Timestamp, Value)> {
+        let (floats, histograms) = match self {
+            Samples::Floats(columns) => (Some(columns), &[][..]),
+            Samples::Histograms(samples) => (None, *samples),
+        };
+        let floats = floats.into_iter().flat_map(|columns| columns.at().iter().zip(columns.values()));
+        let floats = floats.map(|(at, value)| (Timestamp::from_ms(*at), Value::Float(*value)));
+        floats.chain(histograms.iter().map(|(at, histogram)| (*at, Value::Histogram(histogram.clone()))))
+    }
+}
+
+impl Piece {
+    /// Its samples; not empty, and in order.
+    pub(super) fn samples(&self) -> Result<Samples<'_>, BadPiece> {
+        match self {
+            Piece::Histograms(samples) => {
+                let is_sorted = samples.windows(2).all(|pair| pair[0].0 < pair[1].0);
+                if samples.is_empty() || !is_sorted { Err(BadPiece) } else { Ok(Samples::Histograms(samples)) }
+            }
+            Piece::Floats { first, len, columns } => {
+                if *len == 0 || *len > chunk::SAMPLES_MAX {
+                    return Err(BadPiece);
+                }
+                let mut decoded = Box::<Columns>::default();
+                Chunk { first: *first, len: *len, bytes: columns }.decode(&mut decoded);
+                let is_sorted = decoded.at().windows(2).all(|pair| pair[0] < pair[1]);
+                let span_ms = decoded.at()[*len - 1].saturating_sub(decoded.at()[0]);
+                if is_sorted && span_ms <= SPAN_MAX_MS { Ok(Samples::Floats(decoded)) } else { Err(BadPiece) }
+            }
+        }
+    }
+}
