@@ -72,7 +72,7 @@ pub(super) async fn parse(State(state): State<AppState>, params: Params) -> ApiR
 }
 
 fn parse_query(state: &AppState, params: &Params) -> Result<Expr, ApiError> {
-    let parsed = parse_with(params.text("query"), state.queries.settings.features);
+    let parsed = parse_with(params.text("query"), state.queries.settings.dialect.features);
     parsed.map_err(|errors| ApiError::bad_parameter("query", errors[0].text_with_help()))
 }
 
@@ -112,15 +112,14 @@ impl Query {
         eval: impl FnOnce(&Query, &QueryOptions<'_>) -> Result<QueryResult, EvalError>,
     ) -> Result<Answer, EvalError> {
         let settings = &self.state.queries.settings;
-        let options = QueryOptions {
+        let options = settings.dialect.applied(QueryOptions {
             lookback_delta: self.lookback_delta,
             default_subquery_step: self.state.live.read().default_subquery_step,
             max_samples: settings.max_samples,
-            delayed_name_removal: settings.delayed_name_removal,
-            use_start_timestamps: false,
             text: &self.text,
             interrupt: Some(interrupt),
-        };
+            ..QueryOptions::default()
+        });
         let QueryResult { mut value, warnings, infos } = eval(self, &options)?;
         let is_cut = self.limit.is_some_and(|limit| cut(&mut value, limit));
         let answer = Answer::of(|json| write_value(json, &value));

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::exposition::Family;
 use crate::model::{Labels, Timestamp};
 use crate::notifier::Alertmanagers;
-use crate::promql::Features;
+use crate::promql::Dialect;
 use crate::rules::GroupStatus;
 use crate::scrape::Targets;
 use crate::slo::SloStatus;
@@ -88,10 +88,8 @@ pub struct QuerySettings {
     pub max_samples: usize,
     /// `--query.max-concurrency`
     pub max_concurrency: usize,
-    /// Which parts of the language are on.
-    pub features: Features,
-    /// Whether metric names are dropped at the end of a query.
-    pub delayed_name_removal: bool,
+    /// Which parts of the language are on (`--enable-feature`).
+    pub dialect: Dialect,
 }
 
 /// [`QuerySettings`], and the count of queries that run.

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::model::{Histogram, HistogramSpan, Labels, Metadata, MetricKind, Timestamp, Value};
 use crate::notifier::Alertmanagers;
-use crate::promql::Features;
+use crate::promql::Dialect;
 use crate::rules::{AlertState, AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
 use crate::scrape::{self, DroppedTarget, LastScrape, TargetStatus, Targets};
 use crate::store::{MetadataStore, Row, Store, StoreOptions};
@@ -70,8 +70,7 @@ fn settings() -> QuerySettings {
         timeout: Duration::from_secs(60),
         max_samples: 1_000,
         max_concurrency: 2,
-        features: Features::STABLE,
-        delayed_name_removal: false,
+        dialect: Dialect::default(),
     }
 }
 

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use super::{FAILED, FINE};
 use crate::config::Config;
+use crate::promql::Dialect;
 
-pub(super) fn run(files: &[PathBuf]) -> u8 {
+pub(super) fn run(files: &[PathBuf], dialect: Dialect) -> u8 {
     let mut code = FINE;
     for path in files {
         say!("Checking {}", path.display());
-        let (config, diagnostics) = Config::load(path, &|name| std::env::var(name).ok());
+        let (config, diagnostics) = Config::load(path, &|name| std::env::var(name).ok(), dialect.features);
         if diagnostics.has_errors() {
             eprintln!("  FAILED:");
             code = FAILED;

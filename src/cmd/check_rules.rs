@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::feature_flag;
 use crate::model::Labels;
+use crate::promql::Features;
 use crate::rules::{RuleConfig, RuleFile};
 use crate::source::SourceFile;
 use crate::source::decode::UnknownKeys;
@@ -56,6 +58,7 @@ pub(super) fn command() -> Command {
 /// Runs the command and returns its exit code.
 pub(super) fn run(matches: &ArgMatches) -> u8 {
     let files: Vec<PathBuf> = matches.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect();
+    let features = feature_flag::read(matches).features;
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let text = matches.get_one::<String>("lint").expect("BUG: the flag has a default");
     let mut streams = Streams { out: &mut out, err: &mut err };
@@ -64,7 +67,7 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
         false => UnknownKeys::Refuse,
     };
     let options = streams.options(text, matches.get_flag("lint-fatal"));
-    let checked = options.and_then(|options| streams.check(&files, Options { unknown_keys, ..options }));
+    let checked = options.and_then(|options| streams.check(&files, Options { unknown_keys, features, ..options }));
     match checked {
         Ok(code) => code,
         // Whoever read the output has seen enough.
@@ -81,6 +84,7 @@ struct Options {
     /// Whether a finding of a lint fails the run.
     lint_fatal: bool,
     unknown_keys: UnknownKeys,
+    features: Features,
 }
 
 struct Streams<'a> {
@@ -91,7 +95,12 @@ struct Streams<'a> {
 impl Streams<'_> {
     /// Options with the lints of a list such as `all` or `duplicate-rules,none`.
     fn options(&mut self, text: &str, lint_fatal: bool) -> io::Result<Options> {
-        let mut options = Options { duplicate_rules: false, lint_fatal, unknown_keys: UnknownKeys::Refuse };
+        let mut options = Options {
+            duplicate_rules: false,
+            lint_fatal,
+            unknown_keys: UnknownKeys::Refuse,
+            features: Features::DEFAULT,
+        };
         for word in text.split(',') {
             match word {
                 "all" | "duplicate-rules" => options.duplicate_rules = true,
@@ -152,7 +161,8 @@ impl Streams<'_> {
             writeln!(self.err, "  FAILED:\n{name}: not valid YAML: the file is not UTF-8")?;
             return Ok(Outcome::Failed);
         };
-        let (file, diagnostics) = RuleFile::parse_with(&SourceFile::new(name, text), options.unknown_keys);
+        let (file, diagnostics) =
+            RuleFile::parse_with(&SourceFile::new(name, text), options.unknown_keys, options.features);
         let Some(file) = file else {
             writeln!(self.err, "  FAILED:\n{diagnostics}")?;
             return Ok(Outcome::Failed);
@@ -221,7 +231,12 @@ mod tests {
         (code, read(out), read(err))
     }
 
-    const DEFAULT: Options = Options { duplicate_rules: true, lint_fatal: false, unknown_keys: UnknownKeys::Refuse };
+    const DEFAULT: Options = Options {
+        duplicate_rules: true,
+        lint_fatal: false,
+        unknown_keys: UnknownKeys::Refuse,
+        features: Features::DEFAULT,
+    };
     const TWICE: &str = "groups:
 - {name: g, labels: {severity: page}, rules: [{record: r, expr: a}, {record: r, expr: b}, {alert: A, expr: c}]}";
 

@@ -18,6 +18,7 @@ pub mod check_router;
 mod check_rules;
 mod check_slo;
 mod demo;
+mod feature_flag;
 mod query;
 mod serve;
 mod test_e2e;
@@ -56,7 +57,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
         Some(("check", matches)) => check(matches),
         Some(("test", matches)) => match matches.subcommand() {
             Some(("promql", matches)) => test_promql::run(&files(matches)),
-            Some(("e2e", matches)) => test_e2e::run(&files(matches)).into(),
+            Some(("e2e", matches)) => test_e2e::run(&files(matches), feature_flag::read(matches)).into(),
             other => unreachable!("BUG: `test` has no {other:?}"),
         },
         Some(("query", matches)) => query::run(matches).into(),
@@ -67,7 +68,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
 
 fn check(matches: &ArgMatches) -> ExitCode {
     match matches.subcommand() {
-        Some(("config", matches)) => check_config::run(&files(matches)).into(),
+        Some(("config", matches)) => check_config::run(&files(matches), feature_flag::read(matches)).into(),
         Some(("router", matches)) => {
             let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
             // A closed pipe is no failure of ours: whoever reads has seen enough.
@@ -88,6 +89,7 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("check")
                 .about("Check files: exit 0 when they are fine, 1 when not, 3 for lint findings")
+                .arg(feature_flag::arg())
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommand(with_files("config", "Check configuration files and everything they name"))
@@ -98,6 +100,7 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("test")
                 .about("Run tests: exit 0 when all pass, 1 when one fails")
+                .arg(feature_flag::arg())
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommand(with_files("promql", "Run scripts in Prometheus's promqltest language"))

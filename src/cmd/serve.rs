@@ -4,7 +4,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{FAILED, FINE};
-use crate::config::{Layer, SETTINGS, SettingKind};
+use crate::config::{Layer, SETTINGS, SettingKind, feature_names};
 use crate::serve;
 
 pub(super) fn command() -> Command {
@@ -16,6 +16,11 @@ pub(super) fn command() -> Command {
         arg = match setting.kind {
             SettingKind::Switch => {
                 arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
+            }
+            SettingKind::List if setting.name == "enable-feature" => {
+                let names = feature_names().join(", ");
+                let help = format!("{} Those that do something here: {names}", setting.help);
+                arg.action(ArgAction::Append).value_name("NAMES").help(help)
             }
             SettingKind::List => arg.action(ArgAction::Append).value_name("HOST:PORT"),
             SettingKind::Duration => arg.value_name("DURATION"),

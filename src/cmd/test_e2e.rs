@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{FAILED, FINE};
 use crate::config::Config;
+use crate::promql::Dialect;
 use crate::router::Router;
 use crate::rules::{Environment, Evaluator, Group, GroupDefaults};
 use crate::slo::SloGroup;
@@ -18,10 +19,10 @@ const RESEND_DELAY: Duration = Duration::from_secs(60);
 /// Longer than any incident lasts.
 const RETENTION: Duration = Duration::from_secs(400 * 86_400);
 
-pub(super) fn run(files: &[PathBuf]) -> u8 {
+pub(super) fn run(files: &[PathBuf], dialect: Dialect) -> u8 {
     let mut failed = 0;
     for path in files {
-        match play(path) {
+        match play(path, dialect) {
             Ok(played) if played.told == played.expected => {
                 say!("{}: as expected, {} messages", path.display(), played.told.len());
                 print_table(&played.told);
@@ -47,7 +48,7 @@ struct Played {
     expected: Vec<Told>,
 }
 
-fn play(path: &Path) -> Result<Played, Diagnostics> {
+fn play(path: &Path, dialect: Dialect) -> Result<Played, Diagnostics> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let mut diagnostics = Diagnostics::default();
         diagnostics
@@ -59,14 +60,14 @@ fn play(path: &Path) -> Result<Played, Diagnostics> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let variable =
         |name: &str| scenario.environment.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone());
-    let (config, diagnostics) = Config::load(&directory.join(&scenario.config), &variable);
+    let (config, diagnostics) = Config::load(&directory.join(&scenario.config), &variable, dialect.features);
     let Some(config) = config else { return Err(diagnostics) };
-    let told = incident::run(&scenario.incident, &mut parts(config, &scenario));
+    let told = incident::run(&scenario.incident, &mut parts(config, &scenario, dialect));
     Ok(Played { told, expected: scenario.incident.expected })
 }
 
 /// The same parts that the daemon makes of a configuration.
-fn parts(config: Config, scenario: &Scenario) -> Parts {
+fn parts(config: Config, scenario: &Scenario, dialect: Dialect) -> Parts {
     let defaults =
         GroupDefaults { interval: config.global.evaluation_interval, query_offset: config.global.rule_query_offset };
     let mut evaluators: Vec<Box<dyn Evaluator>> = Vec::new();
@@ -87,6 +88,7 @@ fn parts(config: Config, scenario: &Scenario) -> Parts {
             external_url: external_url.into(),
             lookback_delta: LOOKBACK_DELTA,
             default_subquery_step: config.global.evaluation_interval,
+            dialect,
             resend_delay: RESEND_DELAY,
         },
         store: Store::new(StoreOptions { retention: RETENTION }),

@@ -11,11 +11,12 @@ use super::global::{self, Global, Variable};
 use super::settings::Layer;
 use crate::deliver::DeliverConfig;
 use crate::notifier::AlertingConfig;
+use crate::promql::Features;
 use crate::router::RouterConfig;
 use crate::rules::RuleFile;
 use crate::scrape::{ScrapeConfig, ScrapeDefaults};
 use crate::slo::{self, SloFile};
-use crate::source::decode::{Decoder, Fields};
+use crate::source::decode::{Decoder, Fields, UnknownKeys};
 use crate::source::yaml::{self, Node, NodeKind};
 use crate::source::{Diagnostic, Diagnostics, SourceFile, Span, masked};
 
@@ -56,7 +57,8 @@ struct Named {
 
 impl Config {
     /// Reads the file at `path` and all it names. `None` when anything is an error; warnings may come with a configuration.
-    pub fn load(path: &Path, variable: &Variable<'_>) -> (Option<Config>, Diagnostics) {
+    /// Rules are parsed by `features`.
+    pub fn load(path: &Path, variable: &Variable<'_>, features: Features) -> (Option<Config>, Diagnostics) {
         let mut diagnostics = Diagnostics::default();
         let Some(source) = read(path, None, &mut diagnostics) else { return (None, diagnostics) };
         let directory = path.parent().unwrap_or(Path::new(""));
@@ -74,8 +76,9 @@ impl Config {
         }
         named.config.alerting.resolve_paths(directory);
         for path in matching(&source, directory, &named.rule_patterns, &mut diagnostics) {
-            let file = read(&path, None, &mut diagnostics)
-                .and_then(|source| checked(RuleFile::parse(&source), &mut diagnostics));
+            let file = read(&path, None, &mut diagnostics).and_then(|source| {
+                checked(RuleFile::parse_with(&source, UnknownKeys::Refuse, features), &mut diagnostics)
+            });
             named.config.rule_files.extend(file);
         }
         for path in matching(&source, directory, &named.slo_patterns, &mut diagnostics) {

@@ -6,10 +6,12 @@
 //! error that says why.
 //! **Differs:** keys of Prometheus that are not built yet are refused where Prometheus would act on them.
 
+mod features;
 mod global;
 mod load;
 mod settings;
 
+pub use features::{FeatureFlags, FeatureNote, feature_names};
 pub use global::{Global, Variable};
 pub use load::Config;
 pub use settings::{Layer, SETTINGS, Setting, SettingError, SettingKind, Settings};

@@ -66,6 +66,12 @@ pub static SETTINGS: &[Setting] = &[
         "false",
         "Accepted for compatibility; remote write is not built yet.",
     ),
+    setting(
+        "enable-feature",
+        SettingKind::List,
+        "",
+        "Feature flags of Prometheus, separated by commas; may be repeated.",
+    ),
     setting("storage.path", SettingKind::Text, "data", "Folder for what must survive a restart: silences."),
     setting("storage.tsdb.retention.time", SettingKind::Duration, "24h", "How long samples are kept."),
     setting("query.lookback-delta", SettingKind::Duration, "5m", "How far back an instant selector looks."),

@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod check;
+pub mod dialect;
 mod duration;
 mod error;
 pub mod eval;
@@ -21,6 +22,7 @@ mod token;
 use crate::model::Matcher;
 
 pub use ast::Expr;
+pub use dialect::Dialect;
 pub use duration::{DurationExpr, DurationExprError, Durations, WrittenDuration};
 pub use error::ParseError;
 pub use parser::{DEPTH_MAX, Features, TEXT_LEN_MAX};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Alert, Labels, Timestamp, Value};
-use crate::promql::Querier;
+use crate::promql::{Dialect, Querier};
 
 /// What is the same for every evaluation of a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Environment {
     pub lookback_delta: Duration,
     /// The step of subqueries that name none (`global.evaluation_interval`).
     pub default_subquery_step: Duration,
+    /// Which parts of the language are on (`--enable-feature`); rule files are parsed by the same.
+    pub dialect: Dialect,
     /// The least time between two sends of the same alert (`--rules.alert.resend-delay`, default 1m).
     pub resend_delay: Duration,
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::METRIC_NAME;
-use crate::promql::{self, Expr};
+use crate::promql::{self, Expr, Features};
 use crate::source::decode::{Decoder, UnknownKeys};
 use crate::source::yaml::{self, Node};
 use crate::source::{Diagnostic, Diagnostics, SourceFile, Span};
@@ -94,15 +94,19 @@ pub struct Entry {
 impl RuleFile {
     /// Reads a rule file. The file is `None` when there are errors; there may be warnings beside it.
     pub fn parse(source: &SourceFile) -> (Option<RuleFile>, Diagnostics) {
-        Self::parse_with(source, UnknownKeys::Refuse)
+        Self::parse_with(source, UnknownKeys::Refuse, Features::DEFAULT)
     }
 
-    /// As [`RuleFile::parse`], with a choice about keys that rules do not have.
-    pub fn parse_with(source: &SourceFile, unknown_keys: UnknownKeys) -> (Option<RuleFile>, Diagnostics) {
+    /// As [`RuleFile::parse`], with a choice about keys that rules do not have and about the language.
+    pub fn parse_with(
+        source: &SourceFile,
+        unknown_keys: UnknownKeys,
+        features: Features,
+    ) -> (Option<RuleFile>, Diagnostics) {
         let (root, mut diagnostics) = yaml::parse(source);
         let Some(root) = root else { return (None, diagnostics) };
         let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
-        let groups = decode_root(&mut decoder, &root);
+        let groups = decode_root(&mut decoder, &root, features);
         let has_errors = decoder.has_errors();
         diagnostics.extend(decoder.finish());
         let file = (!has_errors).then(|| RuleFile { source: source.clone(), groups });
@@ -117,17 +121,22 @@ impl RuleConfig {
     }
 }
 
-fn decode_root(decoder: &mut Decoder<'_>, root: &Node) -> Vec<GroupConfig> {
+fn decode_root(decoder: &mut Decoder<'_>, root: &Node, features: Features) -> Vec<GroupConfig> {
     let Some(mut fields) = decoder.fields(root, "rule file") else { return Vec::new() };
     let mut names = HashSet::new();
     let groups = fields.optional("groups", |decoder, node| {
-        decoder.list(node, |decoder, node| decode_group(decoder, node, &mut names))
+        decoder.list(node, |decoder, node| decode_group(decoder, node, &mut names, features))
     });
     fields.finish();
     groups.unwrap_or_default()
 }
 
-fn decode_group(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<String>) -> Option<GroupConfig> {
+fn decode_group(
+    decoder: &mut Decoder<'_>,
+    node: &Node,
+    names: &mut HashSet<String>,
+    features: Features,
+) -> Option<GroupConfig> {
     let mut fields = decoder.fields(node, "group")?;
     let name_node = fields.node("name");
     let name_span = name_node.map_or(fields.span, |node| node.span);
@@ -150,7 +159,7 @@ fn decode_group(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Stri
     let rules = fields.optional("rules", |decoder, node| {
         decoder.list(node, |decoder, node| {
             number += 1;
-            decode_rule(decoder, node, &Context { group: &name, number, group_labels: &labels })
+            decode_rule(decoder, node, &Context { group: &name, number, group_labels: &labels, features })
         })
     });
     fields.finish();
@@ -164,6 +173,7 @@ struct Context<'a> {
     /// From 1.
     number: usize,
     group_labels: &'a [Entry],
+    features: Features,
 }
 
 impl Context<'_> {
@@ -193,7 +203,7 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
     }
     let expr_node = fields.node("expr").filter(|node| node.as_str() != Some(""));
     let expr = match expr_node {
-        Some(node) => decode_expr(fields.decoder, node, &prefix),
+        Some(node) => decode_expr(fields.decoder, node, (&prefix, context.features)),
         None => {
             let text = format!("{prefix}field 'expr' must be set in rule");
             fields.decoder.error_with_help(rule_span, text, "add `expr:` with a PromQL expression");
@@ -244,9 +254,9 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
     })
 }
 
-fn decode_expr(decoder: &mut Decoder<'_>, node: &Node, prefix: &str) -> Option<Expr> {
+fn decode_expr(decoder: &mut Decoder<'_>, node: &Node, (prefix, features): (&str, Features)) -> Option<Expr> {
     let text = decoder.string(node)?;
-    match promql::parse(&text) {
+    match promql::parse_with(&text, features) {
         Ok(expr) => Some(expr),
         Err(errors) => {
             for error in errors {

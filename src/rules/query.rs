@@ -13,11 +13,11 @@ pub(super) fn elements(
     querier: &dyn Querier,
     environment: &Environment,
 ) -> Result<Vec<(Labels, Value)>, String> {
-    let options = QueryOptions {
+    let options = environment.dialect.applied(QueryOptions {
         lookback_delta: environment.lookback_delta,
         default_subquery_step: environment.default_subquery_step,
         ..QueryOptions::default()
-    };
+    });
     let result = eval_instant(expr, at, querier, &options).map_err(|error| error.to_string())?;
     match result.value {
         QueryValue::Vector(elements) => {
@@ -35,6 +35,6 @@ pub(super) fn elements_of_text(
     querier: &dyn Querier,
     environment: &Environment,
 ) -> Result<Vec<(Labels, Value)>, String> {
-    let expr = promql::parse(text).map_err(|errors| errors[0].to_string())?;
+    let expr = promql::parse_with(text, environment.dialect.features).map_err(|errors| errors[0].to_string())?;
     elements(&expr, at, querier, environment)
 }

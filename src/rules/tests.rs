@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{Alert, Labels, Matcher, Sample, Series, Timestamp, Value};
-use crate::promql::{Querier, QuerierError};
+use crate::promql::{Dialect, Querier, QuerierError};
 use crate::source::SourceFile;
 
 use super::*;
@@ -47,6 +47,7 @@ fn environment() -> Environment {
         external_url: "http://p.example".into(),
         lookback_delta: Duration::from_secs(300),
         default_subquery_step: Duration::from_secs(60),
+        dialect: Dialect::default(),
         resend_delay: Duration::from_secs(60),
     }
 }

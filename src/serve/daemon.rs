@@ -24,7 +24,7 @@ use super::web_config::WebConfig;
 use crate::api::v2::RouterHandle;
 use crate::api::{Live, ReloadRequest};
 use crate::clock::{self, Latency};
-use crate::config::{Config, Settings};
+use crate::config::{Config, FeatureFlags, Settings};
 use crate::deliver::Delivery;
 use crate::discovery::DiscoveryMetrics;
 use crate::model::{Alert, Labels, Timestamp};
@@ -53,6 +53,7 @@ pub struct Daemon {
 /// What the daemon is made of.
 pub(super) struct Parts {
     pub(super) settings: Settings,
+    pub(super) features: FeatureFlags,
     pub(super) store: Arc<Store>,
     pub(super) metadata: Arc<MetadataStore>,
     pub(super) scrapes: Arc<scrape::Manager>,
@@ -97,6 +98,7 @@ impl Daemon {
             scrapes: Arc::new(scrape::Manager::new(store.clone(), metadata.clone(), discovery_metrics.clone())),
             live: Arc::new(RwLock::new(live(&config, &settings, &external_url, started_at))),
             groups: Arc::new(Groups::new(shared)),
+            features: FeatureFlags::read(&settings.list("enable-feature")).0,
             settings,
             store,
             metadata,
@@ -185,6 +187,7 @@ impl Parts {
                 external_url: live.external_url.clone(),
                 lookback_delta: self.settings.duration("query.lookback-delta"),
                 default_subquery_step: config.global.evaluation_interval,
+                dialect: self.features.dialect,
                 resend_delay: self.settings.duration("rules.alert.resend-delay"),
             }
         };

@@ -29,7 +29,7 @@ pub use web_config::{WebConfig, WebFile};
 
 use self::access::Callers;
 use crate::api::ReloadRequest;
-use crate::config::{Config, Layer, Settings};
+use crate::config::{Config, FeatureFlags, FeatureNote, Layer, Settings};
 use crate::source::SourceFile;
 
 /// How long threads that cannot be interrupted (a name look-up, a read of a file) may hold up our end after the drain.
@@ -52,6 +52,7 @@ pub fn run(flags: &Layer, environment: &[(String, String)]) -> Result<(), ServeE
     };
     let first = settings(&Layer::new())?;
     logging::install(&first);
+    tell_features(&first);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::System)?;
     let outcome = runtime.block_on(async {
         // Before anything else, since a signal that nobody handles kills.
@@ -140,6 +141,27 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, ServeError> 
     Ok(listeners)
 }
 
+fn features(settings: &Settings) -> FeatureFlags {
+    FeatureFlags::read(&settings.list("enable-feature")).0
+}
+
+/// Says in the log what each name of `--enable-feature` did.
+fn tell_features(settings: &Settings) {
+    for (option, note) in FeatureFlags::read(&settings.list("enable-feature")).1 {
+        match note {
+            FeatureNote::Enabled => tracing::info!(option, "feature enabled"),
+            FeatureNote::AlwaysOn => {
+                tracing::warn!(
+                    option,
+                    "this option for --enable-feature is now permanently enabled and therefore a no-op"
+                );
+            }
+            FeatureNote::NotHere => tracing::warn!(option, "this option for --enable-feature has no meaning here"),
+            FeatureNote::Unknown => tracing::warn!(option, "unknown option for --enable-feature"),
+        }
+    }
+}
+
 /// What `--web.config.file` says. Warnings go to the log.
 fn web_config(settings: &Settings) -> Result<Option<WebConfig>, ServeError> {
     let Some(path) = settings.path("web.config.file") else { return Ok(None) };
@@ -157,7 +179,7 @@ fn web_config(settings: &Settings) -> Result<Option<WebConfig>, ServeError> {
 /// The configuration file, or the embedded default that watches `address`. Warnings go to the log.
 fn load(settings: &Settings, scheme: &str, address: SocketAddr) -> Result<Config, crate::source::Diagnostics> {
     let (config, diagnostics) = match settings.path("config.file") {
-        Some(path) => Config::load(&path, &|name| std::env::var(name).ok()),
+        Some(path) => Config::load(&path, &|name| std::env::var(name).ok(), features(settings).dialect.features),
         None => {
             let reachable = if address.ip().is_unspecified() {
                 SocketAddr::from(([127, 0, 0, 1], address.port()))

@@ -19,7 +19,6 @@ use super::view;
 use super::web_config::{self, WebConfig};
 use crate::api::v2::SilenceWrites;
 use crate::api::{self, AppState, Collector, Queries, QuerySettings, ReloadRequest, Source};
-use crate::promql::Features;
 use crate::web;
 
 /// More than this is no page that people read.
@@ -86,8 +85,7 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
         timeout: settings.duration("query.timeout"),
         max_samples: settings.count("query.max-samples"),
         max_concurrency: settings.count("query.max-concurrency"),
-        features: Features::STABLE,
-        delayed_name_removal: false,
+        dialect: parts.features.dialect,
     };
     AppState {
         store: parts.store.clone(),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use almenara::config::Config;
+use almenara::promql::Features;
 
 /// Relative, as a user would write it; tests run at the root of the package.
 const FOLDER: &str = "fixtures/broken/config";
@@ -21,7 +22,7 @@ fn says_what_is_wrong_and_where() {
     let mut wrong = Vec::new();
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
-        let (config, diagnostics) = Config::load(&file, &|_| None);
+        let (config, diagnostics) = Config::load(&file, &|_| None, Features::DEFAULT);
         assert_eq!(config.is_none(), diagnostics.has_errors(), "{name}");
         assert_eq!(config.is_some(), ACCEPTED.contains(&name), "{name}: {diagnostics}");
         let said = if diagnostics.is_empty() { String::new() } else { format!("{diagnostics}\n") };

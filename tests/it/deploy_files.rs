@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use almenara::config::{Config, Layer, Settings};
+use almenara::promql::Features;
 use almenara::source::yaml::{Node, NodeKind, parse_documents};
 use almenara::source::{SourceFile, yaml};
 use regex::Regex;
@@ -97,7 +98,7 @@ fn check_config(place: &str, files: &BTreeMap<&str, String>) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text.replace(SHARED, root().to_str().unwrap())).unwrap();
     }
-    let (config, diagnostics) = Config::load(&folder.path().join("almenara.yml"), &|_| None);
+    let (config, diagnostics) = Config::load(&folder.path().join("almenara.yml"), &|_| None, Features::DEFAULT);
     assert!(config.is_some() && diagnostics.is_empty(), "{place}:\n{diagnostics}");
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use almenara::api::{AppState, Live, Queries, QuerySettings, router};
 use almenara::clock;
 use almenara::model::{Labels, Timestamp};
-use almenara::promql::Features;
+use almenara::promql::Dialect;
 use almenara::store::{MetadataStore, Row, Store, StoreOptions};
 use parking_lot::RwLock;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -188,8 +188,7 @@ pub(crate) fn state() -> AppState {
         timeout: Duration::from_secs(60),
         max_samples: 1_000_000,
         max_concurrency: 4,
-        features: Features::STABLE,
-        delayed_name_removal: false,
+        dialect: Dialect::default(),
     };
     let live = Live {
         config_yaml: "".into(),

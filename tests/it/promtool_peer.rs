@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use almenara::model::{Labels, Matcher, Sample, Series, Timestamp};
-use almenara::promql::{Querier, QuerierError};
+use almenara::promql::{Dialect, Querier, QuerierError};
 use almenara::rules::{Environment, EvalContext, Evaluator, Group, GroupDefaults, Outcome, RuleFile};
 use almenara::source::SourceFile;
 
@@ -113,6 +113,7 @@ fn environment() -> Environment {
         external_url: "".into(),
         lookback_delta: Duration::from_secs(300),
         default_subquery_step: Duration::from_secs(60),
+        dialect: Dialect::default(),
         resend_delay: Duration::from_secs(60),
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use almenara::config::Config;
 use almenara::http::{Auth, Text};
+use almenara::promql::Features;
 
 fn load(directory: &Path) -> (Option<Config>, Vec<String>) {
-    let (config, diagnostics) = Config::load(&directory.join("almenara.yml"), &|_| None);
+    let (config, diagnostics) = Config::load(&directory.join("almenara.yml"), &|_| None, Features::DEFAULT);
     let prefix = format!("{}/", directory.display());
     (config, diagnostics.iter().map(|diagnostic| diagnostic.to_string().replace(&prefix, "")).collect())
 }

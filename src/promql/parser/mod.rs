@@ -47,13 +47,15 @@ pub struct Features {
 }
 
 impl Features {
-    /// The stable language, the default of Prometheus.
+    /// The stable language of Prometheus 3.5.
     pub const STABLE: Features = Features {
         experimental_functions: false,
         duration_expressions: false,
         extended_range_selectors: false,
         fill_modifiers: false,
     };
+    /// What Prometheus 3.14 parses without a flag.
+    pub const DEFAULT: Features = Features { duration_expressions: true, ..Features::STABLE };
     /// Everything, as Prometheus's own test scripts have it.
     pub const ALL: Features = Features {
         experimental_functions: true,

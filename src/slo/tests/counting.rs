@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Tape, file, labels, secs};
 use crate::model::{Labels, Series, Timestamp};
-use crate::promql::Querier;
+use crate::promql::{Dialect, Querier};
 use crate::rules::{Environment, EvalContext, Evaluator};
 use crate::slo::{Accounting, History, Role, Slo, SloGroup, sources};
 use crate::store::{Row, Store, StoreOptions};
@@ -266,6 +266,7 @@ fn daemon(tape: &Tape, end: i64) -> SloGroup {
         external_url: "".into(),
         lookback_delta: Duration::from_secs(300),
         default_subquery_step: Duration::from_secs(60),
+        dialect: Dialect::default(),
         resend_delay: Duration::from_secs(60),
     };
     let mut group = SloGroup::new(file(SPEC), Duration::from_secs(15));

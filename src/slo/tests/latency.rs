@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Tape, file, labels, secs};
 use crate::model::{Labels, Series};
-use crate::promql::Querier;
+use crate::promql::{Dialect, Querier};
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
 use crate::slo::{Accounting, History, Role, Slo, SloGroup, State, sources};
 
@@ -127,6 +127,7 @@ impl World {
             external_url: "".into(),
             lookback_delta: Duration::from_secs(300),
             default_subquery_step: Duration::from_secs(60),
+            dialect: Dialect::default(),
             resend_delay: Duration::ZERO,
         };
         let end = self.now + duration_secs;

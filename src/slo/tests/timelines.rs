@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Tape, file, labels, secs};
 use crate::model::{Labels, Timestamp, Value};
-use crate::promql::{Querier, QuerierError};
+use crate::promql::{Dialect, Querier, QuerierError};
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
 use crate::slo::{SloGroup, State};
 
@@ -45,6 +45,7 @@ impl World {
             external_url: "http://almenara".into(),
             lookback_delta: Duration::from_secs(300),
             default_subquery_step: Duration::from_secs(60),
+            dialect: Dialect::default(),
             resend_delay: Duration::from_secs(60),
         };
         World {
