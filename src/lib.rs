@@ -8,7 +8,7 @@
 //!               SLO files ──► slo ─────────────────┐ (an SLO is one more kind of rule)
 //!                                                  ▼
 //! targets ──► scrape ──┐                        rules ──► router ──► deliver ──► receivers
-//!                      ├──► store ──► promql ──►  │   └──► notifier ──► external Alertmanagers
+//! senders ──► remote ──┼──► store ──► promql ──►  │   └──► notifier ──► external Alertmanagers
 //!                      │      ▲                   │
 //!                      │      └─ recorded samples ┘
 //! drivers: serve (real clock) · unittest (scripted)
@@ -33,6 +33,7 @@ pub mod clock;
 pub mod http;
 
 pub mod discovery;
+pub mod remote;
 pub mod scrape;
 
 pub mod deliver;

@@ -10,10 +10,10 @@ use super::json::Json;
 /// What handlers of `/api/v1` return.
 pub(super) type ApiResult = Result<Answer, ApiError>;
 
-/// A success.
+/// A success. The default one has no content, which is not the same as an empty list.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// The value of `data`, finished.
+    /// The value of `data`, finished; empty where there is none.
     data: String,
     warnings: Vec<String>,
     infos: Vec<String>,
@@ -44,6 +44,9 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
+        if self.data.is_empty() {
+            return StatusCode::NO_CONTENT.into_response();
+        }
         let body = Json::of(|json| {
             json.object(|json| {
                 json.key("status").string("success");

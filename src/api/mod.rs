@@ -1,13 +1,14 @@
 //! The HTTP API of Prometheus 3, so that its clients, promtool and dashboards work unchanged.
 //!
 //! In the flow: `serve` makes an [`AppState`] and mounts [`router`]; handlers read snapshots and the store. Nothing is changed through
-//! this API but by `/-/reload`.
+//! this API but by `/-/reload` and `/api/v1/write`.
 //!
 //! | path | what |
 //! |---|---|
 //! | `/api/v1/query`, `query_range` | evaluation, beside the async threads |
 //! | `/api/v1/format_query`, `parse_query` | an expression over several lines, and as a tree |
-//! | `/api/v1/series`, `labels`, `label/NAME/values`, `metadata` | what there is to query |
+//! | `/api/v1/series`, `labels`, `label/NAME/values`, `metadata`, `query_exemplars` | what there is to query |
+//! | `/api/v1/write` | remote write, where it is allowed |
 //! | `/api/v1/rules`, `alerts`, `alertmanagers` | what is evaluated, what fires, who is told |
 //! | `/api/v1/targets`, `scrape_pools` | what is scraped |
 //! | `/api/v1/status/*` | what runs here |
@@ -20,13 +21,13 @@
 //! **Limits.** Concurrent queries, their time and their samples ([`QuerySettings`]); 11,000 points a series; forms of 10 MiB.
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `web/web.go`; answers compared with those of the running program.
 //! **Differs:** after Prometheus's message, the error of an expression says what to write instead, where we can tell.
-//! **Differs:** `query_exemplars` is always empty, as no exemplars are kept; `targets/metadata` and what writes or deletes
-//! samples are not there.
+//! **Differs:** `targets/metadata` and what deletes samples are not there.
 
 mod answer;
 mod compression;
 mod cors;
 mod execution;
+mod exemplars;
 mod federate;
 mod json;
 mod lifecycle;
@@ -43,6 +44,7 @@ mod state;
 mod status;
 mod targets;
 pub mod v2;
+mod write;
 
 pub use state::{AppState, Collector, Live, Queries, QuerySettings, ReloadRequest, Source};
 
@@ -50,7 +52,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 
 use answer::{Answer, ApiResult};
 
@@ -59,7 +61,7 @@ pub fn router(state: AppState) -> Router {
     let api = Router::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
-        .route("/query_exemplars", get(no_exemplars).post(no_exemplars))
+        .route("/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/format_query", get(query::format).post(query::format))
         .route("/parse_query", get(query::parse).post(query::parse))
         .route("/series", get(series::series).post(series::series))
@@ -81,7 +83,9 @@ pub fn router(state: AppState) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))
-        .layer(from_fn(cors::allow_origin));
+        .layer(from_fn(cors::allow_origin))
+        // Not for pages of other sites, so outside of what answers them.
+        .route("/write", post(write::write).layer(from_fn_with_state(state.clone(), lifecycle::require_ready)));
     let own = Router::new()
         .route("/slos", get(slos::slos))
         .fallback(not_found)
@@ -101,10 +105,6 @@ pub fn router(state: AppState) -> Router {
         .merge(federation)
         .layer(from_fn(compression::gzip))
         .with_state(state)
-}
-
-async fn no_exemplars() -> ApiResult {
-    Ok(Answer::of(|json| json.array(|_| {})))
 }
 
 /// Notices for Prometheus's own page; we have none.

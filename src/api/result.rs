@@ -4,6 +4,7 @@
 
 use super::json::Json;
 use crate::model::{Histogram, Sample, Series, Timestamp, Value, format_float};
+use crate::promql::eval::native::CUSTOM_SCHEMA;
 use crate::promql::eval::{Bucket, QueryValue, VectorElement, all_buckets};
 
 /// Keeps the first `limit` elements and says whether there were more.
@@ -105,7 +106,7 @@ fn write_histogram_sample(json: &mut Json, at: Timestamp, histogram: &Histogram)
             if !buckets.is_empty() {
                 json.key("buckets").list(buckets, |json, bucket| {
                     json.array(|json| {
-                        json.integer(bounds_of(&bucket) as u8);
+                        json.integer(bounds_of(histogram, &bucket) as u8);
                         for value in [bucket.lower, bucket.upper, bucket.count] {
                             json.sample_value(value);
                         }
@@ -123,14 +124,16 @@ enum Bounds {
     UpperOnly = 0,
     /// `[lower, upper)`: negative buckets.
     LowerOnly = 1,
-    /// `[lower, upper]`: the zero bucket.
+    /// `[lower, upper]`: the zero bucket, and the first custom one.
     Both = 3,
 }
 
-fn bounds_of(bucket: &Bucket) -> Bounds {
-    if bucket.lower == -bucket.upper {
+fn bounds_of(histogram: &Histogram, bucket: &Bucket) -> Bounds {
+    // The first custom bucket has no lower end to leave out.
+    let is_custom = histogram.schema == CUSTOM_SCHEMA;
+    if (is_custom && bucket.lower == f64::NEG_INFINITY) || (!is_custom && bucket.lower == -bucket.upper) {
         Bounds::Both
-    } else if bucket.upper <= 0.0 && bucket.lower.is_finite() {
+    } else if !is_custom && bucket.upper <= 0.0 {
         Bounds::LowerOnly
     } else {
         Bounds::UpperOnly

@@ -13,10 +13,11 @@ use crate::exposition::Family;
 use crate::model::{Labels, Timestamp};
 use crate::notifier::Alertmanagers;
 use crate::promql::Dialect;
+use crate::remote::Receiver;
 use crate::rules::GroupStatus;
 use crate::scrape::Targets;
 use crate::slo::SloStatus;
-use crate::store::{MetadataStore, Store};
+use crate::store::{ExemplarStore, MetadataStore, Store};
 
 /// Gives a snapshot of something that lives elsewhere. Must be quick and must not block.
 pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -34,6 +35,10 @@ pub struct AppState {
     pub store: Arc<Store>,
     /// Types and help texts.
     pub metadata: Arc<MetadataStore>,
+    /// Examples of what samples count.
+    pub exemplars: Arc<ExemplarStore>,
+    /// Takes remote writes; `None` where they are not allowed.
+    pub receiver: Option<Arc<Receiver>>,
     /// How queries run.
     pub queries: Arc<Queries>,
     /// What changes with a reload.

@@ -14,7 +14,7 @@ use crate::notifier::Alertmanagers;
 use crate::promql::Dialect;
 use crate::rules::{AlertState, AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
 use crate::scrape::{self, DroppedTarget, LastScrape, TargetStatus, Targets};
-use crate::store::{MetadataStore, Row, Store, StoreOptions};
+use crate::store::{ExemplarStore, MetadataStore, Row, Store, StoreOptions};
 
 /// `up` of two jobs from 1000 s to 1060 s every 15 s, a histogram, and metadata.
 fn state() -> AppState {
@@ -50,6 +50,8 @@ fn state() -> AppState {
     AppState {
         store: Arc::new(store),
         metadata: Arc::new(metadata),
+        exemplars: Arc::new(ExemplarStore::new()),
+        receiver: None,
         queries: Arc::new(Queries::new(settings())),
         live: Arc::new(RwLock::new(live())),
         rules: Arc::new(groups),

@@ -64,7 +64,7 @@ pub static SETTINGS: &[Setting] = &[
         "web.enable-remote-write-receiver",
         SettingKind::Switch,
         "false",
-        "Accepted for compatibility; remote write is not built yet.",
+        "Take remote writes also from strangers beyond loopback.",
     ),
     setting(
         "enable-feature",

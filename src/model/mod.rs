@@ -4,6 +4,7 @@
 //! **No I/O, no clock, no evaluation.** Times are milliseconds since the epoch.
 
 mod alert;
+mod exemplar;
 mod fingerprint;
 mod format;
 mod histogram;
@@ -18,6 +19,7 @@ mod timestamp;
 
 pub use self::regex::{Anchoring, Pattern, PatternError, Replacement};
 pub use alert::Alert;
+pub use exemplar::Exemplar;
 pub use fingerprint::Fingerprint;
 pub use format::format_float;
 pub use histogram::{CounterResetHint, Histogram, HistogramSpan};

@@ -29,11 +29,12 @@ use crate::deliver::Delivery;
 use crate::discovery::DiscoveryMetrics;
 use crate::model::{Alert, Labels, Timestamp};
 use crate::notifier::{AlertingConfig, Notifier, QueueLimits};
+use crate::remote::Receiver;
 use crate::router::{Event, Router};
 use crate::rules::Environment;
 use crate::scrape;
 use crate::slo::SloStatus;
-use crate::store::{MetadataStore, Store, StoreOptions};
+use crate::store::{ExemplarStore, MetadataStore, Store, StoreOptions};
 
 /// How we name ourselves to targets and receivers.
 pub(super) const USER_AGENT: &str = concat!("Almenara/", env!("CARGO_PKG_VERSION"));
@@ -56,6 +57,8 @@ pub(super) struct Parts {
     pub(super) features: FeatureFlags,
     pub(super) store: Arc<Store>,
     pub(super) metadata: Arc<MetadataStore>,
+    pub(super) exemplars: Arc<ExemplarStore>,
+    pub(super) receiver: Arc<Receiver>,
     pub(super) scrapes: Arc<scrape::Manager>,
     pub(super) groups: Arc<Groups>,
     pub(super) notifier: Arc<Notifier>,
@@ -89,6 +92,7 @@ impl Daemon {
         let notifier = Arc::new(Notifier::new(USER_AGENT, QueueLimits::default(), discovery_metrics.clone()));
         let store = Arc::new(Store::new(StoreOptions { retention: settings.duration("storage.tsdb.retention.time") }));
         let metadata = Arc::new(MetadataStore::default());
+        let exemplars = Arc::new(ExemplarStore::new());
         let shared = Shared {
             store: store.clone(),
             send_alerts: send_alerts(notifier.clone(), router.clone()),
@@ -96,12 +100,14 @@ impl Daemon {
         };
         let parts = Arc::new(Parts {
             scrapes: Arc::new(scrape::Manager::new(store.clone(), metadata.clone(), discovery_metrics.clone())),
+            receiver: Arc::new(Receiver::new(store.clone(), metadata.clone(), exemplars.clone())),
             live: Arc::new(RwLock::new(live(&config, &settings, &external_url, started_at))),
             groups: Arc::new(Groups::new(shared)),
             features: FeatureFlags::read(&settings.list("enable-feature")).0,
             settings,
             store,
             metadata,
+            exemplars,
             notifier,
             discovery_metrics,
             router: router.clone(),

@@ -32,9 +32,11 @@ pub(super) fn routes(
     web: Option<&Arc<WebConfig>>,
 ) -> axum::Router {
     let callers = web.map_or(Callers::Anyone, |web| web.callers());
-    let lifecycle = if parts.settings.is_on("web.enable-lifecycle") { Flag::Given } else { Flag::Absent };
-    let is_allowed = may_change(reach(listeners), callers, lifecycle);
-    let state = app_state(&parts, is_allowed.then_some(reload));
+    let flag = |name: &str| if parts.settings.is_on(name) { Flag::Given } else { Flag::Absent };
+    let is_allowed = may_change(reach(listeners), callers, flag("web.enable-lifecycle"));
+    let may_write = may_change(reach(listeners), callers, flag("web.enable-remote-write-receiver"));
+    let receiver = may_write.then(|| parts.receiver.clone());
+    let state = AppState { receiver, ..app_state(&parts, is_allowed.then_some(reload)) };
     let silences = if is_allowed { SilenceWrites::Allowed } else { SilenceWrites::Refused };
     let api = api::router(state);
     let pages = axum::Router::new()
@@ -90,6 +92,8 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
     AppState {
         store: parts.store.clone(),
         metadata: parts.metadata.clone(),
+        exemplars: parts.exemplars.clone(),
+        receiver: None,
         queries: Arc::new(Queries::new(queries)),
         live: parts.live.clone(),
         rules: source(parts, |parts| parts.groups.rules().iter().map(|group| (**group).clone()).collect()),
@@ -114,7 +118,7 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
     let (scrapes, groups) = (parts.scrapes.clone(), parts.groups.clone());
     let (notifier, delivery, discovery) =
         (parts.notifier.clone(), parts.delivery.clone(), parts.discovery_metrics.clone());
-    let router = parts.router.clone();
+    let (router, receiver) = (parts.router.clone(), parts.receiver.clone());
     Arc::new([
         Arc::new(move |families: &mut Vec<_>| scrapes.collect(families)) as Collector,
         Arc::new(move |families: &mut Vec<_>| discovery.collect(families)),
@@ -122,5 +126,6 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
         Arc::new(move |families: &mut Vec<_>| notifier.collect(families)),
         Arc::new(move |families: &mut Vec<_>| delivery.collect(families)),
         Arc::new(move |families: &mut Vec<_>| router.collect(families)),
+        Arc::new(move |families: &mut Vec<_>| receiver.collect(families)),
     ])
 }

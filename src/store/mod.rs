@@ -42,6 +42,7 @@ mod cardinality;
 mod changes;
 mod chunk;
 mod decimal;
+mod exemplars;
 mod head;
 mod lookup;
 mod metadata;
@@ -58,6 +59,7 @@ mod times;
 mod xor;
 
 pub use cardinality::{Cardinality, Count};
+pub use exemplars::{ExemplarRefusal, ExemplarStore};
 pub use head::{Reader, Store, StoreOptions};
 pub use lookup::Windowed;
 pub use metadata::MetadataStore;

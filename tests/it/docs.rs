@@ -15,7 +15,7 @@ use almenara::serve::WebFile;
 use almenara::source::{Diagnostics, SourceFile, format_duration, yaml};
 use almenara::template::ALERT_FUNCTIONS;
 use almenara::unittest::incident::Scenario;
-use almenara::{deliver, discovery, exposition, notifier, promql, router, scrape, slo, template};
+use almenara::{deliver, discovery, exposition, notifier, promql, remote, router, scrape, slo, template};
 use regex::Regex;
 
 /// Files that read keys of users' files, and the page that names these keys.
@@ -217,6 +217,7 @@ fn what_objectives_do_is_told_as_it_is() {
 #[test]
 fn limits_are_those_of_the_code() {
     const MIB: usize = 1 << 20;
+    assert!(remote::AHEAD_MAX == scrape::AHEAD_MAX);
     assert!(scrape::AHEAD_MAX == Duration::from_secs(600), "docs/src/operating.md says 10 minutes");
     let text = page("operating.md");
     for row in [
@@ -233,6 +234,12 @@ fn limits_are_those_of_the_code() {
             "| a template | {} steps, {} MiB of output |",
             grouped(template::STEPS_MAX),
             template::OUTPUT_MAX / MIB
+        ),
+        format!(
+            "| a remote write | {} MiB decompressed, {} samples and labels; {} at once |",
+            remote::DECODED_BYTES_MAX / MIB,
+            grouped(remote::ITEMS_MAX),
+            remote::REQUESTS_MAX
         ),
         format!("| an objective | {} groups, {} series |", grouped(slo::GROUPS_MAX), grouped(slo::SERIES_MAX)),
         format!(

@@ -31,6 +31,7 @@ mod promql_scripts;
 mod promtool_peer;
 mod real;
 mod receivers_peer;
+mod remote;
 mod scrape;
 mod scrape_config_files;
 mod silences;

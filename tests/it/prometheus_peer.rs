@@ -15,7 +15,7 @@ use almenara::api::{AppState, Live, Queries, QuerySettings, router};
 use almenara::clock;
 use almenara::model::{Labels, Timestamp};
 use almenara::promql::Dialect;
-use almenara::store::{MetadataStore, Row, Store, StoreOptions};
+use almenara::store::{ExemplarStore, MetadataStore, Row, Store, StoreOptions};
 use parking_lot::RwLock;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -205,6 +205,8 @@ pub(crate) fn state() -> AppState {
     AppState {
         store: Arc::new(store),
         metadata: Arc::new(MetadataStore::new()),
+        exemplars: Arc::new(ExemplarStore::new()),
+        receiver: None,
         queries: Arc::new(Queries::new(settings)),
         live: Arc::new(RwLock::new(live)),
         rules: Arc::new(Vec::new),

@@ -18,6 +18,7 @@ mod absent;
 mod aggregate;
 mod annotations;
 mod binary;
+mod bounds;
 mod buckets;
 mod calendar;
 mod call;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bounds::exponential as bound;
 use crate::model::{CounterResetHint, Histogram, HistogramSpan};
 
 /// The schema of histograms with custom bounds.
@@ -222,25 +223,6 @@ impl Open {
         }
         self.zero_threshold = widest;
     }
-}
-
-/// The upper bound of the exponential bucket `index`.
-fn bound(index: i32, schema: i32) -> f64 {
-    // Exact for whole exponents; the last finite bucket ends at the largest float.
-    let value = if schema <= 0 {
-        2f64.powi(index.saturating_mul(1 << -schema))
-    } else {
-        let per_octave = 1 << schema;
-        let fraction = f64::from(index.rem_euclid(per_octave)) / f64::from(per_octave);
-        let octave = index.div_euclid(per_octave);
-        if octave >= 1024 && fraction == 0.0 && octave == 1024 {
-            f64::INFINITY
-        } else {
-            fraction.exp2() * 2f64.powi(octave)
-        }
-    };
-    let is_last = if schema <= 0 { index.saturating_mul(1 << -schema) == 1024 } else { index == 1024 << schema };
-    if is_last { f64::MAX } else { value }
 }
 
 fn counts(spans: &[HistogramSpan], buckets: &[f64]) -> Counts {

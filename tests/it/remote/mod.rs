@@ -1,0 +1,4 @@
+//! Remote write, beside a real Prometheus: the same requests to both, real senders, and the same data queried from both.
+
+mod peer;
+mod requests;
