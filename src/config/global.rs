@@ -6,7 +6,7 @@ use super::settings::Layer;
 use crate::model::{Label, Labels};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
-use crate::source::{Diagnostic, Span, format_duration};
+use crate::source::{Diagnostic, Span, format_duration, keys};
 
 /// Prometheus's default of `scrape_interval` and `evaluation_interval`.
 pub(super) const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
@@ -38,15 +38,12 @@ impl Default for Global {
 /// Reads the keys that are ours out of `global`; the scraping keys are read elsewhere from the same mapping.
 pub(super) fn decode_global(fields: &mut Fields<'_, '_, '_>, variable: &Variable<'_>) -> Global {
     let default = Global::default();
-    let global = Global {
+    Global {
         evaluation_interval: fields.or("evaluation_interval", default.evaluation_interval, Decoder::positive_duration),
         rule_query_offset: fields.or("rule_query_offset", default.rule_query_offset, Decoder::duration),
         external_labels: fields
             .or("external_labels", default.external_labels, |decoder, node| external_labels(decoder, node, variable)),
-    };
-    fields.unsupported("query_log_file", "queries are not logged to a file");
-    fields.unsupported("scrape_failure_log_file", "failing scrapes are in the log, once per change of state");
-    global
+    }
 }
 
 fn external_labels(decoder: &mut Decoder<'_>, node: &Node, variable: &Variable<'_>) -> Option<Labels> {
@@ -103,21 +100,16 @@ fn expand(decoder: &mut Decoder<'_>, span: Span, text: &str, variable: &Variable
 /// `storage`, as a layer of settings.
 pub(super) fn decode_storage(decoder: &mut Decoder<'_>, node: &Node) -> Layer {
     let mut layer = Layer::new();
-    let Some(mut fields) = decoder.fields(node, "storage") else { return layer };
+    let Some(mut fields) = decoder.section(node, &keys::STORAGE) else { return layer };
     layer.extend(fields.optional("path", Decoder::non_empty_string).map(|path| ("storage.path".to_owned(), path)));
-    fields.unsupported("exemplars", "exemplars are not kept yet");
     if let Some(tsdb) = fields.node("tsdb")
-        && let Some(mut tsdb) = fields.decoder.fields(tsdb, "storage.tsdb")
+        && let Some(mut tsdb) = fields.decoder.section(tsdb, &keys::TSDB)
     {
-        tsdb.unsupported("out_of_order_time_window", "samples out of order are refused and counted");
-        tsdb.unsupported("stale_series_compaction_threshold", "there are no blocks to compact");
         if let Some(retention) = tsdb.node("retention")
-            && let Some(mut retention) = tsdb.decoder.fields(retention, "storage.tsdb.retention")
+            && let Some(mut retention) = tsdb.decoder.section(retention, &keys::RETENTION)
         {
             let time = retention.optional("time", Decoder::positive_duration);
             layer.extend(time.map(|time| ("storage.tsdb.retention.time".to_owned(), format_duration(time))));
-            retention.unsupported("size", "samples are kept by time");
-            retention.unsupported("percentage", "samples are kept by time");
             retention.finish();
         }
         tsdb.finish();

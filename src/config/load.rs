@@ -18,7 +18,7 @@ use crate::scrape::{ScrapeConfig, ScrapeDefaults};
 use crate::slo::{self, SloFile};
 use crate::source::decode::{Decoder, Fields, UnknownKeys};
 use crate::source::yaml::{self, Node, NodeKind};
-use crate::source::{Diagnostic, Diagnostics, SourceFile, Span, masked};
+use crate::source::{Diagnostic, Diagnostics, SourceFile, Span, keys, masked};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -177,7 +177,7 @@ fn decode(source: &SourceFile, variable: &Variable<'_>, diagnostics: &mut Diagno
 }
 
 fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) -> Option<Named> {
-    let mut fields = decoder.fields(root, "configuration")?;
+    let mut fields = decoder.section(root, &keys::CONFIGURATION)?;
     let (global, defaults) = decode_global(&mut fields, variable);
     let rule_patterns = fields.or("rule_files", Vec::new(), patterns);
     let slo_patterns = fields.or("slo_files", Vec::new(), patterns);
@@ -189,12 +189,6 @@ fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) 
     let alerting = fields.or("alerting", AlertingConfig::default(), AlertingConfig::decode);
     let (router, router_path) = decode_router(&mut fields);
     let storage = fields.or("storage", Layer::new(), |decoder, node| Some(global::decode_storage(decoder, node)));
-    fields.unsupported("remote_write", "samples stay here until remote write is built");
-    fields.unsupported("remote_read", "queries read what was scraped here");
-    fields.unsupported("datasource", "evaluation on another server is not built yet");
-    fields.unsupported("tracing", "there are no traces to send");
-    fields.unsupported("otlp", "metrics are scraped, not received by OTLP");
-    fields.unsupported("runtime", "it holds settings of the Go runtime");
     fields.finish();
     let config = Config {
         shown: masked(root),
@@ -220,7 +214,7 @@ fn decode_jobs(
     let Some(root) = checked(yaml::parse(source), diagnostics) else { return Vec::new() };
     let mut decoder = Decoder::new(source);
     let mut jobs = Vec::new();
-    if let Some(mut fields) = decoder.fields(&root, "scrape config file") {
+    if let Some(mut fields) = decoder.section(&root, &keys::SCRAPE_FILE) {
         jobs = fields
             .or("scrape_configs", jobs, |decoder, node| ScrapeConfig::decode_list(decoder, node, defaults, names));
         fields.finish();
@@ -231,7 +225,7 @@ fn decode_jobs(
 
 fn decode_global(fields: &mut Fields<'_, '_, '_>, variable: &Variable<'_>) -> (Global, ScrapeDefaults) {
     let Some(node) = fields.node("global") else { return (Global::default(), ScrapeDefaults::default()) };
-    let Some(mut inner) = fields.decoder.fields(node, "global config") else {
+    let Some(mut inner) = fields.decoder.section(node, &keys::GLOBAL) else {
         return (Global::default(), ScrapeDefaults::default());
     };
     let global = global::decode_global(&mut inner, variable);

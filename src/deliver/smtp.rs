@@ -5,6 +5,8 @@
 //! **Differs:** LOGIN too is refused without TLS (Go refuses PLAIN only). CRAM-MD5 is used where `auth_secret` is written and no password,
 //! else PLAIN or LOGIN, as the server offers them. `Message-Id` names the notification, so that a second copy after a lost answer is
 //! known as such. Time zones: `Date` is UTC.
+//! **Differs:** headers stand in a fixed order (Alertmanager's change places from one e-mail to the next), a part's kind before its encoding.
+//! White space around a header's value goes, such as the last space of the default subject. The default page of HTML is our own.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -89,10 +91,11 @@ async fn transmit(config: &SmtpConfig, envelope: &Envelope, message: &[u8], time
     let mut connection = AsyncSmtpConnection::connect_tokio1(address, Some(timeout), &hello, implicit, None)
         .await
         .map_err(|error| judge("establish connection to server", &error))?;
+    if config.security == Security::StartTls {
+        // After a failed handshake nothing can be said any more, not even a farewell: the library has let go of the stream.
+        start_tls(config, &mut connection, &hello, tls()?).await?;
+    }
     let result = async {
-        if config.security == Security::StartTls {
-            start_tls(config, &mut connection, &hello, tls()?).await?;
-        }
         authenticate(config, &mut connection).await?;
         connection.send(envelope, message).await.map(|_| ()).map_err(|error| judge("send message", &error))
     }
@@ -115,6 +118,7 @@ async fn start_tls(
     if !connection.can_starttls() {
         let address = format!("{}:{}", config.host, config.port);
         let text = format!("'require_tls' is true (default) but {address:?} does not advertise the STARTTLS extension");
+        connection.abort().await;
         return Err(again(FailureReason::Other, text));
     }
     connection.starttls(tls, hello).await.map_err(|error| judge("send STARTTLS command", &error))

@@ -1,4 +1,4 @@
-//! The discoveries of one mapping, checked; those that are not built in refused.
+//! The discoveries of one mapping, checked; those that are not built in are refused by the table of keys.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,48 +6,11 @@ use std::time::Duration;
 use super::{ADDRESS, DnsSdConfig, HttpSdConfig, KubernetesSdConfig, TargetGroup};
 use crate::model::{Label, Labels};
 use crate::source::decode::{Decoder, Fields};
+use crate::source::keys;
 use crate::source::yaml::{Node, NodeKind};
 
 /// How often files are read again although nothing announced a change; Prometheus's default.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
-
-/// Discoveries of the field that are not built in.
-const REFUSED: [&str; 30] = [
-    "aws_sd_configs",
-    "azure_sd_configs",
-    "consul_sd_configs",
-    "digitalocean_sd_configs",
-    "docker_sd_configs",
-    "dockerswarm_sd_configs",
-    "ec2_sd_configs",
-    "ecs_sd_configs",
-    "eureka_sd_configs",
-    "gce_sd_configs",
-    "hetzner_sd_configs",
-    "ionos_sd_configs",
-    "kuma_sd_configs",
-    "lightsail_sd_configs",
-    "linode_sd_configs",
-    "marathon_sd_configs",
-    "msk_sd_configs",
-    "nerve_sd_configs",
-    "nomad_sd_configs",
-    "openstack_sd_configs",
-    "outscale_sd_configs",
-    "ovhcloud_sd_configs",
-    "puppetdb_sd_configs",
-    "scaleway_sd_configs",
-    "serverset_sd_configs",
-    "stackit_sd_configs",
-    "triton_sd_configs",
-    "uyuni_sd_configs",
-    "vultr_sd_configs",
-    "elasticache_sd_configs",
-];
-
-/// What to use instead.
-const SUPPORTED: &str =
-    "targets come from static_configs, file_sd_configs, http_sd_configs, dns_sd_configs and kubernetes_sd_configs";
 
 /// All discoveries of one mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -76,6 +39,8 @@ pub struct FileSdConfig {
 impl SdConfigs {
     /// Takes the keys of discovery out of a larger mapping. Mistakes are reported and left out.
     pub fn decode(fields: &mut Fields<'_, '_, '_>) -> SdConfigs {
+        // Relabelling may make an address of a URL, as it does in jobs that ask through an exporter.
+        let is_relabelled = fields.node("relabel_configs").is_some_and(|rules| !is_empty_list(rules));
         let mut static_groups = fields.or("static_configs", Vec::new(), |decoder, node| {
             decoder.list(node, |decoder, node| {
                 if node.is_null() {
@@ -83,7 +48,9 @@ impl SdConfigs {
                     return None;
                 }
                 let group = decode_group(decoder, node)?;
-                check_addresses(decoder, node);
+                if !is_relabelled {
+                    check_addresses(decoder, node);
+                }
                 Some(group)
             })
         });
@@ -95,9 +62,6 @@ impl SdConfigs {
         let dns = fields.or("dns_sd_configs", Vec::new(), |decoder, node| decoder.list(node, DnsSdConfig::decode));
         let kubernetes = fields
             .or("kubernetes_sd_configs", Vec::new(), |decoder, node| decoder.list(node, KubernetesSdConfig::decode));
-        for key in REFUSED {
-            fields.unsupported(key, SUPPORTED);
-        }
         SdConfigs { static_groups, files, http, dns, kubernetes }
     }
 
@@ -113,7 +77,7 @@ impl SdConfigs {
 
 /// Reads one group; its source is left empty.
 pub(super) fn decode_group(decoder: &mut Decoder<'_>, node: &Node) -> Option<TargetGroup> {
-    let mut fields = decoder.fields(node, "target group")?;
+    let mut fields = decoder.section(node, &keys::STATIC)?;
     let addresses = fields.or("targets", Vec::new(), Decoder::strings);
     let labels = fields.or("labels", Vec::new(), |decoder, node| decoder.map(node, Decoder::string));
     let mut group_labels = Vec::with_capacity(labels.len());
@@ -140,7 +104,7 @@ fn check_addresses(decoder: &mut Decoder<'_>, group: &Node) {
 }
 
 fn decode_file_sd(decoder: &mut Decoder<'_>, node: &Node) -> Option<FileSdConfig> {
-    let mut fields = decoder.fields(node, "file_sd config")?;
+    let mut fields = decoder.section(node, &keys::FILE_SD)?;
     let files = fields.or("files", Vec::new(), |decoder, node| decoder.list(node, decode_pattern));
     if fields.key_span("files").is_none() || fields.node("files").is_some_and(is_empty_list) {
         let span = fields.span;

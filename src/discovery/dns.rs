@@ -19,6 +19,7 @@ use super::resolver::ResolvConf;
 use super::{ADDRESS, DiscoveryMetrics, TargetGroup, join_host_port};
 use crate::model::Labels;
 use crate::source::decode::Decoder;
+use crate::source::keys;
 use crate::source::yaml::{Node, NodeKind};
 
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
@@ -79,7 +80,7 @@ pub struct DnsSdConfig {
 
 impl DnsSdConfig {
     pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<DnsSdConfig> {
-        let mut fields = decoder.fields(node, "dns_sd config")?;
+        let mut fields = decoder.section(node, &keys::DNS_SD)?;
         let has_no_name = |node: &Node| matches!(&node.kind, NodeKind::Sequence(items) if items.is_empty());
         if fields.node("names").is_none_or(has_no_name) {
             let span = fields.span;

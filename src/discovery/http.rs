@@ -19,6 +19,7 @@ use super::{ADDRESS, DiscoveryMetrics, FILE_BYTES_MAX, META_URL, TargetGroup, US
 use crate::http::{Client, ClientConfig};
 use crate::model::Labels;
 use crate::source::decode::Decoder;
+use crate::source::keys;
 use crate::source::yaml::Node;
 
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
@@ -36,7 +37,7 @@ pub struct HttpSdConfig {
 
 impl HttpSdConfig {
     pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<HttpSdConfig> {
-        let mut fields = decoder.fields(node, "http_sd config")?;
+        let mut fields = decoder.section(node, &keys::HTTP_SD)?;
         if fields.node("url").is_none() {
             let span = fields.span;
             fields.decoder.error(span, "URL is missing");

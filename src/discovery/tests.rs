@@ -15,7 +15,7 @@ fn decode(text: &str) -> (SdConfigs, Vec<String>) {
     let (node, _) = yaml::parse(&source);
     let mut decoder = Decoder::new(&source);
     let node = node.expect("the test's YAML is fine");
-    let mut fields = decoder.fields(&node, "scrape config").unwrap();
+    let mut fields = decoder.section(&node, &crate::source::keys::SCRAPE).unwrap();
     let configs = SdConfigs::decode(&mut fields);
     fields.finish();
     (configs, decoder.finish().iter().map(ToString::to_string).collect())
@@ -37,6 +37,16 @@ fn decodes_static_and_file_configs() {
     assert_eq!(configs.files[0].files, [Path::new("/conf/sd/*.json"), Path::new("/etc/x.yaml")]);
     assert_eq!(configs.files[0].refresh_interval, Duration::from_secs(30));
     assert_eq!(configs.files[1].refresh_interval, Duration::from_secs(300));
+}
+
+/// A job that asks through an exporter writes what the exporter shall ask for, and relabels it.
+#[test]
+fn a_url_is_a_target_where_relabelling_can_make_an_address_of_it() {
+    let (configs, errors) =
+        decode("{static_configs: [{targets: ['http://x/']}], relabel_configs: [{regex: a, action: labeldrop}]}");
+    assert!(errors.is_empty() && configs.static_groups.len() == 1, "{errors:?}");
+    let (_, errors) = decode("{static_configs: [{targets: ['http://x/']}], relabel_configs: []}");
+    assert_eq!(errors.len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::proxy::Proxy;
 use super::tls::{self, TlsConfig};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
-use crate::source::{Secret, Span};
+use crate::source::{Secret, Span, keys};
 
 /// A text of the configuration, or the file that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +100,6 @@ impl Default for ClientConfig {
     }
 }
 
-/// Keys of the field that are not supported, and what to do instead.
-const REFUSED: [(&str, &str); 1] = [("sigv4", "requests are not signed; put a signing proxy in between")];
-
 /// Headers that the client itself sets. The list of Prometheus.
 const RESERVED_HEADERS: [&str; 19] = [
     "authorization",
@@ -129,23 +126,19 @@ const RESERVED_HEADERS: [&str; 19] = [
 impl ClientConfig {
     /// Takes the client's keys out of a larger mapping. Mistakes are reported; what could not be read is left at its default.
     pub fn decode(fields: &mut Fields<'_, '_, '_>) -> ClientConfig {
-        let config = ClientConfig {
+        ClientConfig {
             auth: decode_auth(fields),
             tls: fields.optional("tls_config", tls::decode).unwrap_or_default(),
             proxy: Proxy::decode(fields),
             follow_redirects: fields.or("follow_redirects", true, Decoder::bool),
             enable_http2: fields.or("enable_http2", true, Decoder::bool),
             headers: fields.or("http_headers", Vec::new(), decode_headers),
-        };
-        for (key, why) in REFUSED {
-            fields.unsupported(key, why);
         }
-        config
     }
 
     /// A mapping that holds nothing but the client's keys, as Alertmanager's `http_config`.
     pub fn decode_node(decoder: &mut Decoder<'_>, node: &Node) -> Option<ClientConfig> {
-        let mut fields = decoder.fields(node, "HTTP client config")?;
+        let mut fields = decoder.section(node, &keys::HTTP_CLIENT)?;
         let config = ClientConfig::decode(&mut fields);
         fields.finish();
         Some(config)
@@ -216,22 +209,18 @@ fn decode_auth(fields: &mut Fields<'_, '_, '_>) -> Auth {
     basic.or(scheme).or(oauth2).or(bearer).unwrap_or_default()
 }
 
-const NO_SECRET_MANAGER: &str = "there is no secret manager; name a file instead";
-
 fn decode_basic(decoder: &mut Decoder<'_>, node: &Node) -> Option<Auth> {
-    let mut fields = decoder.fields(node, "basic_auth")?;
+    let mut fields = decoder.section(node, &keys::BASIC_AUTH)?;
     let both = "at most one of basic_auth username, username_file & username_ref must be configured";
     let username = text_or_file(&mut fields, "username", "username_file", both);
     let both = "at most one of basic_auth password, password_file & password_ref must be configured";
     let password = text_or_file(&mut fields, "password", "password_file", both);
-    fields.unsupported("username_ref", NO_SECRET_MANAGER);
-    fields.unsupported("password_ref", NO_SECRET_MANAGER);
     fields.finish();
     Some(Auth::Basic { username, password })
 }
 
 fn decode_scheme(decoder: &mut Decoder<'_>, node: &Node) -> Option<Auth> {
-    let mut fields = decoder.fields(node, "authorization")?;
+    let mut fields = decoder.section(node, &keys::AUTHORIZATION)?;
     let scheme = fields.or("type", String::new(), Decoder::string).trim().to_owned();
     let scheme = if scheme.is_empty() { "Bearer".to_owned() } else { scheme };
     if scheme.eq_ignore_ascii_case("basic") {
@@ -240,14 +229,13 @@ fn decode_scheme(decoder: &mut Decoder<'_>, node: &Node) -> Option<Auth> {
     }
     let both = "at most one of authorization credentials & credentials_file must be configured";
     let credentials = text_or_file(&mut fields, "credentials", "credentials_file", both);
-    fields.unsupported("credentials_ref", NO_SECRET_MANAGER);
     fields.finish();
     Some(Auth::Scheme { scheme, credentials })
 }
 
 fn decode_headers(decoder: &mut Decoder<'_>, node: &Node) -> Option<Vec<Header>> {
     let headers = decoder.map(node, |decoder, node| {
-        let mut fields = decoder.fields(node, "HTTP header")?;
+        let mut fields = decoder.section(node, &keys::HTTP_HEADER)?;
         let mut values: Vec<Text> = Vec::new();
         for key in ["values", "secrets"] {
             let texts = fields.or(key, Vec::new(), |decoder, node| decoder.list(node, Decoder::secret));

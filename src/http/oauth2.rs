@@ -8,6 +8,7 @@ use super::config::{Text, text_or_file};
 use super::proxy::Proxy;
 use super::tls::{self, TlsConfig};
 use crate::source::decode::Decoder;
+use crate::source::keys;
 use crate::source::yaml::Node;
 
 /// How and where a token is had (RFC 6749, section 4.4).
@@ -29,21 +30,8 @@ pub struct OAuth2Config {
     pub proxy: Proxy,
 }
 
-/// Keys of other grants.
-const REFUSED: [&str; 9] = [
-    "client_certificate_key",
-    "client_certificate_key_file",
-    "client_certificate_key_id",
-    "client_certificate_key_ref",
-    "grant_type",
-    "signature_algorithm",
-    "iss",
-    "audience",
-    "claims",
-];
-
 pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<OAuth2Config> {
-    let mut fields = decoder.fields(node, "oauth2")?;
+    let mut fields = decoder.section(node, &keys::OAUTH2)?;
     let client_id = fields.or("client_id", String::new(), Decoder::string);
     let token_url = fields.optional("token_url", decode_url);
     let both = "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured";
@@ -61,10 +49,6 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<OAuth2Con
     if fields.node("token_url").is_none() {
         let span = fields.span;
         fields.decoder.error(span, "oauth2 token_url cannot be empty");
-    }
-    fields.unsupported("client_secret_ref", "there is no secret manager; name a file instead");
-    for key in REFUSED {
-        fields.unsupported(key, "a token is had by client_id and client_secret only");
     }
     fields.finish();
     Some(OAuth2Config { client_id, client_secret, token_url: token_url?, scopes, endpoint_params, tls, proxy })

@@ -33,7 +33,6 @@ impl Proxy {
         let url = fields.optional("proxy_url", decode_url).filter(|url| !url.expose().is_empty());
         let except = fields.or("no_proxy", String::new(), Decoder::string);
         let from_environment = fields.or("proxy_from_environment", false, Decoder::bool);
-        fields.unsupported("proxy_connect_header", "put the header into the proxy's own configuration");
         let has_url = fields.key_span("proxy_url").is_some();
         let mistake = if from_environment && has_url {
             Some(("proxy_url", "if proxy_from_environment is configured, proxy_url must not be configured"))

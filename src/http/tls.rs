@@ -19,6 +19,7 @@ use super::error::HttpError;
 use super::pem::{certificates, place, private_key, roots_of};
 use super::rotating::Stamp;
 use crate::source::decode::Decoder;
+use crate::source::keys;
 use crate::source::yaml::Node;
 
 /// Versions of TLS as the configuration spells them.
@@ -241,7 +242,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<TlsConfig> {
-    let mut fields = decoder.fields(node, "tls_config")?;
+    let mut fields = decoder.section(node, &keys::TLS)?;
     let ca = text_or_file(&mut fields, "ca", "ca_file", "at most one of ca, ca_file & ca_ref must be configured");
     let both = "at most one of cert, cert_file & cert_ref must be configured";
     let cert = text_or_file(&mut fields, "cert", "cert_file", both);
@@ -275,9 +276,6 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<TlsConfig
         } else if max < TlsVersion::Tls12 {
             fields.decoder.error(max_span, "only TLS 1.2 and 1.3 are spoken; write TLS12 or TLS13");
         }
-    }
-    for key in ["ca_ref", "cert_ref", "key_ref"] {
-        fields.unsupported(key, "there is no secret manager; name a file instead");
     }
     fields.finish();
     Some(config)

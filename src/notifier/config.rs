@@ -7,6 +7,7 @@ use crate::discovery::SdConfigs;
 use crate::http::ClientConfig;
 use crate::relabel::RelabelConfig;
 use crate::source::decode::Decoder;
+use crate::source::keys;
 use crate::source::yaml::Node;
 
 /// Prometheus's default.
@@ -43,7 +44,7 @@ pub struct AlertmanagerConfig {
 impl AlertingConfig {
     /// Reads the mapping under `alerting:`. Mistakes are reported and left out.
     pub fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<AlertingConfig> {
-        let mut fields = decoder.fields(node, "alerting config")?;
+        let mut fields = decoder.section(node, &keys::ALERTING)?;
         let relabel = fields.or("alert_relabel_configs", Vec::new(), |decoder, node| {
             decode_relabel(decoder, node, "empty or null alert relabeling rule")
         });
@@ -64,7 +65,7 @@ impl AlertingConfig {
 
 impl AlertmanagerConfig {
     fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<AlertmanagerConfig> {
-        let mut fields = decoder.fields(node, "Alertmanager config")?;
+        let mut fields = decoder.section(node, &keys::ALERTMANAGER)?;
         fields.optional("api_version", |decoder, node| {
             let version = decoder.string(node)?;
             if version != "v2" {

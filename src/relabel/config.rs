@@ -7,7 +7,7 @@ use regex::Captures;
 use crate::model::{Anchoring, Pattern, PatternError, Replacement};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
-use crate::source::{Span, suggest};
+use crate::source::{Span, keys, suggest};
 
 const DEFAULT_REGEX: &str = "(.*)";
 const DEFAULT_SEPARATOR: &str = ";";
@@ -128,7 +128,7 @@ impl Eq for RelabelConfig {}
 impl RelabelConfig {
     /// Reads one rule. `None` after every mistake in it was reported.
     pub fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<RelabelConfig> {
-        let mut fields = decoder.fields(node, "relabel config")?;
+        let mut fields = decoder.section(node, &keys::RELABEL)?;
         let span = fields.span;
         let source_labels = fields.optional("source_labels", |d, n| d.list(n, label_name));
         let separator = text_or(&mut fields, "separator", DEFAULT_SEPARATOR);

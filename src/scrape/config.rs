@@ -8,8 +8,8 @@ use super::protocol::{self, ScrapeProtocol};
 use crate::discovery::SdConfigs;
 use crate::http::ClientConfig;
 use crate::relabel::RelabelConfig;
-use crate::source::Span;
 use crate::source::decode::{Decoder, Fields};
+use crate::source::keys;
 use crate::source::yaml::Node;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
@@ -97,7 +97,6 @@ impl ScrapeDefaults {
         }
         let timeout = if timeout.is_zero() { DEFAULT_TIMEOUT.min(interval) } else { timeout };
         let protocols = protocol::decode_list(fields, "global config");
-        refuse_histograms(fields);
         ScrapeDefaults {
             scrape_interval: interval,
             scrape_timeout: timeout,
@@ -171,7 +170,7 @@ impl ScrapeConfig {
 
     /// Reads one job. `None` when it is no mapping or has no name.
     pub fn decode(decoder: &mut Decoder<'_>, node: &Node, defaults: &ScrapeDefaults) -> Option<ScrapeConfig> {
-        let mut fields = decoder.fields(node, "scrape config")?;
+        let mut fields = decoder.section(node, &keys::SCRAPE)?;
         let job_name = fields.optional("job_name", Decoder::string).unwrap_or_default();
         if job_name.is_empty() {
             let span = fields.key_span("job_name").unwrap_or(fields.span);
@@ -206,8 +205,6 @@ impl ScrapeConfig {
             client: ClientConfig::decode(&mut fields),
             job_name,
         };
-        refuse_histograms(&mut fields);
-        fields.unsupported("scrape_failure_log_file", "a target that goes down is logged once, with the reason");
         fields.finish();
         (!config.job_name.is_empty()).then_some(config)
     }
@@ -258,27 +255,4 @@ fn decode_rules(fields: &mut Fields<'_, '_, '_>, key: &'static str, empty: &str)
             RelabelConfig::decode(decoder, node)
         })
     })
-}
-
-/// Keys about native histograms and older name rules. Their neutral values are taken, so that a file that spells out
-/// Prometheus's defaults works; any other value is an error at its place.
-fn refuse_histograms(fields: &mut Fields<'_, '_, '_>) {
-    const NO_NATIVE: &str = "native histograms come by protobuf only, which is not scraped";
-    for (key, neutral, why) in [
-        ("always_scrape_classic_histograms", "false", NO_NATIVE),
-        ("convert_classic_histograms_to_nhcb", "false", "classic histograms are kept as they are"),
-        ("scrape_native_histograms", "false", NO_NATIVE),
-        ("native_histogram_bucket_limit", "0", NO_NATIVE),
-        ("native_histogram_min_bucket_factor", "0", NO_NATIVE),
-        ("metric_name_validation_scheme", "utf8", "every UTF-8 name is valid"),
-        ("metric_name_escaping_scheme", "allow-utf-8", "names are asked for as they are"),
-        ("extra_scrape_metrics", "false", "there are no extra series of scrapes"),
-    ] {
-        let Some(node) = fields.node(key) else { continue };
-        if node.as_str() != Some(neutral) {
-            let span: Span = node.span;
-            let message = format!("the key {key:?} in scrape config is not supported: {why}");
-            fields.decoder.error_with_help(span, message, format!("remove it or write {neutral}"));
-        }
-    }
 }

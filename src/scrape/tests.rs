@@ -20,7 +20,7 @@ fn decode(text: &str) -> (Vec<ScrapeConfig>, Vec<String>) {
     let node = node.unwrap();
     let defaults = match node.get("global") {
         Some(global) => {
-            let mut fields = decoder.fields(global, "global").unwrap();
+            let mut fields = decoder.section(global, &crate::source::keys::GLOBAL).unwrap();
             let defaults = ScrapeDefaults::decode(&mut fields);
             fields.finish();
             defaults

@@ -19,6 +19,7 @@
 
 use std::time::Duration;
 
+use super::keys::{Fate, Section};
 use super::yaml::{Node, NodeKind};
 use super::{Diagnostic, Diagnostics, Secret, SourceFile, Span, parse_duration, suggest};
 
@@ -250,7 +251,20 @@ impl<'a> Decoder<'a> {
                 return None;
             }
         };
-        Some(Fields { decoder: self, span: node.span, what, pairs, known: Vec::new(), refused: Vec::new() })
+        Some(Fields {
+            decoder: self,
+            span: node.span,
+            what,
+            pairs,
+            section: None,
+            known: Vec::new(),
+            refused: Vec::new(),
+        })
+    }
+
+    /// The fields of a mapping whose keys stand in Prometheus's table: what the table refuses is an error with its reason.
+    pub fn section<'d, 'n>(&'d mut self, node: &'n Node, section: &'static Section) -> Option<Fields<'d, 'a, 'n>> {
+        Some(Fields { section: Some(section), ..self.fields(node, section.what)? })
     }
 }
 
@@ -280,6 +294,7 @@ pub struct Fields<'d, 'a, 'n> {
     pub span: Span,
     what: &'static str,
     pairs: &'n [(Node, Node)],
+    section: Option<&'static Section>,
     known: Vec<&'static str>,
     refused: Vec<(&'static str, String)>,
 }
@@ -287,6 +302,9 @@ pub struct Fields<'d, 'a, 'n> {
 impl<'a, 'n> Fields<'_, 'a, 'n> {
     /// The node under `key`, if it is there and not null.
     pub fn node(&mut self, key: &'static str) -> Option<&'n Node> {
+        let is_in_table =
+            self.section.is_none_or(|section| section.key(key).is_some_and(|key| key.fate == Fate::ActedOn));
+        debug_assert!(is_in_table, "BUG: {key:?} is read in {}, but the table of keys does not act on it", self.what);
         self.known.push(key);
         self.pairs.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value).filter(|v| !v.is_null())
     }
@@ -337,13 +355,27 @@ impl<'a, 'n> Fields<'_, 'a, 'n> {
 
     /// Reports every key that nobody asked for. Call it last.
     pub fn finish(self) {
-        for (key, _) in self.pairs {
+        for (key, value) in self.pairs {
             let Some(name) = key.as_str() else {
                 self.decoder.error(key.span, "a key must be a plain text");
                 continue;
             };
             if self.known.contains(&name) || self.decoder.unknown_keys == UnknownKeys::Ignore {
                 continue;
+            }
+            match self.section.and_then(|section| section.key(name)).map(|key| key.fate) {
+                Some(Fate::Refused(why)) => {
+                    self.decoder.error(key.span, format!("the key {name:?} in {} is not supported: {why}", self.what));
+                    continue;
+                }
+                Some(Fate::Neutral { value: neutral, why }) => {
+                    if !value.is_null() && value.as_str() != Some(neutral) {
+                        let message = format!("the key {name:?} in {} is not supported: {why}", self.what);
+                        self.decoder.error_with_help(value.span, message, format!("remove it or write {neutral}"));
+                    }
+                    continue;
+                }
+                Some(Fate::ActedOn) | None => {}
             }
             if let Some((_, why)) = self.refused.iter().find(|(refused, _)| *refused == name) {
                 self.decoder.error(key.span, format!("the key {name:?} in {} is not supported: {why}", self.what));

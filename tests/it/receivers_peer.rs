@@ -3,6 +3,9 @@
 //!
 //! Needs `prometheus-alertmanager` (0.33); see `peers`. Takes eight seconds, since the real one cannot be stepped.
 
+// The figures go to the test's standard error.
+#![allow(clippy::print_stderr)]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -330,8 +333,33 @@ fn messages_are_those_of_alertmanager() {
             differences("mail.parts", &theirs["parts"], &ours["parts"], &mut wrong);
         }
     }
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (path, messages) in &theirs {
+        let kind = if path.starts_with("/slack") { "Slack" } else { pagerduty_version(messages) };
+        let (count, fields) = counts.entry(kind).or_default();
+        *count += messages.len();
+        *fields += messages.iter().map(fields_of).sum::<usize>();
+    }
+    for (kind, (messages, fields)) in &counts {
+        eprintln!("{kind}: {messages} messages, {fields} fields compared, {} differ", wrong.len());
+    }
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["PagerDuty v2", "Slack"]);
     assert!(theirs.values().map(Vec::len).sum::<usize>() >= 9, "{theirs:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Events of version 1 name their service by a key of that name.
+fn pagerduty_version(messages: &[Value]) -> &'static str {
+    if messages.iter().all(|message| message.get("service_key").is_some()) { "PagerDuty v1" } else { "PagerDuty v2" }
+}
+
+/// Values that are no containers.
+fn fields_of(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => fields.values().map(fields_of).sum(),
+        Value::Array(items) => items.iter().map(fields_of).sum(),
+        _ => 1,
+    }
 }
 
 /// Sends our e-mails to the same server and reads them as theirs are read.

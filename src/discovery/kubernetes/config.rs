@@ -7,9 +7,9 @@ use std::path::Path;
 use url::Url;
 
 use crate::http::ClientConfig;
-use crate::source::Span;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
+use crate::source::{Span, keys};
 
 /// What becomes targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub struct KubernetesSdConfig {
 
 impl KubernetesSdConfig {
     pub(in crate::discovery) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<KubernetesSdConfig> {
-        let mut fields = decoder.fields(node, "kubernetes_sd config")?;
+        let mut fields = decoder.section(node, &keys::KUBERNETES_SD)?;
         if fields.node("role").is_none() {
             let span = fields.span;
             let message = "role missing (one of: pod, service, endpoints, endpointslice, node, ingress)";
@@ -138,7 +138,6 @@ impl KubernetesSdConfig {
             let message = "cannot use 'api_server' and 'namespaces.own_namespace' simultaneously";
             fields.decoder.error(span, message);
         }
-        fields.unsupported("kubeconfig_file", "name the api_server and its credentials here");
         fields.finish();
         Some(KubernetesSdConfig { role: role?, api_server, namespaces, selectors, attach_metadata, client })
     }
@@ -170,7 +169,7 @@ fn decode_server(decoder: &mut Decoder<'_>, node: &Node) -> Option<String> {
 }
 
 fn decode_namespaces(decoder: &mut Decoder<'_>, node: &Node) -> Option<Namespaces> {
-    let mut fields = decoder.fields(node, "namespaces")?;
+    let mut fields = decoder.section(node, &keys::NAMESPACES)?;
     let namespaces = Namespaces {
         names: fields.or("names", Vec::new(), |decoder, node| decoder.list(node, Decoder::non_empty_string)),
         own_namespace: fields.or("own_namespace", false, Decoder::bool),
@@ -183,7 +182,7 @@ fn decode_selectors(decoder: &mut Decoder<'_>, node: &Node, role: KubernetesRole
     let mut seen: Vec<KubernetesRole> = Vec::new();
     let allowed = role.selectable();
     decoder.list(node, |decoder, node| {
-        let mut fields = decoder.fields(node, "selector")?;
+        let mut fields = decoder.section(node, &keys::SELECTOR)?;
         let own = fields.required("role", decode_role);
         let label = fields.or("label", String::new(), Decoder::string);
         let field = fields.or("field", String::new(), Decoder::string);
@@ -205,14 +204,11 @@ fn decode_selectors(decoder: &mut Decoder<'_>, node: &Node, role: KubernetesRole
 }
 
 fn decode_attach(decoder: &mut Decoder<'_>, node: &Node) -> Option<AttachMetadata> {
-    let mut fields = decoder.fields(node, "attach_metadata")?;
+    let mut fields = decoder.section(node, &keys::ATTACH_METADATA)?;
     let attach = AttachMetadata {
         node: fields.or("node", false, Decoder::bool),
         namespace: fields.or("namespace", false, Decoder::bool),
     };
-    for key in ["deployment", "job", "cronjob"] {
-        fields.unsupported(key, "the controller's name is in __meta_kubernetes_pod_controller_name");
-    }
     fields.finish();
     Some(attach)
 }
