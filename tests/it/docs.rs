@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use almenara::config::{Config, SETTINGS};
@@ -319,6 +320,23 @@ fn examples_pass_their_checks() {
     check_blocks("router", 1, RouterConfig::parse);
     check_blocks("incident", 1, Scenario::parse);
     check_blocks("web", 1, |source| WebFile::parse(source, Path::new("")));
+}
+
+/// What the page of the five systems tells to type works as it stands there.
+#[test]
+fn the_commands_of_the_systems_page_work() {
+    let text = page("systems.md");
+    let commands = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of commands");
+    let program = Path::new(env!("CARGO_BIN_EXE_almenara")).parent().expect("a folder");
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([program.to_owned()].into_iter().chain(std::env::split_paths(&folders))).unwrap();
+    for command in commands.lines() {
+        let output =
+            Command::new("sh").args(["-c", command]).env("PATH", &path).current_dir(root()).output().expect("sh runs");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{command}\n{said}");
+    }
+    assert!(commands.lines().count() >= 2, "{commands}");
 }
 
 #[test]

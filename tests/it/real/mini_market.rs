@@ -61,7 +61,6 @@ fn deploy(folder: &Path, am: u16, dashboard: u16, sink: u16) {
         let text = text
             .replace("alertmanager:9093", &format!("127.0.0.1:{am}"))
             .replace("dashboard:8080\"", &format!("127.0.0.1:{dashboard}\""))
-            .replace("127.0.0.1:5001", &format!("127.0.0.1:{sink}"))
             .replace("_interval: 15s", "_interval: 1s\n  scrape_timeout: 1s")
             .replacen(
                 "\n  scrape_timeout: 1s\n  evaluation_interval: 1s\n  scrape_timeout: 1s",
