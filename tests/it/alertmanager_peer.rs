@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use serde_json::json;
 use tower::ServiceExt;
 
 use crate::peers::peer;
+use crate::real::process::{Running, free_port};
+use crate::real::server::read_request;
 
 /// How far apart the same message may be: ticks are three seconds apart and alerts come in their middle.
 const TOLERANCE: Duration = Duration::from_millis(900);
@@ -124,30 +126,18 @@ const QUESTIONS: &[&str] = &[
 type Got = (Duration, String);
 type Messages = BTreeMap<String, Vec<Got>>;
 
-pub(crate) struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 pub(crate) fn start(program: &Path, folder: &Path, config: &str) -> (Running, String) {
     let file = folder.join("alertmanager.yml");
     std::fs::write(&file, config).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
-    let child = Command::new(program)
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!("--storage.path={}", folder.join("data").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .args(["--cluster.listen-address=", "--web.external-url=http://am.example/prefix"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let running = Running(child);
+    let address = format!("127.0.0.1:{}", free_port());
+    let running = Running::start(
+        Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .args(["--cluster.listen-address=", "--web.external-url=http://am.example/prefix"]),
+        &folder.join("alertmanager.log"),
+    );
     let started = Instant::now();
     while request(&address, "GET", "/prefix/-/ready", "").is_none_or(|(status, _)| status != 200) {
         assert!(started.elapsed() < Duration::from_secs(20), "the real Alertmanager does not come up");
@@ -168,8 +158,11 @@ pub(crate) fn request(address: &str, method: &str, path: &str, body: &str) -> Op
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
-/// Takes every message and says when it came.
-fn sink() -> (String, mpsc::Receiver<(Instant, String, String)>) {
+/// A message that came: when, to which path, with which body.
+pub(crate) type Received = (Instant, String, String);
+
+/// Takes every message, says when it came and answers `ok`, as Slack does.
+pub(crate) fn sink() -> (String, mpsc::Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (sender, receiver) = mpsc::channel();
@@ -182,26 +175,14 @@ fn sink() -> (String, mpsc::Receiver<(Instant, String, String)>) {
     (address, receiver)
 }
 
-fn take(mut stream: TcpStream, sender: &mpsc::Sender<(Instant, String, String)>) {
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let count = stream.read(&mut chunk).unwrap_or(0);
-        if count == 0 {
+fn take(stream: TcpStream, sender: &mpsc::Sender<Received>) {
+    let mut reader = BufReader::new(stream);
+    while let Some((path, body)) = read_request(&mut reader) {
+        if sender.send((Instant::now(), path, String::from_utf8(body).unwrap())).is_err() {
             return;
         }
-        bytes.extend_from_slice(&chunk[..count]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() < length.unwrap_or(0) {
-            continue;
-        }
-        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        if sender.send((Instant::now(), path, body.to_owned())).is_err() {
-            return;
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok();
-        bytes.clear();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
+        reader.get_mut().write_all(answer).ok();
     }
 }
 
@@ -257,7 +238,7 @@ struct Theirs {
     answers: Vec<String>,
 }
 
-fn run_theirs(program: &Path, config: &str, got: &mpsc::Receiver<(Instant, String, String)>) -> Theirs {
+fn run_theirs(program: &Path, config: &str, got: &mpsc::Receiver<Received>) -> Theirs {
     let folder = tempfile::tempdir().unwrap();
     let (_running, address) = start(program, folder.path(), config);
     let (began, began_at) = (Instant::now(), almenara::clock::now());

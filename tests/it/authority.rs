@@ -1,8 +1,13 @@
 //! Certificate authorities of the tests, and what they sign.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 
 /// Signs certificates.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -68,4 +73,27 @@ pub(crate) fn issue(folder: &Path, name: &str) {
     let authority = Authority::new(name);
     issue_by(folder, &authority);
     put(folder, "ca.crt", &authority.pem());
+}
+
+/// What a server needs to show this certificate and to demand one of `authorities` of whoever asks; of nobody, where there is none.
+pub(crate) fn server_config(signed: &Signed, authorities: &[&Authority]) -> rustls::ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("certificate");
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(certificate(&authority.pem())).expect("root");
+    }
+    let verifier = if roots.is_empty() {
+        WebPkiClientVerifier::no_client_auth()
+    } else {
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        builder.build().expect("roots")
+    };
+    let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).expect("key");
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate(&signed.certificate)], key)
+        .expect("they fit")
 }

@@ -3,9 +3,8 @@
 //!
 //! Needs `prometheus-alertmanager` and `amtool`; see `peers`.
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,32 +18,21 @@ use almenara::source::{SourceFile, yaml};
 use crate::authority::issue;
 use crate::loopback::eventually;
 use crate::peers::peer;
-
-/// A child that ends with the test.
-pub(crate) struct Running(pub(crate) Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
+use crate::real::process::{Running, free_port};
 
 fn start_alertmanager(program: &Path, directory: &Path, port: u16) -> Running {
     std::fs::write(directory.join("am.yml"), "route: {receiver: none}\nreceivers: [{name: none}]\n").unwrap();
     let tls = "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt, \
                client_auth_type: RequireAndVerifyClientCert}\n";
     std::fs::write(directory.join("web.yml"), tls).unwrap();
-    let log = std::fs::File::create(directory.join("am.log")).unwrap();
-    let child = Command::new(program)
-        .current_dir(directory)
-        .args(["--config.file=am.yml", "--storage.path=data", "--cluster.listen-address=", "--web.config.file=web.yml"])
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("the Alertmanager starts");
-    Running(child)
+    Running::start(
+        Command::new(program)
+            .current_dir(directory)
+            .args(["--config.file=am.yml", "--storage.path=data"])
+            .args(["--cluster.listen-address=", "--web.config.file=web.yml"])
+            .arg(format!("--web.listen-address=127.0.0.1:{port}")),
+        &directory.join("am.log"),
+    )
 }
 
 fn alert(ended: Option<Timestamp>) -> Alert {
@@ -97,7 +85,7 @@ async fn alerts_reach_the_real_alertmanager_while_certificates_change() {
     issue(directory, "first");
     let client = "tls_config: {ca_file: ca.crt, cert_file: client.crt, key_file: client.key}\n";
     std::fs::write(directory.join("amtool.yml"), client).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let notifier = notifier(directory, port);
     // Nobody listens yet: the first attempts fail and the alert must wait.
     notifier.send(vec![alert(None)]);

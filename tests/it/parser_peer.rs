@@ -1,15 +1,12 @@
 //! Our parser, printer and tree against those of a real Prometheus 3.5: on every expression of the corpus and on broken ones, the
 //! formatted text, the tree as JSON and the message of a mistake must be equal to the byte.
 //!
-//! Needs `prometheus` (3.5) where `prometheus_peer` looks for it. `ALMENARA_MUTATIONS` sets how many broken expressions are made from the
+//! Needs `prometheus` (3.5) ; see `peers`. `ALMENARA_MUTATIONS` sets how many broken expressions are made from the
 //! corpus.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::net::TcpStream;
 
 use almenara::api::router;
 use almenara::promql::parse;
@@ -21,8 +18,8 @@ use tower::ServiceExt;
 use crate::corpus;
 use crate::mistakes;
 use crate::mutate::Mutator;
-use crate::peers::peer;
-use crate::prometheus_peer::{Running, state};
+use crate::peers::{peer, start_prometheus};
+use crate::prometheus_peer::state;
 
 /// Broken expressions made from the corpus, without `ALMENARA_MUTATIONS`.
 const MUTATIONS: usize = 2_000;
@@ -53,7 +50,8 @@ const DIFFERENCES: &[(&str, &str, &str, &str)] = &[
 async fn text_tree_and_messages_are_those_of_prometheus() {
     let Some(prometheus) = peer("prometheus") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let (_running, port) = start(&prometheus, folder.path());
+    std::fs::write(folder.path().join("prometheus.yml"), "{}").unwrap();
+    let (_running, port) = start_prometheus(&prometheus, folder.path(), &[]);
     let mut connection = Connection::open(port);
     let mut report = Report::default();
     let expressions = corpus::expressions();
@@ -132,30 +130,6 @@ impl Report {
 
 fn shown(outcome: Result<String, String>) -> String {
     outcome.unwrap_or_else(|message| message)
-}
-
-fn start(prometheus: &Path, folder: &Path) -> (Running, u16) {
-    std::fs::write(folder.join("prometheus.yml"), "{}").unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new(prometheus)
-        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let running = Running(child);
-    for _ in 0..300 {
-        let is_ready = TcpStream::connect(("127.0.0.1", port)).is_ok_and(|stream| {
-            Connection::over(stream).try_ask("/-/ready").is_some_and(|body| body.contains("is Ready"))
-        });
-        if is_ready {
-            return (running, port);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("Prometheus did not become ready within 30 s");
 }
 
 /// One connection for thousands of requests.

@@ -1,9 +1,12 @@
-//! Where the real servers and tools are that tests compare us with.
+//! The real servers and tools that tests compare us with: where they are, and how Prometheus is started.
 
 // A skipped test must say so.
 #![allow(clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::real::process::{Running, free_port, get, wait_for};
 
 /// A real server or tool by the name of its file in Debian, such as `prometheus-alertmanager`; `alertmanager`, as its makers call
 /// it, will do as well. Looked for in the folder that `ALMENARA_PEERS` names, in `target/peers/usr/bin`, then in `PATH`. Where it
@@ -24,4 +27,19 @@ pub(crate) fn peer(name: &str) -> Option<PathBuf> {
         eprintln!("SKIPPED: {name} is not installed; run .ci/peers target/peers to have this test");
     }
     found
+}
+
+/// Starts Prometheus on `prometheus.yml` in `folder` and waits until it is ready. Gives its port.
+pub(crate) fn start_prometheus(program: &Path, folder: &Path, flags: &[&str]) -> (Running, u16) {
+    let port = free_port();
+    let running = Running::start(
+        Command::new(program)
+            .current_dir(folder)
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags),
+        &folder.join("prometheus.log"),
+    );
+    wait_for("Prometheus is ready", || (get(port, "/-/ready").0 == 200).then_some(()));
+    (running, port)
 }

@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use almenara::store::{ExemplarStore, MetadataStore, Row, Store, StoreOptions};
 use parking_lot::RwLock;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::peers::peer;
+use crate::peers::{peer, start_prometheus};
+use crate::real::process::Running;
 
 /// The first scrape, in seconds.
 const START: i64 = 1_700_000_000;
@@ -244,23 +245,7 @@ fn start(prometheus: &Path, promtool: &Path, folder: &Path) -> (Running, u16) {
         .unwrap();
     assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
 
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new(prometheus)
-        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=100y"])
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let running = Running(child);
-    for _ in 0..300 {
-        if exchange(port, "/-/ready").is_some_and(|(code, _)| code == 200) {
-            return (running, port);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("Prometheus did not become ready within 30 s");
+    start_prometheus(prometheus, folder, &["--storage.tsdb.retention.time=100y"])
 }
 
 fn ask(port: u16, path: &str) -> String {
@@ -288,14 +273,4 @@ fn sorted(answer: &str) -> String {
         elements[..end].split(r#",{"metric":"#).map(|e| e.trim_start_matches(r#"{"metric":"#)).collect();
     list.sort_unstable();
     format!("{head}{}{}", list.join("|"), &elements[end..])
-}
-
-/// A child that ends with the test.
-pub(crate) struct Running(pub(crate) Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }

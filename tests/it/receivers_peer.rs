@@ -7,8 +7,6 @@
 #![allow(clippy::print_stderr)]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +15,7 @@ use almenara::router::{Event, Message, PostedAlert, Router, RouterConfig, Secret
 use almenara::source::SourceFile;
 use serde_json::Value;
 
-use crate::alertmanager_peer::{body, request, start};
+use crate::alertmanager_peer::{Received, body, request, sink, start};
 use crate::peers::peer;
 use crate::smtp::{Manner, server};
 
@@ -102,43 +100,6 @@ receivers:
 
 /// What came to a path, in order.
 type Messages = BTreeMap<String, Vec<Value>>;
-
-/// Takes every message and says `ok`.
-fn sink() -> (String, mpsc::Receiver<(String, String)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let sender = sender.clone();
-            std::thread::spawn(move || take(stream.unwrap(), &sender));
-        }
-    });
-    (address, receiver)
-}
-
-fn take(mut stream: TcpStream, sender: &mpsc::Sender<(String, String)>) {
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let count = stream.read(&mut chunk).unwrap_or(0);
-        if count == 0 {
-            return;
-        }
-        bytes.extend_from_slice(&chunk[..count]);
-        let Some(head) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
-        let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
-        let length = text.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if bytes.len() < head + 4 + length.unwrap_or(0) {
-            continue;
-        }
-        let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
-        if sender.send((path, String::from_utf8(bytes[head + 4..].to_vec()).unwrap())).is_err() {
-            return;
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok").ok();
-        bytes.clear();
-    }
-}
 
 fn alerts(now: Timestamp, is_end: bool) -> Vec<PostedAlert> {
     let instances: &[&str] = if is_end { &["b:2"] } else { &["a:1", "b:2"] };
@@ -229,7 +190,7 @@ fn unquoted_word(text: &str) -> String {
     unquoted(&marked).trim_matches('|').to_owned()
 }
 
-fn run_theirs(config: &str, got: &mpsc::Receiver<(String, String)>) -> Option<(Messages, Timestamp, Timestamp)> {
+fn run_theirs(config: &str, got: &mpsc::Receiver<Received>) -> Option<(Messages, Timestamp, Timestamp)> {
     let program = peer("prometheus-alertmanager")?;
     let folder = tempfile::tempdir().unwrap();
     let (_running, address) = start(&program, folder.path(), config);
@@ -245,7 +206,7 @@ fn run_theirs(config: &str, got: &mpsc::Receiver<(String, String)>) -> Option<(M
     post(&ended(first, second));
     std::thread::sleep(Duration::from_millis(6000).saturating_sub(began.elapsed()));
     let mut messages = Messages::new();
-    for (path, body) in got.try_iter() {
+    for (_, path, body) in got.try_iter() {
         messages.entry(path).or_default().push(serde_json::from_str(&body).unwrap());
     }
     Some((messages, first, second))

@@ -14,8 +14,8 @@ use almenara::store::{MetadataStore, Store, StoreOptions};
 
 use crate::authority::issue;
 use crate::loopback::{Server, eventually, refused_address, response};
-use crate::notifier_peer::Running;
 use crate::peers::peer;
+use crate::real::process::Running;
 
 struct Scraper {
     store: Arc<Store>,
@@ -211,11 +211,12 @@ async fn scrapes_the_real_node_exporter_while_certificates_change() {
     std::fs::write(directory.path().join("web.yml"), tls).expect("write");
     let address = refused_address();
     let start = || {
-        let child = std::process::Command::new(&exporter)
-            .args([format!("--web.listen-address={address}"), format!("--web.config.file={}", at("web.yml"))])
-            .stderr(std::process::Stdio::null())
-            .spawn();
-        Running(child.expect("the exporter starts"))
+        Running::start(
+            std::process::Command::new(&exporter)
+                .arg(format!("--web.listen-address={address}"))
+                .arg(format!("--web.config.file={}", at("web.yml"))),
+            &directory.path().join("exporter.log"),
+        )
     };
     let running = start();
     let scraper = Scraper::new();

@@ -238,6 +238,9 @@ fn packed_ones() -> Vec<Kind> {
     let part = gzip(&vec![b'0'; BOMB_PART_BYTES]);
     let bomb = Does::send(answer(&packed, &part.repeat(BOMB_BYTES.div_ceil(BOMB_PART_BYTES))));
     let whole = gzip("fine 1\n".repeat(100).as_bytes());
+    let mut damaged = whole.clone();
+    // In the checksum, which is followed by four bytes of length.
+    damaged[whole.len() - 5] ^= 1;
     vec![
         Kind::new("is-a-bomb", "body_size_limit: 1MB", bomb.clone(), Named::Alike("body size limit exceeded")),
         Kind::new("is-a-bomb-unlimited", SELDOM, bomb, Named::Ours("body size limit exceeded")),
@@ -247,6 +250,7 @@ fn packed_ones() -> Vec<Kind> {
             Does::send(answer(&packed, &whole[..whole.len() / 2])),
             Named::Alike("unexpected EOF"),
         ),
+        Kind::new("packs-damaged", "", Does::send(answer(&packed, &damaged)), Named::Alike("gzip: invalid checksum")),
         Kind::new(
             "packs-nothing",
             "",
@@ -273,6 +277,11 @@ fn tls_ones() -> Vec<Kind> {
             "has-another-name",
             Certificate::ForAnotherName,
             "Get \"httpsURL\": tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs",
+        ),
+        tls(
+            "wants-our-certificate",
+            Certificate::AndWantsOne,
+            "Get \"httpsURL\": remote error: tls: certificate required",
         ),
         Kind::new(
             "has-no-tls",

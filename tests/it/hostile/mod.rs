@@ -11,7 +11,6 @@ mod servers;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,9 +18,9 @@ use serde_json::Value;
 use self::kinds::{KINDS, Kind};
 use self::servers::{good, serve};
 use crate::authority::{Authority, put};
-use crate::peers::peer;
+use crate::peers::{peer, start_prometheus};
 use crate::real::deployment::Deployment;
-use crate::real::process::{PATIENCE, Running, free_port, get, wait_for};
+use crate::real::process::{PATIENCE, get, wait_for};
 
 const INTERVAL_MS: i64 = 3_000;
 /// A scrape that begins so much after its slot is late. Half an interval: the machine may be busy, the daemon may not.
@@ -216,13 +215,6 @@ async fn faults_have_the_names_that_prometheus_gives_them() {
     let folder = tempfile::tempdir().expect("folder");
     put(folder.path(), "ca.crt", &authority.pem());
     put(folder.path(), "prometheus.yml", &configuration(&jobs(&bad)));
-    let port = free_port();
-    let _running = Running::start(
-        Command::new(prometheus)
-            .current_dir(folder.path())
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-            .arg(format!("--web.listen-address=127.0.0.1:{port}")),
-        &folder.path().join("prometheus.log"),
-    );
+    let (_running, port) = start_prometheus(&prometheus, folder.path(), &[]);
     wait_for_names(&bad, port, |bad| bad.kind.theirs(&bad.address));
 }

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::authority::{Authority, Signed, Validity};
+use crate::authority::{Authority, Validity, server_config};
 use crate::loopback::refused_address;
 
 /// What a server does to each connection.
@@ -35,6 +33,8 @@ pub(crate) enum Does {
 /// What is wrong with a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Certificate {
+    /// Nothing, but whoever asks must show one, too.
+    AndWantsOne,
     OfAStranger,
     Expired,
     ForAnotherName,
@@ -106,8 +106,10 @@ async fn serve_tls(certificate: Certificate, authority: &Authority) -> String {
         Certificate::OfAStranger => Authority::new("stranger").sign("127.0.0.1", Validity::Current),
         Certificate::Expired => authority.sign("127.0.0.1", Validity::Expired),
         Certificate::ForAnotherName => authority.sign("other.example", Validity::Current),
+        Certificate::AndWantsOne => authority.sign("127.0.0.1", Validity::Current),
     };
-    let acceptor = acceptor(&signed);
+    let wanted = (certificate == Certificate::AndWantsOne).then_some(authority);
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(&signed, wanted.as_slice())));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound").to_string();
     tokio::spawn(async move {
@@ -123,18 +125,6 @@ async fn serve_tls(certificate: Certificate, authority: &Authority) -> String {
         }
     });
     address
-}
-
-fn acceptor(signed: &Signed) -> TlsAcceptor {
-    let certificate = CertificateDer::from_pem_slice(signed.certificate.as_bytes()).expect("certificate");
-    let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).expect("key");
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .expect("they fit");
-    TlsAcceptor::from(Arc::new(config))
 }
 
 /// A server that does with each connection what `answer` does, after the request was read.

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::process::{Running, Sink, almenara, free_port, get, post_form, wait_for};
+use super::process::{Running, almenara, free_port, get, post_form, wait_for};
+use super::server::Sink;
 use crate::peers::peer;
 
 const RULES: &str = r#"groups:

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::process::{Running, Sink, almenara, free_port, get, wait_for};
+use super::process::{Running, almenara, free_port, get, wait_for};
+use super::server::Sink;
 use crate::authority::{Authority, Validity, put};
 use crate::peers::peer;
 

@@ -1,14 +1,13 @@
-//! Children that end with the test, free ports, and a plain HTTP client and server.
+//! Children that end with the test, free ports, and a plain HTTP client.
 
 // What a failing or skipped test has to say goes to its standard error.
 #![allow(clippy::print_stderr)]
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// How long a real program may take to do what is waited for.
@@ -145,58 +144,4 @@ fn unchunk(mut body: &str) -> String {
         body = rest[size..].trim_start_matches("\r\n");
     }
     whole
-}
-
-/// A receiver of webhooks that answers 200 and hands on path and body of each POST.
-pub(crate) struct Sink {
-    pub(crate) port: u16,
-    posts: Receiver<(String, String)>,
-}
-
-impl Sink {
-    pub(crate) fn start() -> Sink {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let port = listener.local_addr().expect("address").port();
-        let (sender, posts) = channel();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if let Some(post) = read_post(stream)
-                    && sender.send(post).is_err()
-                {
-                    return;
-                }
-            }
-        });
-        Sink { port, posts }
-    }
-
-    /// The next post that passes `accept`, as JSON.
-    pub(crate) fn wait_for(&self, what: &str, accept: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        wait_for(what, || {
-            self.posts.try_iter().filter_map(|(_, body)| serde_json::from_str(&body).ok()).find(|json| accept(json))
-        })
-    }
-}
-
-fn read_post(stream: TcpStream) -> Option<(String, String)> {
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut length = 0;
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        if header.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()?;
-    Some((path, String::from_utf8(body).ok()?))
 }

@@ -14,9 +14,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reqwest::{Certificate, Client, Identity};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::RwLock;
@@ -24,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::process::{Running, almenara, free_port, wait_for};
 use super::web_config::{MUTUAL, builder};
-use crate::authority::{Authority, Signed, Validity, issue_by, put};
+use crate::authority::{Authority, Signed, Validity, issue_by, put, server_config};
 use crate::loopback::read_request;
 
 const ROTATIONS: usize = 4;
@@ -54,22 +51,7 @@ struct End {
 
 impl Ends {
     fn set(&self, signed: &Signed, trusted: &[&Authority]) {
-        let mut roots = rustls::RootCertStore::empty();
-        for authority in trusted {
-            roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("certificate")).expect("root");
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_client_cert_verifier(clients.build().expect("roots"))
-            .with_single_cert(
-                vec![CertificateDer::from_pem_slice(signed.certificate.as_bytes()).expect("certificate")],
-                PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).expect("key"),
-            )
-            .expect("they fit");
-        *self.config.lock() = Some(Arc::new(config));
+        *self.config.lock() = Some(Arc::new(server_config(signed, trusted)));
     }
 
     async fn start(self: &Arc<Ends>) -> End {

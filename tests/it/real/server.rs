@@ -1,9 +1,12 @@
-//! A peer whose behaviour the test decides: a target or a receiver that answers, fails or hangs.
+//! Peers whose behaviour the test decides: a target or a receiver that answers, fails or hangs, and one that hands on what it is sent.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::process::wait_for;
 
 /// What a request gets.
 #[derive(Clone)]
@@ -56,19 +59,7 @@ impl Server {
 
 fn answer(stream: TcpStream, behaviour: &Mutex<Behaviour>, received: &Mutex<Vec<String>>) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        if header.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let (_, body) = read_request(&mut reader)?;
     // Not in the head of the match, which would hold the lock while we hang.
     let behaviour = behaviour.lock().expect("lock").clone();
     let (status, text) = match behaviour {
@@ -84,4 +75,64 @@ fn answer(stream: TcpStream, behaviour: &Mutex<Behaviour>, received: &Mutex<Vec<
     }
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", text.len());
     reader.get_mut().write_all(format!("{head}Connection: close\r\n\r\n{text}").as_bytes()).ok()
+}
+
+/// Path and body of the next request on a connection; `None` at its end.
+pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        if header.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((path, body))
+}
+
+/// A receiver of webhooks that answers 200 and hands on path and body of each POST.
+pub(crate) struct Sink {
+    pub(crate) port: u16,
+    posts: Receiver<(String, String)>,
+}
+
+impl Sink {
+    pub(crate) fn start() -> Sink {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let (sender, posts) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if let Some(post) = read_post(stream)
+                    && sender.send(post).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Sink { port, posts }
+    }
+
+    /// The next post that passes `accept`, as JSON.
+    pub(crate) fn wait_for(&self, what: &str, accept: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        wait_for(what, || {
+            self.posts.try_iter().filter_map(|(_, body)| serde_json::from_str(&body).ok()).find(|json| accept(json))
+        })
+    }
+}
+
+fn read_post(stream: TcpStream) -> Option<(String, String)> {
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let mut reader = BufReader::new(stream);
+    let (path, body) = read_request(&mut reader)?;
+    reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()?;
+    Some((path, String::from_utf8(body).ok()?))
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::deployment::Deployment;
-use super::process::{Sink, exchange_json, wait_for};
+use super::process::{exchange_json, wait_for};
+use super::server::Sink;
 
 #[test]
 fn silences_survive_a_crash() {
