@@ -17,6 +17,8 @@ pub enum ScrapeError {
     Status(String),
     /// More bytes than allowed, after decompression or already before it.
     BodySize,
+    /// The large bodies of all targets take as much memory as they may.
+    Room,
     /// The body is not the gzip it is said to be; the text is Go's.
     Gzip(String),
     /// A body in another format.
@@ -44,6 +46,11 @@ impl fmt::Display for ScrapeError {
             ScrapeError::Http(error) | ScrapeError::Body(error) => error.fmt(f),
             ScrapeError::Status(status) => write!(f, "server returned HTTP status {status}"),
             ScrapeError::BodySize => f.write_str("body size limit exceeded"),
+            ScrapeError::Room => write!(
+                f,
+                "no room for another large body: all targets together may have {} MiB at once; set body_size_limit",
+                super::BODIES_BYTES_MAX >> 20
+            ),
             ScrapeError::ContentType(error) => error.fmt(f),
             ScrapeError::Parse(error) => error.fmt(f),
             ScrapeError::SampleLimit => f.write_str("sample limit exceeded"),
@@ -64,14 +71,6 @@ impl From<HttpError> for ScrapeError {
 }
 
 impl ScrapeError {
-    /// What went wrong after the head of the answer.
-    pub(super) fn of_body(error: HttpError) -> Self {
-        match error {
-            HttpError::TooLarge { .. } => ScrapeError::BodySize,
-            other => ScrapeError::Body(other),
-        }
-    }
-
     /// What went wrong while a body was unpacked.
     pub(super) fn of_gzip(error: &io::Error) -> Self {
         let reason = error.to_string();

@@ -2,23 +2,27 @@
 //!
 //! **Limits.** The time covers connection, answer and body. A body is refused as soon as it is over its limit, as it comes
 //! and again while it is decompressed; what unpacks to more than [`PLAUSIBLE_RATIO`] times its length is measured before it is kept.
-//! So an endless body takes no more memory than the limit, and a bomb no more than some times what came.
+//! So an endless body takes no more memory than the limit, and a bomb no more than some times what came; and all bodies together
+//! take no more than there is room for.
 
 use std::io::{self, Read};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::bufread::MultiGzDecoder;
 
 use super::BODY_BYTES_MAX;
 use super::config::ScrapeConfig;
 use super::error::ScrapeError;
 use super::protocol::accept_header;
+use super::room::Lease;
 use super::target::Target;
-use crate::http::Client;
+use crate::http::{Client, Response};
 
 /// Bytes that a body is first given room for when it is decompressed.
 const DECOMPRESS_ROOM: usize = 64 << 10;
+/// Bytes that are unpacked before more room is asked for.
+const UNPACK_PIECE: u64 = 1 << 20;
 /// How many times as long as it came a page may be without being measured first. Real ones shrink to a tenth or a thirtieth;
 /// a bomb, to a thousandth.
 const PLAUSIBLE_RATIO: usize = 64;
@@ -31,10 +35,17 @@ pub(super) struct Fetched {
     /// Of the uncompressed body, empty where the target sent none.
     pub(super) content_type: String,
     limit: usize,
+    /// For the body as it came and unpacked.
+    lease: Lease,
 }
 
-/// Asks `target`.
-pub(super) async fn fetch(client: &Client, config: &ScrapeConfig, target: &Target) -> Result<Fetched, ScrapeError> {
+/// Asks `target`. `lease` is for the body.
+pub(super) async fn fetch(
+    client: &Client,
+    config: &ScrapeConfig,
+    target: &Target,
+    mut lease: Lease,
+) -> Result<Fetched, ScrapeError> {
     let accept = accept_header(&config.scrape_protocols);
     let timeout_secs = seconds(target.timeout);
     let headers = [
@@ -52,8 +63,21 @@ pub(super) async fn fetch(client: &Client, config: &ScrapeConfig, target: &Targe
         0 => BODY_BYTES_MAX,
         bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
     };
-    let bytes = response.bytes(limit).await.map_err(ScrapeError::of_body)?;
-    Ok(Fetched { bytes, is_gzip: encoding.eq_ignore_ascii_case("gzip"), content_type, limit })
+    let bytes = read(response, limit, &mut lease).await?;
+    Ok(Fetched { bytes, is_gzip: encoding.eq_ignore_ascii_case("gzip"), content_type, limit, lease })
+}
+
+async fn read(mut response: Response, limit: usize, lease: &mut Lease) -> Result<Bytes, ScrapeError> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await.map_err(ScrapeError::Body)? {
+        let length = body.len() + piece.len();
+        if length > limit {
+            return Err(ScrapeError::BodySize);
+        }
+        lease.grow_to(length)?;
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
 }
 
 impl Fetched {
@@ -63,7 +87,7 @@ impl Fetched {
     }
 
     /// The body as the target wrote it.
-    pub(super) fn body(&self) -> Result<Bytes, ScrapeError> {
+    pub(super) fn body(&mut self) -> Result<Bytes, ScrapeError> {
         if !self.is_gzip {
             return Ok(self.bytes.clone());
         }
@@ -83,11 +107,16 @@ impl Fetched {
     }
 
     /// At most `limit` bytes, and one more where there are more. `room` is what is made ready for them.
-    fn unpack(&self, room: usize, limit: usize) -> Result<Vec<u8>, ScrapeError> {
+    fn unpack(&mut self, room: usize, limit: usize) -> Result<Vec<u8>, ScrapeError> {
         let mut body = Vec::with_capacity(room);
-        let read = MultiGzDecoder::new(&*self.bytes).take(one_more_than(limit)).read_to_end(&mut body);
-        read.map_err(|error| ScrapeError::of_gzip(&error))?;
-        Ok(body)
+        let mut rest = MultiGzDecoder::new(&*self.bytes).take(one_more_than(limit));
+        loop {
+            let piece = (&mut rest).take(UNPACK_PIECE).read_to_end(&mut body);
+            if piece.map_err(|error| ScrapeError::of_gzip(&error))? == 0 {
+                return Ok(body);
+            }
+            self.lease.grow_to(self.bytes.len() + body.len())?;
+        }
     }
 }
 
@@ -104,7 +133,9 @@ fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scrape::room::Room;
     use std::io::Write;
+    use std::sync::Arc;
 
     fn gzipped(bytes: &[u8]) -> Bytes {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -114,7 +145,9 @@ mod tests {
 
     #[test]
     fn a_bomb_stops_at_the_limit() {
-        let fetched = |bytes, limit| Fetched { bytes, is_gzip: true, content_type: String::new(), limit };
+        let lease = || Arc::new(Room::default()).lease();
+        let fetched =
+            |bytes, limit| Fetched { bytes, is_gzip: true, content_type: String::new(), limit, lease: lease() };
         let body = vec![b'x'; 1 << 20];
         assert_eq!(fetched(gzipped(&body), 1 << 20).body().unwrap().len(), 1 << 20);
         assert_eq!(fetched(gzipped(&body), (1 << 20) - 1).body(), Err(ScrapeError::BodySize));
@@ -125,7 +158,8 @@ mod tests {
     fn what_is_packed_badly_is_named_as_go_names_it() {
         let said = |bytes: &[u8]| {
             let bytes = Bytes::copy_from_slice(bytes);
-            let fetched = Fetched { bytes, is_gzip: true, content_type: String::new(), limit: 1 << 20 };
+            let lease = Arc::new(Room::default()).lease();
+            let mut fetched = Fetched { bytes, is_gzip: true, content_type: String::new(), limit: 1 << 20, lease };
             fetched.body().map_err(|error| error.to_string())
         };
         let whole = gzipped(&b"a 1\n".repeat(1000));

@@ -9,7 +9,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ScrapeConfig;
-use super::metrics::ScrapeMetrics;
 use super::pool::{Pool, PoolShared, States, end_target};
 use super::status::{DroppedTarget, TargetStatus, Targets};
 use super::target_loop::{ActiveTarget, Sinks};
@@ -44,7 +43,7 @@ impl Manager {
     /// A manager without jobs that stores into `store` and `metadata`.
     pub fn new(store: Arc<Store>, metadata: Arc<MetadataStore>, discovery_metrics: Arc<DiscoveryMetrics>) -> Self {
         Manager {
-            sinks: Sinks { store, metadata, metrics: Arc::new(ScrapeMetrics::default()) },
+            sinks: Sinks { store, metadata, metrics: Arc::default(), room: Arc::default() },
             discovery_metrics,
             jobs: Mutex::default(),
             observed: parking_lot::Mutex::default(),

@@ -12,7 +12,7 @@
 //! vanishes is marked stale: a series, all of a failed scrape, all of a target that is gone (not at shutdown). Neither log nor
 //! error shows a credential, nor the log a query.
 //! **Units.** Timestamps are those of the slot that a scrape belongs to, when it starts within 2 ms of it.
-//! **Limits.** [`BODY_BYTES_MAX`] unless `body_size_limit` says otherwise; [`AHEAD_MAX`]; those of `exposition`.
+//! **Limits.** A body: [`BODY_BYTES_MAX`] unless `body_size_limit` says otherwise; those of all targets: [`BODIES_BYTES_MAX`]; [`AHEAD_MAX`]; those of `exposition`.
 //! **Source.** Prometheus 3.5 `scrape/scrape.go`, `scrape/target.go`, `scrape/manager.go`, `config/config.go`.
 //! **Differs:** protobuf is neither asked for nor read, so there are no native histograms from scrapes.
 //! **Differs:** exemplars are read and checked, but not stored.
@@ -28,6 +28,7 @@ mod manager;
 mod metrics;
 mod pool;
 mod protocol;
+mod room;
 mod sample_labels;
 mod status;
 mod target;
@@ -46,5 +47,7 @@ pub use target::{Sorted, Target, targets_of};
 /// Bytes of a body, before and after decompression, where `body_size_limit` is not set. The largest that are known, of
 /// kube-state-metrics on clusters of thousands of nodes, have some 100 MB.
 pub const BODY_BYTES_MAX: usize = 256 << 20;
+/// Bytes of the large bodies of all targets at once, as they came and unpacked: four of the largest that are known.
+pub const BODIES_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// Plain bodies up to this size are read on the runtime's own threads: some 50 µs.
 const INLINE_BYTES_MAX: usize = 32 << 10;

@@ -16,6 +16,7 @@ use super::fetch::{Fetched, fetch};
 use super::ingest::{Answer, Batch, Outcome, TargetState};
 use super::metrics::ScrapeMetrics;
 use super::pool::PoolShared;
+use super::room::Room;
 use super::status::{Health, LastScrape};
 use super::target::Target;
 use crate::clock::{self, Stopwatch};
@@ -31,6 +32,7 @@ pub(super) struct Sinks {
     pub(super) store: Arc<Store>,
     pub(super) metadata: Arc<MetadataStore>,
     pub(super) metrics: Arc<ScrapeMetrics>,
+    pub(super) room: Arc<Room>,
 }
 
 /// A target, and how it is doing.
@@ -78,7 +80,7 @@ impl TargetLoop {
     async fn fetch(&self) -> Result<Fetched, ScrapeError> {
         self.pool.refusal()?;
         let client = self.pool.client()?;
-        fetch(&client, &self.config, &self.active.target).await
+        fetch(&client, &self.config, &self.active.target, self.sinks.room.lease()).await
     }
 
     /// Reads and commits, off the runtime's threads where that may take long.
@@ -141,10 +143,11 @@ fn digest(
     at: Timestamp,
     watch: Stopwatch,
 ) -> Digestion {
-    let body = fetched.and_then(|fetched| Ok((fetched.body()?, fetched.content_type)));
+    let body = fetched.and_then(|mut fetched| Ok((fetched.body()?, fetched)));
     let (mut batch, result) = match body {
-        Ok((body, content_type)) => {
-            state.ingest(&sinks.store, &Answer { body: &body, content_type: &content_type, at })
+        // What was fetched holds the room of the body until it is read.
+        Ok((body, fetched)) => {
+            state.ingest(&sinks.store, &Answer { body: &body, content_type: &fetched.content_type, at })
         }
         Err(error) => (state.fail(at), Err(error)),
     };

@@ -223,6 +223,7 @@ fn limits_are_those_of_the_code() {
     let text = page("operating.md");
     for row in [
         format!("| an answer of a target | {} MiB,", scrape::BODY_BYTES_MAX / MIB),
+        format!("| large answers of all targets at once | {} MiB;", scrape::BODIES_BYTES_MAX / MIB),
         format!(
             "| a line of an answer | {} MiB, {} labels |",
             exposition::ENTRY_BYTES_MAX / MIB,

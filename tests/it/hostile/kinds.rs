@@ -115,7 +115,7 @@ fn silent_ones() -> Vec<Kind> {
         ),
         Kind::new(
             "never-ends-unlimited",
-            SELDOM,
+            "scrape_interval: 5s, scrape_timeout: 5s",
             Does::Repeat(CHUNKED, chunk.into(), Duration::ZERO),
             Named::Ours("body size limit exceeded"),
         ),
