@@ -5,7 +5,7 @@
 //! ```text
 //! name, group, labels      which objective, and which group of it
 //! objective                in percent, as it was written
-//! window                   of the budget, as it was written: "30d"
+//! window                   of the budget, as it was written: "30d", "month"
 //! state                    met │ at_risk │ breached │ not_measured
 //! budget_remaining         1 untouched, 0 spent, negative overspent; null without events
 //! error_ratio              over the whole window; null without events
@@ -35,26 +35,28 @@ fn write_slo(json: &mut Json, slo: &SloStatus) {
         json.key("group").labels(&slo.group);
         json.key("labels").labels(&slo.labels);
         json.key("objective").number(slo.objective_percent);
-        json.key("window").string(&format_duration(slo.window));
+        json.key("window").string(&slo.window.to_string());
         json.key("state").string(figures.state.as_str());
         if let Some(missing) = &figures.missing_bucket {
             json.key("reason").string(&missing.to_string());
         }
         write_optional(json.key("budget_remaining"), figures.budget_remaining_ratio);
-        write_optional(json.key("error_ratio"), figures.whole().error_ratio);
-        json.key("windows").list(&figures.windows, write_window);
+        write_optional(json.key("error_ratio"), figures.whole.error_ratio);
+        let lookbacks = figures.windows.iter().map(|window| (format_duration(window.window), window));
+        let all: Vec<_> = lookbacks.chain([(slo.window.to_string(), &figures.whole)]).collect();
+        json.key("windows").list(&all, write_window);
         json.key("alerts").list(&slo.alerts, write_alert);
     });
 }
 
-fn write_window(json: &mut Json, window: &WindowFigures) {
+fn write_window(json: &mut Json, (length, window): &(String, &WindowFigures)) {
     json.object(|json| {
-        json.key("window").string(&format_duration(window.window));
+        json.key("window").string(length);
         write_optional(json.key("burn_rate"), window.burn_rate);
         write_optional(json.key("error_ratio"), window.error_ratio);
         json.key("coverage").number(window.coverage_ratio);
-        json.key("good").number(window.good());
-        json.key("total").number(window.total);
+        json.key("good").number(window.counts.good);
+        json.key("total").number(window.counts.total);
     });
 }
 
@@ -86,21 +88,21 @@ mod tests {
 
     use super::*;
     use crate::model::{Labels, Timestamp};
-    use crate::slo::{Figures, Severity, State};
+    use crate::slo::{Counts, Figures, Severity, State, Window};
 
     #[test]
     fn everything_about_an_objective() {
         let window = |secs, bad, total: f64, burn_rate| WindowFigures {
             window: Duration::from_secs(secs),
-            bad,
-            total,
+            counts: Counts { good: total - bad, bad, total },
             error_ratio: (total > 0.0).then(|| bad / total),
             burn_rate,
             coverage_ratio: 0.5,
         };
         let figures = Figures {
             at: Timestamp::from_ms(5_000),
-            windows: vec![window(300, 0.0, 0.0, None), window(3_600, 1.0, 4.0, Some(25.0))],
+            windows: vec![window(300, 0.0, 0.0, None)],
+            whole: window(3_600, 1.0, 4.0, Some(25.0)),
             budget_remaining_ratio: Some(-24.0),
             last_measured: None,
             last_failed: None,
@@ -123,7 +125,8 @@ mod tests {
             labels: Labels::from_pairs([("service", "shop")]),
             about: Default::default(),
             objective_percent: 99.0,
-            window: Duration::from_secs(3_600),
+            window: Window::Rolling(Duration::from_secs(3_600)),
+            budgeting: Default::default(),
             tiers: Vec::new(),
             figures,
             alerts: vec![alert],

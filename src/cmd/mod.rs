@@ -21,6 +21,8 @@ mod demo;
 mod feature_flag;
 mod query;
 mod serve;
+mod slo;
+mod slo_report;
 mod test_e2e;
 mod test_promql;
 
@@ -61,6 +63,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
             other => unreachable!("BUG: `test` has no {other:?}"),
         },
         Some(("query", matches)) => query::run(matches).into(),
+        Some(("slo", matches)) => slo::run(matches).into(),
         Some(("demo", matches)) => demo::run(matches).into(),
         other => unreachable!("BUG: no subcommand {other:?}"),
     }
@@ -107,6 +110,7 @@ pub(crate) fn command() -> Command {
                 .subcommand(with_files("e2e", "Play incidents through rules, SLOs and router under a virtual clock")),
         )
         .subcommand(query::command())
+        .subcommand(slo::command())
         .subcommand(demo::command())
 }
 

@@ -16,10 +16,12 @@ use std::time::Duration;
 use crate::model::{Labels, LabelsBuilder, Series, Timestamp};
 
 use super::coverage::Coverage;
-use super::curve::{Curve, Totals};
-use super::fold::{Fold, History, Kind, Point, SCRAPE_COVERS_MS, TargetKey};
+use super::curve::{Counts, Curve, Totals};
+pub(super) use super::fold::TargetKey;
+use super::fold::{Fold, History, Kind, Point, SCRAPE_COVERS_MS};
 use super::latency::{Bounds, MissingBucket, Threshold};
-use super::spec::Indicator;
+use super::slices::Slices;
+use super::spec::{Budgeting, Indicator, PartIs, Slo};
 
 /// Kept beyond the window: the age of a check point and a scrape's reach.
 pub const MARGIN_MS: i64 = 10 * 60 * 1000;
@@ -32,8 +34,12 @@ pub const GROUPS_MAX: usize = 2_000;
 pub enum Role {
     /// The partial counter (bad or good events) of an indicator of errors.
     Part,
+    /// A counter taken off the partial one.
+    PartLess,
     /// The counter of all events; of an indicator of availability, the gauge.
     Total,
+    /// A counter taken off that of all events.
+    TotalLess,
     /// `up`.
     Up,
     /// `process_start_time_seconds`.
@@ -46,6 +52,8 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Accounting {
     is_availability: bool,
+    part_is: PartIs,
+    budgeting: Budgeting,
     threshold: Option<Threshold>,
     group_by: Vec<Arc<str>>,
     keep_ms: i64,
@@ -68,6 +76,7 @@ struct Disorder {
 #[derive(Clone, Debug, Default)]
 struct GroupCounters {
     curve: Curve,
+    slices: Slices,
     coverage: Coverage,
     /// Whether the total was ever there.
     is_measured: bool,
@@ -83,26 +92,46 @@ struct GroupCounters {
 struct Entry<'a> {
     series: &'a Series,
     kind: Kind,
-    is_part: bool,
-    is_total: bool,
+    /// How often an event of this counter counts for the partial one, and for all.
+    part: f64,
+    total: f64,
     group: Labels,
     /// Of a latency: what buckets and their totals have in common.
     stem: Labels,
 }
 
+impl Entry<'_> {
+    fn is_part(&self) -> bool {
+        self.part != 0.0
+    }
+
+    fn is_total(&self) -> bool {
+        self.total != 0.0
+    }
+}
+
 impl Accounting {
-    /// Counters that have seen nothing. Look-ups may reach `window` back from the newest sample.
-    pub fn new(indicator: &Indicator, group_by: &[Arc<str>], window: Duration) -> Self {
-        let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX / 2);
+    /// Counters that have seen nothing. Look-ups may reach as far back from the newest sample as the objective's window at its longest.
+    pub fn new(slo: &Slo) -> Self {
+        Accounting::reaching(slo, slo.window.longest())
+    }
+
+    /// As [`Accounting::new`], for look-ups that reach back `reach`.
+    pub fn reaching(slo: &Slo, reach: Duration) -> Self {
+        let reach_ms = i64::try_from(reach.as_millis()).unwrap_or(i64::MAX / 2);
+        let (indicator, group_by) = (&slo.indicator, &slo.group_by);
         let mut groups = BTreeMap::new();
         if group_by.is_empty() {
-            groups.insert(Labels::empty(), GroupCounters::default());
+            let slices = Slices::new(slo.budgeting, indicator.part_is());
+            groups.insert(Labels::empty(), GroupCounters { slices, ..GroupCounters::default() });
         }
         Accounting {
             is_availability: matches!(indicator, Indicator::Availability(_)),
+            part_is: indicator.part_is(),
+            budgeting: slo.budgeting,
             threshold: Threshold::of(indicator),
-            group_by: group_by.to_vec(),
-            keep_ms: window_ms + MARGIN_MS,
+            group_by: group_by.clone(),
+            keep_ms: reach_ms + MARGIN_MS,
             fold: Fold::default(),
             checkpoint: None,
             fed_through: None,
@@ -125,11 +154,12 @@ impl Accounting {
         let mut samples: Vec<(Timestamp, usize, usize, f64)> = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
             let target = rank[&of_entry[index]];
-            let values = entry.series.samples.iter().filter_map(|sample| Some((sample.at, sample.value.as_float()?)));
-            let fresh = values.filter(|(at, value)| {
-                value.is_finite() && *at <= through && self.fed_through.is_none_or(|fed| *at > fed)
-            });
-            samples.extend(fresh.map(|(at, value)| (at, target, index, value)));
+            let all = &entry.series.samples;
+            let first = self.fed_through.map_or(0, |fed| all.partition_point(|sample| sample.at <= fed));
+            let past = all.partition_point(|sample| sample.at <= through).max(first);
+            let values = all[first..past].iter().filter_map(|sample| Some((sample.at, sample.value.as_float()?)));
+            let finite = values.filter(|(_, value)| value.is_finite());
+            samples.extend(finite.map(|(at, value)| (at, target, index, value)));
         }
         samples.sort_unstable_by_key(|(at, target, index, _)| (*at, *target, *index));
         for scrape in samples.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
@@ -137,6 +167,7 @@ impl Accounting {
         }
         self.fed_through = self.fed_through.max(Some(through));
         self.disorder.seen_through = self.disorder.seen_through.max(self.fed_through);
+        self.groups.values_mut().for_each(|group| group.slices.advance(&group.curve, through));
         for (group, bounds) in bounds {
             if let Some(group) = self.groups.get_mut(&group) {
                 group.bounds = bounds;
@@ -160,8 +191,8 @@ impl Accounting {
                     }
                 }
                 let kind = match role {
-                    Role::Part | Role::Total if self.is_availability => Kind::Gauge,
-                    Role::Part | Role::Total => Kind::Counter,
+                    Role::Total if self.is_availability => Kind::Gauge,
+                    Role::Part | Role::PartLess | Role::Total | Role::TotalLess => Kind::Counter,
                     Role::Up => Kind::Up,
                     Role::StartTime => Kind::StartTime,
                     Role::Witness => Kind::Witness,
@@ -170,11 +201,16 @@ impl Accounting {
                     let group = group_labels(&self.group_by, &series.labels);
                     let stem = self.threshold.as_ref().map(|threshold| threshold.stem(&series.labels, &group));
                     let stem = stem.unwrap_or_default();
-                    Entry { series, kind, is_part: false, is_total: false, group, stem }
+                    Entry { series, kind, part: 0.0, total: 0.0, group, stem }
                 });
                 entry.kind = entry.kind.min(kind); // an indicator's own series is that first, whatever else it is
-                entry.is_part |= *role == Role::Part;
-                entry.is_total |= *role == Role::Total;
+                match role {
+                    Role::Part => entry.part += 1.0,
+                    Role::PartLess => entry.part -= 1.0,
+                    Role::Total => entry.total += 1.0,
+                    Role::TotalLess => entry.total -= 1.0,
+                    Role::Up | Role::StartTime | Role::Witness => {}
+                }
             }
         }
         (entries.into_values().collect(), bounds)
@@ -207,7 +243,7 @@ impl Accounting {
         }
         for ((_, _, index, value), increase) in scrape.iter().zip(increases) {
             let entry = &entries[*index];
-            if !entry.is_part && !entry.is_total {
+            if !entry.is_part() && !entry.is_total() {
                 continue;
             }
             if !self.groups.contains_key(&entry.group) {
@@ -215,22 +251,23 @@ impl Accounting {
                     self.groups_refused += 1;
                     continue;
                 }
-                self.groups.insert(entry.group.clone(), GroupCounters::default());
+                let slices = Slices::new(self.budgeting, self.part_is);
+                self.groups.insert(entry.group.clone(), GroupCounters { slices, ..GroupCounters::default() });
             }
             let group = self.groups.get_mut(&entry.group).expect("BUG: a group vanished within a step");
             if let Some(pairs) = &pairs
                 && !pairs.is_complete(&entry.stem)
             {
-                group.bucket_missed = if entry.is_total { Some(at) } else { group.bucket_missed };
+                group.bucket_missed = if entry.is_total() { Some(at) } else { group.bucket_missed };
                 continue;
             }
             let (part, total) = if self.is_availability {
                 (if *value == 0.0 { 1.0 } else { 0.0 }, increase)
             } else {
-                (if entry.is_part { increase } else { 0.0 }, if entry.is_total { increase } else { 0.0 })
+                (entry.part * increase, entry.total * increase)
             };
             group.curve.add(at, part, total);
-            if entry.is_total {
+            if entry.is_total() {
                 group.is_measured = true;
                 if target.groups.insert(entry.group.clone()) {
                     // The target was scraped before its first event: that time was idle, not blind.
@@ -257,6 +294,7 @@ impl Accounting {
         let is_grouped = !self.group_by.is_empty();
         self.groups.retain(|_, group| {
             group.curve.drop_before(horizon);
+            group.slices.drop_before(horizon);
             group.coverage.drop_before(horizon);
             let is_recent = group.curve.last_at().max(group.bucket_missed).is_some_and(|at| at >= horizon);
             !is_grouped || is_recent || !group.coverage.is_empty()
@@ -274,7 +312,10 @@ impl Accounting {
         if let Some((through, fold)) = &self.checkpoint {
             self.fold = fold.clone();
             self.fed_through = Some(*through);
-            self.groups.values_mut().for_each(|group| group.curve.truncate_after(*through));
+            for group in self.groups.values_mut() {
+                group.curve.truncate_after(*through);
+                group.slices.truncate_after(*through);
+            }
         }
     }
 
@@ -294,6 +335,11 @@ impl Accounting {
     /// The groups, in order. Without `group_by` there is always one, with no labels.
     pub fn groups(&self) -> impl Iterator<Item = &Labels> {
         self.groups.keys()
+    }
+
+    /// Whether `group` is among [`Accounting::groups`].
+    pub fn is_known(&self, group: &Labels) -> bool {
+        self.groups.contains_key(group)
     }
 
     /// Whether the total of `group` was ever there.
@@ -318,11 +364,13 @@ impl Accounting {
         self.groups.get(group)?.last_failed
     }
 
-    /// Events of `group` in `(end - window, end]`: those of the partial counter, and all.
-    pub fn events(&self, group: &Labels, end: Timestamp, window: Duration) -> (f64, f64) {
-        let Some(counters) = self.groups.get(group) else { return (0.0, 0.0) };
-        let (now, then) = (counters.curve.at(end), counters.curve.at(end - window));
-        (now.part - then.part, now.total - then.total)
+    /// What counts of `group` in `(start, end]`: events, or slices of time.
+    pub fn counts(&self, group: &Labels, start: Timestamp, end: Timestamp) -> Counts {
+        let Some(counters) = self.groups.get(group) else { return Counts::default() };
+        match self.budgeting {
+            Budgeting::Occurrences => counters.curve.counts(start, end, self.part_is),
+            Budgeting::TimeSlices { .. } | Budgeting::RatioTimeSlices { .. } => counters.slices.counts(start, end),
+        }
     }
 
     /// Events of `group` since the beginning of what is kept, as a counter: those of the partial counter, and all.
@@ -331,9 +379,8 @@ impl Accounting {
         (part, total)
     }
 
-    /// The share of `(end - window, end]` in which the total of `group` was being measured.
-    pub fn coverage_ratio(&self, group: &Labels, end: Timestamp, window: Duration) -> f64 {
-        let start = end - window;
+    /// The share of `(start, end]` in which the total of `group` was being measured.
+    pub fn coverage_ratio(&self, group: &Labels, start: Timestamp, end: Timestamp) -> f64 {
         let covered_ms = self.groups.get(group).map_or(0, |counters| counters.coverage.covered_ms(start, end));
         covered_ms as f64 / (end.ms_since(start).max(1)) as f64
     }
@@ -369,11 +416,11 @@ impl<'a> Pairs<'a> {
     fn of(entries: &'a [Entry<'_>], scrape: &[(Timestamp, usize, usize, f64)]) -> Self {
         let mut by_stem = BTreeMap::new();
         let own =
-            scrape.iter().map(|(_, _, index, _)| &entries[*index]).filter(|entry| entry.is_part || entry.is_total);
+            scrape.iter().map(|(_, _, index, _)| &entries[*index]).filter(|entry| entry.is_part() || entry.is_total());
         for entry in own {
             let (_, has_bucket, has_total) = by_stem.entry(&entry.stem).or_insert((&entry.group, false, false));
-            *has_bucket |= entry.is_part;
-            *has_total |= entry.is_total;
+            *has_bucket |= entry.is_part();
+            *has_total |= entry.is_total();
         }
         Pairs { by_stem }
     }
@@ -398,14 +445,13 @@ impl<'a> Pairs<'a> {
         let mut excess: BTreeMap<&Labels, f64> = BTreeMap::new();
         for ((_, _, index, _), increase) in scrape.iter().zip(increases) {
             let entry = &entries[*index];
-            let sign = f64::from(u8::from(entry.is_part)) - f64::from(u8::from(entry.is_total));
-            *excess.entry(&entry.stem).or_default() += sign * increase;
+            *excess.entry(&entry.stem).or_default() += (entry.part - entry.total) * increase;
         }
         excess.iter().any(|(stem, excess)| *excess > 0.0 && self.is_complete(stem))
     }
 }
 
-fn target_key(labels: &Labels) -> TargetKey {
+pub(super) fn target_key(labels: &Labels) -> TargetKey {
     let value = |name| labels.get_arc(name).cloned().unwrap_or_default();
     (value("job"), value("instance"))
 }

@@ -18,6 +18,8 @@ use std::collections::VecDeque;
 
 use crate::model::Timestamp;
 
+use super::spec::PartIs;
+
 /// Points of a block. More would save little and make look-ups slower.
 const BLOCK_LEN: usize = 128;
 
@@ -28,6 +30,35 @@ pub(super) struct Totals {
     pub(super) part: f64,
     /// All events.
     pub(super) total: f64,
+}
+
+/// What counts in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Good ones, from 0 to `total`.
+    pub good: f64,
+    /// Bad ones: the rest.
+    pub bad: f64,
+    /// All.
+    pub total: f64,
+}
+
+impl Counts {
+    /// From a partial counter and that of all. The counters of one scrape need not agree, since a target may count an error before its
+    /// request; a share stays a share.
+    pub(super) fn of(part: f64, total: f64, part_is: PartIs) -> Self {
+        let total = total.max(0.0);
+        let part = part.clamp(0.0, total);
+        match part_is {
+            PartIs::Good => Counts { good: part, bad: total - part, total },
+            PartIs::Bad => Counts { good: total - part, bad: part, total },
+        }
+    }
+
+    /// The share of bad ones; `None` where there is nothing.
+    pub fn error_ratio(&self) -> Option<f64> {
+        (self.total > 0.0).then(|| self.bad / self.total)
+    }
 }
 
 type Point = (Timestamp, Totals);
@@ -66,6 +97,17 @@ impl Curve {
         }
         let after = self.sealed.partition_point(|block| block.first.0 <= at);
         after.checked_sub(1).map_or(Totals::default(), |index| self.sealed[index].at(at))
+    }
+
+    /// What happened in `(start, end]`.
+    pub(super) fn counts(&self, start: Timestamp, end: Timestamp, part_is: PartIs) -> Counts {
+        let (now, then) = (self.at(end), self.at(start));
+        Counts::of(now.part - then.part, now.total - then.total, part_is)
+    }
+
+    /// The instant of the first point that is kept.
+    pub(super) fn first_at(&self) -> Option<Timestamp> {
+        self.sealed.front().map(|block| block.first.0).or_else(|| self.open.first().map(|(at, _)| *at))
     }
 
     /// Removes the points after `at`.

@@ -12,7 +12,9 @@
 //!     runbook: https://runbooks.example.org/checkout
 //!     labels: {area: shop}      # on all series and alerts
 //!     objective: 99.9           # required; percent, also "99.9%"
-//!     window: 30d               # default 30d; rolling; 1h to 90d
+//!     window: 30d               # default 30d; rolling, 1h to 90d; or day, week, month, quarter, year
+//!     time_zone: Europe/Madrid  # of a calendar's boundaries; default UTC
+//!     budgeting: occurrences    # or {time_slices: {slice: 5m, target: 99}}, {ratio_time_slices: {slice: 5m}}
 //!     group_by: [region]        # one budget for each
 //!     indicator:                # required; exactly one of
 //!       errors:                 #   counters: bad or good, and total
@@ -39,12 +41,14 @@ use std::time::Duration;
 use crate::model::Labels;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::{self, Node};
-use crate::source::{Diagnostics, SourceFile, Span, format_duration};
+use crate::source::{Diagnostics, SourceFile, Span};
 
 use super::decode_alerting::policy;
 use super::decode_latency::{Implied, latency};
+use super::decode_window;
+use super::import;
 use super::selector;
-use super::spec::{About, Indicator, Objective, PartIs, Slo};
+use super::spec::{About, Budgeting, Indicator, Objective, PartIs, Slo};
 
 /// The shortest window of an objective: below it the fastest tier has no room.
 pub const WINDOW_MIN: Duration = Duration::from_secs(3600);
@@ -56,7 +60,7 @@ const WINDOW_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
 pub const TIERS_MAX: usize = 16;
 
 /// Labels that we set, so that nobody else may.
-const RESERVED_LABELS: [&str; 7] = ["alertname", "alertstate", "severity", "slo", "state", "window", "le"];
+pub(super) const RESERVED_LABELS: [&str; 7] = ["alertname", "alertstate", "severity", "slo", "state", "window", "le"];
 
 /// A checked file.
 #[derive(Clone, Debug)]
@@ -69,15 +73,39 @@ pub struct SloFile {
     pub slos: Vec<Slo>,
 }
 
-/// Reads a file. It can be used unless there is an error among the diagnostics.
+/// Reads a file in our own form, or in that of Sloth, Pyrra or OpenSLO ([`super::import`]). It can be used unless there is an error among
+/// the diagnostics.
 pub fn parse_file(source: &SourceFile) -> (Option<SloFile>, Diagnostics) {
-    let (root, mut diagnostics) = yaml::parse(source);
-    let Some(root) = root else { return (None, diagnostics) };
+    let (mut documents, mut diagnostics) = yaml::parse_documents(source);
+    if diagnostics.has_errors() {
+        return (None, diagnostics);
+    }
     let mut decoder = Decoder::new(source);
-    let file = slo_file(&mut decoder, &root);
+    let file = if documents.iter().any(|document| import::Form::of(document).is_some()) {
+        Some(imported(&mut decoder, documents))
+    } else {
+        if let Some(second) = documents.get(1) {
+            decoder.warning(second.span, "only the first YAML document of a file is read");
+        }
+        let empty = Node { span: Span::new(0, 0), kind: yaml::NodeKind::Null };
+        slo_file(&mut decoder, &documents.drain(..).next().unwrap_or(empty))
+    };
     let is_usable = file.is_some() && !decoder.has_errors();
     diagnostics.extend(decoder.finish());
     (file.filter(|_| is_usable), diagnostics)
+}
+
+/// The documents of another tool's file. One in our form among them is a mistake.
+fn imported(decoder: &mut Decoder<'_>, documents: Vec<Node>) -> SloFile {
+    let mut foreign = Vec::new();
+    for document in documents.into_iter().filter(|document| !document.is_null()) {
+        match import::Form::of(&document) {
+            Some(form) => foreign.push((form, document)),
+            None => decoder.error(document.span, "this document is not in the form of the others of the file"),
+        }
+    }
+    let slos = import::read(decoder, &foreign);
+    SloFile { path: decoder.source().name.clone(), interval: None, slos }
 }
 
 fn slo_file(decoder: &mut Decoder<'_>, root: &Node) -> Option<SloFile> {
@@ -88,7 +116,8 @@ fn slo_file(decoder: &mut Decoder<'_>, root: &Node) -> Option<SloFile> {
     let slos =
         fields.required("slos", |decoder, node| decoder.list(node, |decoder, node| slo(decoder, node, &mut names)));
     for key in ["version", "service", "labels", "apiVersion", "kind", "metadata", "spec"] {
-        let form = "this looks like another tool's form, whose import is not built yet; write a list under \"slos\"";
+        let form = "of other tools' forms, those of Sloth (version: prometheus/v1), Pyrra (apiVersion: pyrra.dev/v1alpha1) and OpenSLO \
+                    (apiVersion: openslo/v1) are read";
         fields.unsupported(key, form);
     }
     fields.finish();
@@ -105,14 +134,16 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
     let (indicator, implied) = fields.required("indicator", |decoder, node| Some(indicator(decoder, node))).unzip();
     let implied = implied.flatten();
     let objective = read_objective(&mut fields, implied);
-    let window = fields.or("window", WINDOW_DEFAULT, window);
+    let window = decode_window::read(&mut fields, WINDOW_DEFAULT);
+    let budgeting = fields
+        .or("budgeting", Budgeting::Occurrences, |decoder, node| decode_window::budgeting(decoder, node, &window));
     let group_by = fields.or("group_by", Vec::new(), |decoder, node| group_by(decoder, node, &labels));
     let alerting = fields.node("alerting");
     // The policy needs an objective to judge its tiers by; a wrong one has been reported already.
     let judged_by = objective.unwrap_or_else(|| Objective::from_percent(99.9).expect("BUG: 99.9 is an objective"));
     let implied_span = implied.map_or(fields.span, |(_, _, span)| span);
     let objective_span = node.get("objective").map_or(implied_span, |node| node.span);
-    let policy = policy(fields.decoder, alerting, (judged_by, objective_span), window);
+    let policy = policy(fields.decoder, alerting, (judged_by, objective_span), window.nominal());
     for key in ["calendar", "time_slices", "exclusions", "timeWindow", "sli"] {
         fields.unsupported(key, "not built yet");
     }
@@ -125,6 +156,7 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
         group_by,
         objective: objective?,
         window,
+        budgeting,
         policy: policy?,
     })
 }
@@ -235,24 +267,6 @@ fn objective(decoder: &mut Decoder<'_>, node: &Node) -> Option<Objective> {
     objective
 }
 
-fn window(decoder: &mut Decoder<'_>, node: &Node) -> Option<Duration> {
-    if let Some(word @ ("week" | "month" | "quarter" | "year")) = node.as_str() {
-        decoder.error_with_help(
-            node.span,
-            format!("calendar windows ({word}) are not built yet"),
-            "write a rolling one, such as 30d",
-        );
-        return None;
-    }
-    let window = decoder.positive_duration(node)?;
-    if !(WINDOW_MIN..=WINDOW_MAX).contains(&window) {
-        let (least, most) = (format_duration(WINDOW_MIN), format_duration(WINDOW_MAX));
-        decoder.error(node.span, format!("a window lasts from {least} to {most}"));
-        return None;
-    }
-    Some(window)
-}
-
 fn group_by(decoder: &mut Decoder<'_>, node: &Node, labels: &[(String, Span, String)]) -> Option<Vec<Arc<str>>> {
     let mut names: Vec<Arc<str>> = Vec::new();
     decoder.list(node, |decoder, node| {
@@ -316,5 +330,5 @@ fn errors(decoder: &mut Decoder<'_>, node: &Node) -> Option<Indicator> {
         (None, Some(good)) => (good, PartIs::Good),
         _ => return None,
     };
-    Some(Indicator::Errors { part, part_is, total: total? })
+    Some(Indicator::Errors { part: vec![part.into()], part_is, total: vec![total?.into()] })
 }

@@ -145,7 +145,7 @@ fn tier(
     let long_span = node.get("long").map_or(span, |node| node.span);
     let factor_span = node.get("factor").map_or(span, |node| node.span);
     fields.finish();
-    let tier = Tier { name: name?, severity: severity?, short: short?, long: long?, factor: factor? };
+    let tier = Tier::new(name?, severity?, (short?, long?), factor?);
 
     if names.contains(&tier.name) {
         decoder.error(name_span, format!("the tier {:?} stands twice", tier.name));

@@ -14,7 +14,7 @@ use crate::promql::{Querier, QuerierError};
 
 use super::accounting::{Accounting, MARGIN_MS, Role};
 use super::fold::History;
-use super::spec::{Indicator, Selector, Slo};
+use super::spec::{Indicator, Selector, Slo, Term};
 
 /// Samples that become visible this long after their timestamp are still counted there: six of the usual scrape time-outs.
 pub const LATE_MS: i64 = 60 * 1000;
@@ -37,7 +37,7 @@ pub(super) fn advance(
         feed_slice(accounting, &sources, querier, (from, through), history)
     };
     accounting.rewind();
-    let mut from = accounting.settled_through().unwrap_or((slot - slo.window).plus_ms(-MARGIN_MS));
+    let mut from = accounting.settled_through().unwrap_or((slot - slo.window.longest()).plus_ms(-MARGIN_MS));
     let settle_through = slot.plus_ms(-LATE_MS);
     while from < settle_through {
         let through = from.plus_ms(SLICE_MS).min(settle_through);
@@ -66,21 +66,24 @@ fn feed_slice(
 
 /// What an indicator reads: its own series, and what tells scrapes and restarts of their targets.
 pub fn sources(indicator: &Indicator) -> Vec<(Role, Vec<Matcher>)> {
-    match indicator {
-        Indicator::Availability(gauge) => vec![(Role::Total, gauge.matchers.clone())],
-        Indicator::Errors { part, total, .. } => vec![
-            (Role::Part, part.matchers.clone()),
-            (Role::Total, total.matchers.clone()),
-            (Role::Up, of_targets("up", total)),
-            (Role::StartTime, of_targets("process_start_time_seconds", total)),
-        ],
-        Indicator::Latency { buckets, total, .. } => vec![
-            (Role::Part, buckets.matchers.clone()),
-            (Role::Total, total.matchers.clone()),
-            (Role::Up, of_targets("up", total)),
-            (Role::StartTime, of_targets("process_start_time_seconds", total)),
-        ],
+    let selected = |role, selector: &Selector| (role, selector.matchers.clone());
+    let (mut sources, total) = match indicator {
+        Indicator::Availability(gauge) => return vec![selected(Role::Total, gauge)],
+        Indicator::Errors { part, total, .. } => {
+            let role = |term: &Term, added, subtracted| if term.is_subtracted { subtracted } else { added };
+            let of_part = part.iter().map(|term| selected(role(term, Role::Part, Role::PartLess), &term.selector));
+            let of_total = total.iter().map(|term| selected(role(term, Role::Total, Role::TotalLess), &term.selector));
+            (of_part.chain(of_total).collect::<Vec<_>>(), total.iter().map(|term| &term.selector).collect())
+        }
+        Indicator::Latency { buckets, total, .. } => {
+            (vec![selected(Role::Part, buckets), selected(Role::Total, total)], vec![total])
+        }
+    };
+    for total in total {
+        sources.push((Role::Up, of_targets("up", total)));
+        sources.push((Role::StartTime, of_targets("process_start_time_seconds", total)));
     }
+    sources
 }
 
 /// The series `name` of the targets that `selector` can find: its tests on `job` and `instance` hold for them too.

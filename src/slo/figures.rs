@@ -10,9 +10,12 @@ use std::time::Duration;
 use crate::model::{Labels, Timestamp};
 
 use super::accounting::Accounting;
+use super::curve::Counts;
 use super::fold::SCRAPE_COVERS_MS;
 use super::latency::MissingBucket;
-use super::spec::{PartIs, Slo};
+use super::policy::Since;
+use super::spec::Slo;
+use super::window::Window;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -31,23 +34,14 @@ pub const AT_RISK_REMAINING_RATIO: f64 = 0.1;
 pub struct WindowFigures {
     /// Its length; it ends at the slot.
     pub window: Duration,
-    /// Bad events.
-    pub bad: f64,
-    /// All events.
-    pub total: f64,
+    /// Events, good and bad; where the objective is a share of time, slices.
+    pub counts: Counts,
     /// bad / total, `None` without events.
     pub error_ratio: Option<f64>,
     /// How many times faster than sustainable the budget is spent, `None` without events.
     pub burn_rate: Option<f64>,
     /// The share of the window in which the total was being measured.
     pub coverage_ratio: f64,
-}
-
-impl WindowFigures {
-    /// Good events.
-    pub fn good(&self) -> f64 {
-        self.total - self.bad
-    }
 }
 
 /// How an objective stands.
@@ -89,8 +83,10 @@ impl fmt::Display for State {
 pub struct Figures {
     /// The end of every window.
     pub at: Timestamp,
-    /// Every window of a tier, [`BURN_WINDOWS_SECS`] and, last, the objective's own; increasing, none twice.
+    /// Every window of a tier and [`BURN_WINDOWS_SECS`]; increasing, none twice.
     pub windows: Vec<WindowFigures>,
+    /// The objective's own window. That of a calendar is as long as it is by now.
+    pub whole: WindowFigures,
     /// 1 is untouched, 0 empty, negative overspent; `None` without events.
     pub budget_remaining_ratio: Option<f64>,
     /// The last successful scrape of a target.
@@ -110,9 +106,8 @@ pub struct Figures {
 impl Figures {
     /// Computes the figures of `group` at `at`.
     pub fn compute(slo: &Slo, accounting: &Accounting, group: &Labels, at: Timestamp) -> Figures {
-        let windows: Vec<WindowFigures> =
-            windows(slo).into_iter().map(|window| window_figures(slo, accounting, group, at, window)).collect();
-        let whole = windows.last().expect("BUG: an objective has at least its own window");
+        let of = |start: Timestamp| window_figures(slo, accounting, group, (start, at));
+        let whole = of(slo.window.start(at));
         let mut figures = Figures {
             at,
             budget_remaining_ratio: whole.burn_rate.map(|burn_rate| 1.0 - burn_rate),
@@ -122,16 +117,25 @@ impl Figures {
             missing_bucket: accounting.missing_bucket(group, at),
             holding: Vec::new(),
             state: State::Met,
-            windows,
+            windows: windows(slo).into_iter().map(|window| of(at - window)).collect(),
+            whole,
         };
         figures.holding = slo
             .policy
             .tiers
             .iter()
-            .map(|tier| [tier.long, tier.short].into_iter().all(|window| figures.burn_rate(window) > Some(tier.factor)))
+            .map(|tier| [tier.long, tier.short].into_iter().all(|window| tier.is_met_by(figures.burn_rate(window))))
             .collect();
         figures.state = figures.judge();
         figures
+    }
+
+    /// Leaves only those tiers among the holding ones that have held for as long as they must. `since` has an entry for each tier.
+    pub(super) fn hold(&mut self, slo: &Slo, since: &mut [Since]) {
+        for ((holds, tier), since) in self.holding.iter_mut().zip(&slo.policy.tiers).zip(since) {
+            *holds = since.step(tier, *holds, self.at);
+        }
+        self.state = self.judge();
     }
 
     fn judge(&self) -> State {
@@ -147,14 +151,10 @@ impl Figures {
         }
     }
 
-    /// The figures over the objective's own window.
-    pub fn whole(&self) -> &WindowFigures {
-        self.windows.last().expect("BUG: an objective has at least its own window")
-    }
-
     /// The figures over `window`, if it is one of those computed.
     pub fn window(&self, window: Duration) -> Option<&WindowFigures> {
-        self.windows.binary_search_by_key(&window, |figures| figures.window).ok().map(|index| &self.windows[index])
+        let known = self.windows.binary_search_by_key(&window, |figures| figures.window);
+        known.ok().map(|index| &self.windows[index]).or_else(|| (self.whole.window == window).then_some(&self.whole))
     }
 
     /// The burn rate over `window`; `None` without events.
@@ -178,16 +178,17 @@ impl Figures {
     /// not burn or nothing is left.
     pub fn time_left(&self, burn_rate: f64) -> Option<Duration> {
         let remaining = self.budget_remaining_ratio.filter(|remaining| *remaining > 0.0)?;
-        Duration::try_from_secs_f64(self.whole().window.as_secs_f64() * remaining / burn_rate).ok()
+        Duration::try_from_secs_f64(self.whole.window.as_secs_f64() * remaining / burn_rate).ok()
     }
 }
 
-/// The windows of an objective, increasing, its own last.
+/// The windows that an objective looks back over besides its own, increasing.
 pub(super) fn windows(slo: &Slo) -> Vec<Duration> {
-    let fixed = BURN_WINDOWS_SECS.iter().map(|secs| Duration::from_secs(*secs));
+    let own = slo.window.nominal();
+    let fixed = BURN_WINDOWS_SECS.iter().map(|secs| Duration::from_secs(*secs)).filter(|window| *window < own);
     let of_tiers = slo.policy.tiers.iter().flat_map(|tier| [tier.short, tier.long]);
-    let mut windows: Vec<Duration> =
-        fixed.chain(of_tiers).filter(|window| *window < slo.window).chain([slo.window]).collect();
+    let is_own = |window: &Duration| slo.window == Window::Rolling(*window);
+    let mut windows: Vec<Duration> = fixed.chain(of_tiers).filter(|window| !is_own(window)).collect();
     windows.sort();
     windows.dedup();
     windows
@@ -197,23 +198,15 @@ fn window_figures(
     slo: &Slo,
     accounting: &Accounting,
     group: &Labels,
-    at: Timestamp,
-    window: Duration,
+    (start, end): (Timestamp, Timestamp),
 ) -> WindowFigures {
-    let (part, total) = accounting.events(group, at, window);
-    let bad = match slo.indicator.part_is() {
-        PartIs::Good => total - part,
-        PartIs::Bad => part,
-    };
-    // The counters of one scrape need not agree: a target may count an error before its request. A ratio stays a ratio.
-    let bad = bad.clamp(0.0, total.max(0.0));
-    let error_ratio = (total > 0.0).then(|| bad / total);
+    let counts = accounting.counts(group, start, end);
+    let error_ratio = counts.error_ratio();
     WindowFigures {
-        window,
-        bad,
-        total,
+        window: end.since(start),
+        counts,
         error_ratio,
         burn_rate: error_ratio.map(|ratio| ratio / slo.objective.budget_ratio()),
-        coverage_ratio: accounting.coverage_ratio(group, at, window),
+        coverage_ratio: accounting.coverage_ratio(group, start, end),
     }
 }

@@ -8,7 +8,7 @@
 //! | series | value |
 //! |---|---|
 //! | `slo_objective_ratio` | 0.999 |
-//! | `slo_window_seconds` | the objective's window |
+//! | `slo_window_seconds` | the objective's window; of a calendar, as long as it is by now |
 //! | `slo_events_total`, `slo_bad_events_total` | counters of events; a restart of ours resets them |
 //! | `slo_error_ratio{window="1h"}` | bad / total, absent without events |
 //! | `slo_burn_rate{window="1h"}` | error ratio / (1 - objective), absent without events |
@@ -20,7 +20,7 @@
 //! **Invariants.** A series that is not recorded again ends with a staleness marker. A source that cannot be read leaves the alerts and
 //! series of its objective as they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{Labels, METRIC_NAME, Matcher, Timestamp, stale_nan};
@@ -33,6 +33,7 @@ use super::alerts::{Alerts, OUTAGE_TOLERANCE, Surroundings};
 use super::decode::SloFile;
 use super::feed;
 use super::figures::{Figures, SCRAPE_COVERS, State};
+use super::policy::Since;
 use super::spec::{PartIs, Slo};
 use super::status::{SloAlert, SloStatus};
 
@@ -63,15 +64,18 @@ struct Tracked {
     warm_through: Option<Timestamp>,
     /// Whether the alerts from before a restart have been looked for.
     is_restored: bool,
+    /// By group: since when each tier's condition is met.
+    since: BTreeMap<Labels, Vec<Since>>,
 }
 
 impl SloGroup {
     /// The objectives of a checked file; `interval_default` holds where the file names no interval.
     pub fn new(file: SloFile, interval_default: Duration) -> Self {
         let track = |slo: Slo| Tracked {
-            accounting: Accounting::new(&slo.indicator, &slo.group_by, slo.window),
+            accounting: Accounting::new(&slo),
             warm_through: None,
             is_restored: false,
+            since: BTreeMap::new(),
             slo,
         };
         SloGroup {
@@ -97,11 +101,15 @@ impl SloGroup {
                 old.slo.name == new.slo.name
                     && old.slo.indicator == new.slo.indicator
                     && old.slo.group_by == new.slo.group_by
-                    && old.slo.window >= new.slo.window
+                    && old.slo.budgeting == new.slo.budgeting
+                    && old.slo.window.longest() >= new.slo.window.longest()
             };
             if let Some(index) = old_objectives.iter().position(same) {
                 let old = old_objectives.swap_remove(index);
                 (new.accounting, new.warm_through) = (old.accounting, old.warm_through);
+                if old.slo.policy.tiers == new.slo.policy.tiers {
+                    new.since = old.since;
+                }
             }
         }
         // What fired is known; looking for it again would bring back what has been resolved at this very moment.
@@ -185,7 +193,7 @@ impl Evaluator for SloGroup {
         let mut outcome = Outcome::default();
         let mut kept = BTreeSet::new();
         let mut status = Vec::new();
-        for Tracked { slo, accounting, warm_through, is_restored } in &mut self.objectives {
+        for Tracked { slo, accounting, warm_through, is_restored, since } in &mut self.objectives {
             let warm_through = *warm_through.get_or_insert(slot);
             let mut read = feed::advance(slo, accounting, context.querier, slot, warm_through);
             if read.is_ok() && !*is_restored {
@@ -202,9 +210,13 @@ impl Evaluator for SloGroup {
             let is_measured_now =
                 |group: &&Labels| accounting.last_measured(group).is_some_and(|last| slot.since(last) < SCRAPE_COVERS);
             let measured_groups = accounting.groups().filter(is_measured_now).count();
+            since.retain(|group, _| accounting.is_known(group));
             let around = Surroundings { awake_since: self.awake_since, measured_groups };
             for group in accounting.groups() {
-                let figures = Figures::compute(slo, accounting, group, slot);
+                let mut figures = Figures::compute(slo, accounting, group, slot);
+                let since = since.entry(group.clone()).or_default();
+                since.resize(slo.policy.tiers.len(), Since::default());
+                figures.hold(slo, since);
                 if !figures.is_measured && figures.missing_bucket.is_none() && !group.is_empty() {
                     continue; // bad events whose total has other labels: not a group of this objective
                 }
@@ -244,7 +256,8 @@ fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {
         labels: slo.labels.clone(),
         about: slo.about.clone(),
         objective_percent: slo.objective.percent(),
-        window: slo.window,
+        window: slo.window.clone(),
+        budgeting: slo.budgeting,
         tiers: slo.policy.tiers.clone(),
         figures,
         alerts: Vec::new(),
@@ -270,17 +283,18 @@ fn record(slo: &Slo, group: &Labels, figures: &Figures, events: (f64, f64), reco
     let (part, total) = events;
     let counts_good = slo.indicator.part_is() == PartIs::Good;
     push("slo_objective_ratio", None, slo.objective.ratio());
-    push("slo_window_seconds", None, slo.window.as_secs_f64());
+    push("slo_window_seconds", None, figures.whole.window.as_secs_f64());
     push("slo_events_total", None, total);
     push("slo_bad_events_total", None, if counts_good { total - part } else { part });
-    for window in &figures.windows {
-        let length = || Some(("window", format_duration(window.window)));
+    let lookbacks = figures.windows.iter().map(|window| (window, format_duration(window.window)));
+    for (window, length) in lookbacks.chain([(&figures.whole, slo.window.to_string())]) {
+        let length = || Some(("window", length.clone()));
         if let (Some(error_ratio), Some(burn_rate)) = (window.error_ratio, window.burn_rate) {
             push("slo_error_ratio", length(), error_ratio);
             push("slo_burn_rate", length(), burn_rate);
         }
     }
-    push("slo_coverage_ratio", None, figures.whole().coverage_ratio);
+    push("slo_coverage_ratio", None, figures.whole.coverage_ratio);
     if let Some(remaining) = figures.budget_remaining_ratio {
         push("slo_error_budget_remaining_ratio", None, remaining);
     }

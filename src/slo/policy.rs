@@ -6,9 +6,10 @@
 //! **Source.** The Site Reliability Workbook, chapter 5: factor = share of the budget × window / long window.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Labels;
+use crate::model::{Labels, Timestamp};
 
 use super::spec::Objective;
 
@@ -53,9 +54,64 @@ pub struct Tier {
     pub long: Duration,
     /// Both burn rates must exceed it.
     pub factor: f64,
+    /// How the burn rates are compared with the factor.
+    pub comparison: Comparison,
+    /// How long that must last.
+    pub hold: Duration,
+    /// What the file of another tool calls the severity.
+    pub severity_text: Option<Arc<str>>,
+}
+
+/// How a burn rate is compared with a factor. Our own tiers are always [`Comparison::Above`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Comparison {
+    /// `>`
+    #[default]
+    Above,
+    /// `>=`
+    AtLeast,
+    /// `<`
+    Below,
+    /// `<=`
+    AtMost,
+}
+
+impl Comparison {
+    fn holds(self, burn_rate: f64, factor: f64) -> bool {
+        match self {
+            Comparison::Above => burn_rate > factor,
+            Comparison::AtLeast => burn_rate >= factor,
+            Comparison::Below => burn_rate < factor,
+            Comparison::AtMost => burn_rate <= factor,
+        }
+    }
 }
 
 impl Tier {
+    /// A tier as our own form has them.
+    pub fn new(name: impl Into<String>, severity: Severity, (short, long): (Duration, Duration), factor: f64) -> Self {
+        Tier {
+            name: name.into(),
+            severity,
+            short,
+            long,
+            factor,
+            comparison: Comparison::Above,
+            hold: Duration::ZERO,
+            severity_text: None,
+        }
+    }
+
+    /// The severity as its file writes it.
+    pub fn severity_as_written(&self) -> &str {
+        self.severity_text.as_deref().unwrap_or(self.severity.as_str())
+    }
+
+    /// Whether the burn rate over a window meets the condition. A window without events does not burn.
+    pub fn is_met_by(&self, burn_rate: Option<f64>) -> bool {
+        burn_rate.is_some_and(|burn_rate| self.comparison.holds(burn_rate, self.factor))
+    }
+
     /// The error ratio above which the tier holds.
     pub fn threshold_ratio(&self, objective: Objective) -> f64 {
         self.factor * objective.budget_ratio()
@@ -64,6 +120,18 @@ impl Tier {
     /// Whether it could hold at all: even if every event is bad, the burn rate is at most 1 / (1 - objective).
     pub fn is_reachable(&self, objective: Objective) -> bool {
         self.threshold_ratio(objective) < 1.0
+    }
+}
+
+/// Since when the condition of a tier is met without a break.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Since(Option<Timestamp>);
+
+impl Since {
+    /// Notes whether the condition is met at `at`, and says whether it has been for as long as `tier` wants.
+    pub fn step(&mut self, tier: &Tier, is_met: bool, at: Timestamp) -> bool {
+        self.0 = is_met.then(|| self.0.unwrap_or(at));
+        self.0.is_some_and(|since| at.since(since) >= tier.hold)
     }
 }
 
@@ -130,13 +198,9 @@ pub fn default_tiers(window: Duration) -> Vec<Tier> {
         .filter(|(_, _, _, long_secs, _)| Duration::from_secs(*long_secs) <= window)
         .map(|&(name, severity, short_secs, long_secs, share_ratio)| {
             let factor = share_ratio * window.as_secs_f64() / long_secs as f64;
-            Tier {
-                name: name.to_owned(),
-                severity,
-                short: Duration::from_secs(short_secs),
-                long: Duration::from_secs(long_secs),
-                factor: (factor * 1e9).round() / 1e9, // 14.4 and not 14.400000000000002: people read and compare it
-            }
+            // 14.4 and not 14.400000000000002: people read and compare it
+            let factor = (factor * 1e9).round() / 1e9;
+            Tier::new(name, severity, (Duration::from_secs(short_secs), Duration::from_secs(long_secs)), factor)
         })
         .collect()
 }

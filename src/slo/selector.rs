@@ -2,12 +2,16 @@
 //!
 //! In the flow: [`super::decode`] calls it for each counter and gauge. Mistakes stand at their place inside the text.
 
+use std::collections::BTreeSet;
+
+use crate::model::{MatchOp, Matcher, format_float};
 use crate::promql;
 use crate::promql::ast::ExprKind;
 use crate::source::Span;
 use crate::source::decode::Decoder;
 use crate::source::yaml::{Node, NodeKind};
 
+use super::latency::BOUND;
 use super::spec::Selector;
 
 /// Reads a plain selector such as `up{job="x"}`: no range, no offset, nothing around it.
@@ -48,6 +52,20 @@ pub(super) fn read(decoder: &mut Decoder<'_>, node: &Node) -> Option<Selector> {
             None
         }
     }
+}
+
+/// The selector with tests on `le` that find a bound however it is spelled: `1` and `1.0` are one. Prometheus 3 writes the second, files
+/// that are older than it the first.
+pub(super) fn with_any_spelling(mut selector: Selector) -> Selector {
+    for test in &mut selector.matchers {
+        let bound = test.value.parse::<f64>().ok().filter(|bound| bound.is_finite());
+        let (Some(bound), MatchOp::Equal, BOUND) = (bound, test.op, &*test.name) else { continue };
+        let spellings: BTreeSet<String> =
+            [test.value.to_string(), bound.to_string(), format!("{bound:?}"), format_float(bound)].into();
+        let pattern = spellings.iter().map(|spelling| regex::escape(spelling)).collect::<Vec<_>>().join("|");
+        *test = Matcher::new(MatchOp::Regex, BOUND, pattern).expect("BUG: escaped numbers are no pattern");
+    }
+    selector
 }
 
 /// The selector before the brackets; its text where that is easy to cut, else its name.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::model::{Labels, Matcher};
 
 use super::policy::Policy;
+use super::window::Window;
 
 /// One objective on one indicator.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,10 +26,32 @@ pub struct Slo {
     pub group_by: Vec<Arc<str>>,
     /// The share of events that must be good.
     pub objective: Objective,
-    /// The rolling window of the budget.
-    pub window: Duration,
+    /// What the budget is for.
+    pub window: Window,
+    /// What the objective is a share of.
+    pub budgeting: Budgeting,
     /// When to alert, and how.
     pub policy: Policy,
+}
+
+/// What an objective is a share of. Slices are aligned to the epoch; one counts where it lies in the window as a whole and had events.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Budgeting {
+    /// Of events.
+    #[default]
+    Occurrences,
+    /// Of slices of time. A slice is good if enough of its events are.
+    TimeSlices {
+        /// The length of a slice.
+        slice: Duration,
+        /// The share of a good slice's events that must be good, up to 1.
+        target_ratio: f64,
+    },
+    /// Of slices of time, each as good as the share of its good events: the mean of their ratios.
+    RatioTimeSlices {
+        /// The length of a slice.
+        slice: Duration,
+    },
 }
 
 /// Texts for people; each may be empty.
@@ -50,11 +73,11 @@ pub enum Indicator {
     /// Counters of all events and of some of them.
     Errors {
         /// The counters of some events.
-        part: Selector,
+        part: Vec<Term>,
         /// Whether those are the good or the bad ones.
         part_is: PartIs,
         /// The counters of all events.
-        total: Selector,
+        total: Vec<Term>,
     },
     /// A classic histogram: an observation is an event, and a good one if it lies in the bucket of the threshold.
     Latency {
@@ -96,6 +119,21 @@ pub enum PartIs {
     Bad,
     /// The good ones; bad is the rest.
     Good,
+}
+
+/// Counters that are added to a count, or taken off it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    /// Which counters.
+    pub selector: Selector,
+    /// Whether they are taken off: in "all less the fast ones", the fast ones.
+    pub is_subtracted: bool,
+}
+
+impl From<Selector> for Term {
+    fn from(selector: Selector) -> Self {
+        Term { selector, is_subtracted: false }
+    }
 }
 
 /// Which series. Two selectors of equal meaning but other spelling are two indicators: an edit is taken at its word.

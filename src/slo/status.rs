@@ -1,13 +1,13 @@
 //! A snapshot of one objective's group, for the page and the API.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::model::{Labels, Timestamp};
 
 use super::figures::Figures;
 use super::policy::{Severity, Tier};
-use super::spec::About;
+use super::spec::{About, Budgeting};
+use super::window::Window;
 
 /// How one group of one objective stood at the last slot.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +22,10 @@ pub struct SloStatus {
     pub about: About,
     /// In percent.
     pub objective_percent: f64,
-    /// The objective's window.
-    pub window: Duration,
+    /// What its budget is for.
+    pub window: Window,
+    /// What the objective is a share of.
+    pub budgeting: Budgeting,
     /// The tiers of its policy.
     pub tiers: Vec<Tier>,
     /// All figures: windows with events, error ratio, burn rate and coverage; the budget; the state.

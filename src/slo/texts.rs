@@ -11,6 +11,7 @@ use super::alerts::Kind;
 use super::figures::Figures;
 use super::policy::Tier;
 use super::spec::Slo;
+use super::window::{Calendar, Window};
 
 /// The annotation that says why an alert does not resolve; part of the description would repeat itself at every slot.
 const HELD: &str = "held";
@@ -69,7 +70,7 @@ fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures,
         "description",
         format!(
             "{} of events were bad in the last {} and {} in the last {}: burn rates {} and {}, above {} ({}). \
-             The objective is {}% over {}: {budget}.",
+             The objective is {}% {}: {budget}.",
             percent(ratio(tier.long)),
             format_duration(tier.long),
             percent(ratio(tier.short)),
@@ -79,7 +80,7 @@ fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures,
             number(tier.factor),
             tier.name,
             slo.objective.percent(),
-            format_duration(slo.window),
+            over(&slo.window),
         ),
     );
     texts.set("tier", tier.name.as_str());
@@ -103,6 +104,14 @@ fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &
         None => "No sample of the total was ever seen: the selector finds nothing, or nothing is deployed.".to_owned(),
     };
     texts.set("description", description);
+}
+
+/// `over 30d`, `this month`.
+fn over(window: &Window) -> String {
+    match window {
+        Window::Calendar(Calendar { count: 1, unit, .. }) => format!("this {}", unit.as_str()),
+        Window::Rolling(_) | Window::Calendar(_) => format!("over {window}"),
+    }
 }
 
 fn title(slo: &Slo, group: &Labels) -> String {

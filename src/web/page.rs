@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::frame::{head, label_chips};
 use super::text::{duration_text, labels_without, percent, since_text};
 use crate::model::{ALERT_NAME, Labels, Timestamp};
-use crate::slo::{SloStatus, State};
+use crate::slo::{Budgeting, SloStatus, State, WindowFigures};
 
 /// How often the page loads itself again.
 const REFRESH_SECS: u32 = 15;
@@ -225,25 +225,26 @@ fn objective(slo: &SloStatus) -> Markup {
     };
     let remaining = slo.figures.budget_remaining_ratio;
     let width = remaining.unwrap_or(0.0).clamp(0.0, 1.0) * 100.0;
-    let whole = slo.figures.whole();
+    let whole = &slo.figures.whole;
     html! {
         div.slo {
             div.line {
                 span.name { (slo.name) } (badge(kind, word)) (label_set(&slo.group, &[]))
-                span.quiet { (slo.objective_percent) " % over " (duration_text(slo.window)) }
+                span.quiet { (slo.objective_percent) " % over " (slo.window) }
             }
             @if !slo.about.description.is_empty() { div.quiet { (slo.about.description) } }
             div class={ "bar " (kind) } role="img" aria-label={ "budget left " (percent(remaining)) } { i style={ "width:" (format!("{width:.2}")) "%" } {} }
             div.burns {
                 span { strong { (percent(remaining)) } " of the budget left" }
-                span { (whole.bad) " bad of " (whole.total) " events" }
+                span { (whole.counts.bad) " bad of " (whole.counts.total) @if slo.budgeting == Budgeting::Occurrences { " events" } @else { " slices of time" } }
                 span { "coverage " (percent(Some(whole.coverage_ratio))) }
             }
             div.burns {
                 "burn rate"
                 @for window in &slo.figures.windows {
-                    span { (duration_text(window.window)) " " @match window.burn_rate { Some(rate) => { (format!("{rate:.2}")) }, None => { "–" } } }
+                    (burn_rate(&duration_text(window.window), window))
                 }
+                (burn_rate(&slo.window.to_string(), whole))
             }
             @for alert in &slo.alerts { div.error { (alert.severity.as_str()) ": " (alert.annotations.get("summary").unwrap_or(alert.name)) } }
         }
@@ -317,4 +318,7 @@ fn target_line(target: &TargetLine, now: Timestamp) -> Markup {
             }
         }
     }
+}
+fn burn_rate(length: &str, window: &WindowFigures) -> Markup {
+    html! { span { (length) " " @match window.burn_rate { Some(rate) => { (format!("{rate:.2}")) }, None => { "–" } } } }
 }

@@ -49,6 +49,10 @@ const DECODERS: &[(&str, &str)] = &[
     ("slo/decode.rs", "slos.md"),
     ("slo/decode_alerting.rs", "slos.md"),
     ("slo/decode_latency.rs", "slos.md"),
+    ("slo/decode_window.rs", "slos.md"),
+    ("slo/import/openslo.rs", "slos.md"),
+    ("slo/import/pyrra.rs", "slos.md"),
+    ("slo/import/sloth.rs", "slos.md"),
     ("serve/web_config/decode.rs", "settings.md"),
     ("unittest/incident/decode.rs", "testing.md"),
 ];

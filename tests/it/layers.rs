@@ -17,7 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promql", &["model", "source", "store"]),
     ("template", &["model", "source"]),
     ("rules", &["model", "source", "store", "promql", "template"]),
-    ("slo", &["model", "source", "store", "promql", "template", "rules"]),
+    // `exposition`: a backtest reads recorded samples.
+    ("slo", &["model", "source", "exposition", "store", "promql", "template", "rules"]),
     ("router", &["model", "source", "template", "relabel"]),
     ("unittest", CORE),
     // `exposition` is pure: the clock's latencies are handed out as metric families.

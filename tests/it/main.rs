@@ -34,4 +34,5 @@ mod scrape;
 mod scrape_config_files;
 mod silences;
 mod silences_peer;
+mod slo_backtest;
 mod smtp;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Tape, file, labels, secs};
+use super::{Tape, events, file, labels, secs};
 use crate::model::{Labels, Series};
 use crate::promql::{Dialect, Querier};
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
@@ -50,9 +50,9 @@ fn tape(rows: &[(&str, &str)]) -> Tape {
 /// Good and all events.
 fn count_of(spec: &str, rows: &[(&str, &str)]) -> (f64, f64) {
     let slo = slo(spec);
-    let mut accounting = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
+    let mut accounting = Accounting::new(&slo);
     feed(&mut accounting, &slo, &tape(rows), (-1, 600));
-    accounting.events(&Labels::empty(), secs(600), Duration::from_secs(3600))
+    events(&accounting, &Labels::empty(), secs(600), Duration::from_secs(3600))
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn events_count_where_the_bucket_stands_beside_its_total() {
 #[test]
 fn other_buckets_of_the_histogram_are_not_remembered() {
     let slo = slo(SPEC);
-    let mut accounting = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
+    let mut accounting = Accounting::new(&slo);
     let bounds: Vec<String> = (1..=100).map(|tenths| (f64::from(tenths) / 10.0).to_string()).collect();
     let mut rows: Vec<(&str, &str)> = bounds.iter().map(|bound| (bound.as_str(), "0 1")).collect();
     rows.push(("count", "0 1"));
@@ -87,17 +87,17 @@ fn other_buckets_of_the_histogram_are_not_remembered() {
 #[test]
 fn buckets_out_of_order_are_clamped_and_told_once() {
     let slo = slo(SPEC);
-    let mut accounting = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
+    let mut accounting = Accounting::new(&slo);
     let tape = tape(&[("0.3", "0 12 20 20"), ("count", "0 10 20 30")]);
     feed(&mut accounting, &slo, &tape, (-1, 20));
     accounting.rewind();
     feed(&mut accounting, &slo, &tape, (-1, 20));
     let figures = crate::slo::Figures::compute(&slo, &accounting, &Labels::empty(), secs(20));
-    assert_eq!((figures.whole().bad, figures.whole().total), (0.0, 10.0));
+    assert_eq!((figures.whole.counts.bad, figures.whole.counts.total), (0.0, 10.0));
     assert_eq!(accounting.sizes().disordered, 1);
     feed(&mut accounting, &slo, &tape, (20, 600));
     let figures = crate::slo::Figures::compute(&slo, &accounting, &Labels::empty(), secs(600));
-    assert_eq!((figures.whole().bad, figures.whole().total), (10.0, 30.0));
+    assert_eq!((figures.whole.counts.bad, figures.whole.counts.total), (10.0, 30.0));
     assert_eq!(accounting.sizes().disordered, 1);
 }
 
@@ -155,7 +155,7 @@ impl World {
         let alerts = status.alerts.iter().map(|alert| {
             format!("{} {}: {}", alert.name, alert.severity, alert.annotations.get("description").unwrap_or("-"))
         });
-        (status.figures.state, status.figures.whole().bad, alerts.collect())
+        (status.figures.state, status.figures.whole.counts.bad, alerts.collect())
     }
 }
 
@@ -172,7 +172,7 @@ fn a_missing_bucket_is_told_with_those_present_and_never_counted() {
         "at the first evaluation, not after an hour"
     );
     let status = world.group.status().remove(0);
-    assert_eq!(status.figures.whole().total, 0.0, "no event is taken for bad or good");
+    assert_eq!(status.figures.whole.counts.total, 0.0, "no event is taken for bad or good");
 
     // The bucket is added by a deployment: measured from there on, and the alert ends when nothing is missing for five minutes.
     world.run(3600, &["0.1", "0.3", "1", "+Inf"], 0.0);
@@ -282,18 +282,18 @@ proptest! {
         let (tape, counted) = play(&steps);
         let slo = slo(SPEC);
         let end = 15 * steps.len() as i64;
-        let mut whole = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
+        let mut whole = Accounting::new(&slo);
         feed(&mut whole, &slo, &tape, (-1, end));
         let cut = (15 * cut as i64).min(end);
-        let mut sliced = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
+        let mut sliced = Accounting::new(&slo);
         feed(&mut sliced, &slo, &tape, (-1, cut));
         feed(&mut sliced, &slo, &tape, (cut, end));
         for from in [0, end / 3, end / 2] {
             let within = counted.iter().filter(|(at, _, _)| *at > from);
             let expected = within.fold((0.0, 0.0), |sum, (_, good, all)| (sum.0 + good, sum.1 + all));
             for accounting in [&whole, &sliced] {
-                let events = accounting.events(&Labels::empty(), secs(end), Duration::from_secs((end - from) as u64));
-                prop_assert_eq!(events, expected, "from {}", from);
+                let gained = events(accounting, &Labels::empty(), secs(end), Duration::from_secs((end - from) as u64));
+                prop_assert_eq!(gained, expected, "from {}", from);
             }
         }
     }

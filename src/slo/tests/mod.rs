@@ -1,16 +1,19 @@
 //! Timelines under virtual time, and the counting rules against a naive model.
 
+mod backtest;
 mod counting;
 mod latency;
 mod peak_hour;
 mod specs;
 mod timelines;
 
+use std::time::Duration;
+
 use crate::model::{Labels, METRIC_NAME, Matcher, Sample, Series, Timestamp};
 use crate::promql::{Querier, QuerierError};
 use crate::source::SourceFile;
 
-use super::{SloFile, parse_file};
+use super::{Accounting, SloFile, parse_file};
 
 /// Stored samples, as far as they have been committed.
 #[derive(Default)]
@@ -47,6 +50,12 @@ impl Querier for Tape {
 
 fn labels(name: &str, pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied().chain([(METRIC_NAME, name)]))
+}
+
+/// What the counters gained in the window: the partial one, and all.
+fn events(accounting: &Accounting, group: &Labels, end: Timestamp, window: Duration) -> (f64, f64) {
+    let (now, then) = (accounting.events_total(group, end), accounting.events_total(group, end - window));
+    (now.0 - then.0, now.1 - then.1)
 }
 
 fn secs(secs: i64) -> Timestamp {

@@ -48,13 +48,13 @@ fn the_budget_counts_events_and_not_ratios() {
     let all_series = [Series::new(labels("all_total", &target), samples.1)];
 
     let slo = file(SPEC).slos.remove(0);
-    let mut accounting = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
+    let mut accounting = Accounting::new(&slo);
     accounting.feed(&[(Role::Part, &bad_series), (Role::Total, &all_series)], secs(end), History::Complete);
     let figures = Figures::compute(&slo, &accounting, &Labels::empty(), secs(end));
     let spent = 1.0 - figures.budget_remaining_ratio.unwrap();
     assert!((1.255..1.265).contains(&spent), "{spent}");
     assert_eq!(figures.state, State::Breached);
-    assert!((figures.whole().total - all).abs() < 1e-3, "every event of the window is counted");
+    assert!((figures.whole.counts.total - all).abs() < 1e-3, "every event of the window is counted");
 
     let mean = ratios_5m.iter().sum::<f64>() / ratios_5m.len() as f64;
     let spent_by_mean = mean / 0.001;
@@ -64,7 +64,7 @@ fn the_budget_counts_events_and_not_ratios() {
 #[test]
 fn idle_nights_leave_the_figures_whole() {
     let slo = file(SPEC).slos.remove(0);
-    let mut accounting = Accounting::new(&slo.indicator, &slo.group_by, slo.window);
+    let mut accounting = Accounting::new(&slo);
     let values = [0.0, 1000.0, 1000.0, 1000.0, 2000.0];
     let at = |index: usize| secs(240 * index as i64);
     let all = values.iter().enumerate().map(|(index, value)| Sample::float(at(index), *value)).collect();

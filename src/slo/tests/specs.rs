@@ -37,7 +37,7 @@ slos:
     assert_eq!(slo.labels.to_string(), r#"{area="shop",service="checkout"}"#);
     assert_eq!((slo.objective.percent(), slo.objective.budget_ratio()), (99.5, 0.005));
     let Indicator::Errors { part, part_is, total } = &slo.indicator else { panic!("{:?}", slo.indicator) };
-    assert_eq!((*part_is, part.matchers.len(), total.matchers.len()), (PartIs::Good, 3, 2));
+    assert_eq!((*part_is, part[0].selector.matchers.len(), total[0].selector.matchers.len()), (PartIs::Good, 3, 2));
     assert_eq!(
         slo.policy.tiers.iter().map(|tier| (tier.severity, tier.factor)).collect::<Vec<_>>(),
         [(Severity::Page, 13.44), (Severity::Page, 5.6)]

@@ -268,10 +268,10 @@ fn availability_counts_samples_and_down_is_measured() {
     world.run(900, [None, FINE]);
     let status = world.group.status();
     assert_eq!(status[0].group.to_string(), r#"{instance="a"}"#);
-    assert_eq!((status[0].figures.whole().bad, status[0].figures.whole().total), (60.0, 4320.0 + 300.0));
-    assert_eq!(status[0].figures.whole().coverage_ratio, (3.0 * 86_400.0 + 4500.0 - 60.0) / (30.0 * 86_400.0));
+    assert_eq!((status[0].figures.whole.counts.bad, status[0].figures.whole.counts.total), (60.0, 4320.0 + 300.0));
+    assert_eq!(status[0].figures.whole.coverage_ratio, (3.0 * 86_400.0 + 4500.0 - 60.0) / (30.0 * 86_400.0));
     assert_eq!(status[0].alerts.iter().map(|alert| alert.name).collect::<Vec<_>>(), ["SLOErrorBudgetBurn"]);
-    assert_eq!(status[1].figures.whole().bad, 0.0);
+    assert_eq!(status[1].figures.whole.counts.bad, 0.0);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn samples_that_are_committed_after_the_slot_are_counted() {
     world.now += world.step;
     world.eval();
     let status = world.group.status();
-    assert_eq!(status[0].figures.whole().total, 39.0 * 150.0);
+    assert_eq!(status[0].figures.whole.counts.total, 39.0 * 150.0);
 }
 
 #[test]

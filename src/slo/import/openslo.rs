@@ -1,0 +1,424 @@
+//! OpenSLO `openslo/v1`: SLOs, with the indicators, alert policies and conditions that they name or hold.
+//!
+//! **Source.** OpenSLO v1 (2025-09), its Go library for what the text leaves open: a month is 30 days, a quarter 90, a year 365 where they
+//! roll; a bare number of a slice's window is minutes.
+//! **Differs:** composites, threshold metrics and raw ratios are refused. An SLO with several objectives is several, told apart by the
+//! label `objective`. A condition that burns *below* a threshold is taken at its word, with a warning: early examples had it by mistake.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::source::decode::{Decoder, Fields};
+use crate::source::yaml::Node;
+
+use super::super::decode_window;
+use super::super::policy::{Comparison, Policy, Severity, Tier};
+use super::super::spec::{About, Budgeting, Indicator, Objective, PartIs, Slo};
+use super::super::window::{Calendar, Unit, Window};
+use super::{grouping, joined, objective, terms};
+
+/// Documents by kind and name, so that others can name them.
+type Index<'n> = BTreeMap<(&'n str, &'n str), &'n Node>;
+
+/// The kinds that stand beside SLOs; they are read where an SLO names them, or are nothing to us.
+const OTHER_KINDS: [&str; 6] =
+    ["SLI", "AlertPolicy", "AlertCondition", "AlertNotificationTarget", "DataSource", "Service"];
+
+/// Reads all SLOs among the documents.
+pub(super) fn read(decoder: &mut Decoder<'_>, documents: &[&Node]) -> Vec<Slo> {
+    let mut index = Index::new();
+    for root in documents {
+        let kind = root.get("kind").and_then(Node::as_str).unwrap_or_default();
+        let name = root.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Node::as_str);
+        if kind != "SLO" && !OTHER_KINDS.contains(&kind) {
+            let help = format!("OpenSLO v1 has SLO, {}", OTHER_KINDS.join(", "));
+            decoder.error_with_help(root.get("kind").unwrap_or(root).span, format!("{kind:?} is not a kind"), help);
+        } else if let Some(name) = name {
+            index.insert((kind, name), root);
+        } else {
+            decoder.error(root.span, format!("the {kind} has no metadata.name"));
+        }
+    }
+    let slos = documents.iter().filter(|root| root.get("kind").and_then(Node::as_str) == Some("SLO"));
+    slos.filter_map(|root| slo(decoder, root, &index)).flatten().collect()
+}
+
+fn slo(decoder: &mut Decoder<'_>, root: &Node, index: &Index<'_>) -> Option<Vec<Slo>> {
+    let name = root.get("metadata")?.get("name")?.as_str()?;
+    let mut fields = decoder.fields(root, "SLO")?;
+    for key in ["apiVersion", "kind", "metadata"] {
+        fields.node(key);
+    }
+    let slos = fields.required("spec", |decoder, node| spec(decoder, node, name, index));
+    fields.finish();
+    slos
+}
+
+fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -> Option<Vec<Slo>> {
+    let mut fields = decoder.fields(node, "spec")?;
+    let span = fields.span;
+    let description = fields.or("description", String::new(), Decoder::string);
+    let service = fields.optional("service", Decoder::non_empty_string);
+    let own = fields.node("indicator");
+    let named = fields.optional("indicatorRef", |decoder, node| referred(decoder, node, index, "SLI"));
+    let sli = own.or(named);
+    if sli.is_none() && fields.key_span("indicatorRef").is_none() {
+        let help = "write indicator or indicatorRef; composites, with indicators at the objectives, are not read";
+        fields.decoder.error_with_help(span, "the SLO has no indicator", help);
+    }
+    let sli = sli.and_then(|node| indicator(fields.decoder, node));
+    let window = fields.or("timeWindow", Window::Rolling(Duration::from_secs(30 * 86_400)), time_window);
+    let method = fields.required("budgetingMethod", |decoder, node| {
+        let method = decoder.non_empty_string(node)?;
+        let is_known = ["Occurrences", "Timeslices", "RatioTimeslices"].contains(&method.as_str());
+        if !is_known {
+            let help = "OpenSLO has Occurrences, Timeslices and RatioTimeslices";
+            decoder.error_with_help(node.span, format!("{method:?} is not a budgeting method"), help);
+        }
+        is_known.then_some(method)
+    });
+    let objectives = fields.required("objectives", |decoder, node| {
+        decoder.list(node, |decoder, node| read_objective(decoder, node, method.as_deref(), &window))
+    });
+    let tiers = fields.or("alertPolicies", Vec::new(), |decoder, node| {
+        decoder.list(node, |decoder, node| alert_policy(decoder, node, index))
+    });
+    fields.finish();
+    let (Some((indicator, group_by)), Some(objectives)) = (sli, objectives) else { return None };
+    let is_several = objectives.len() > 1;
+    let slo = |(objective, budgeting): (Objective, Budgeting)| {
+        let told_apart = is_several.then(|| ("objective".to_owned(), objective.percent().to_string()));
+        Slo {
+            name: name.into(),
+            about: About { description: description.clone(), ..About::default() },
+            labels: joined(&[told_apart.as_slice()], service.as_deref()),
+            indicator: indicator.clone(),
+            group_by: group_by.clone(),
+            objective,
+            window: window.clone(),
+            budgeting,
+            policy: Policy { tiers: tiers.clone(), ..Policy::default() },
+        }
+    };
+    Some(objectives.into_iter().map(slo).collect())
+}
+
+/// The document that `node` names.
+fn referred<'n>(decoder: &mut Decoder<'_>, node: &Node, index: &Index<'n>, kind: &str) -> Option<&'n Node> {
+    let name = decoder.non_empty_string(node)?;
+    let found = index.iter().find(|((of, called), _)| *of == kind && *called == name).map(|(_, root)| *root);
+    if found.is_none() {
+        let help = format!("add a document `kind: {kind}` of that name to this file");
+        decoder.error_with_help(node.span, format!("there is no {kind} {name:?}"), help);
+    }
+    found
+}
+
+/// The specification of an inline object or of a document; what else it has is passed over.
+fn spec_of<'n>(decoder: &mut Decoder<'_>, node: &'n Node, what: &'static str) -> Option<&'n Node> {
+    let spec = node.get("spec");
+    if spec.is_none() {
+        decoder.error(node.span, format!("the {what} has no spec"));
+    }
+    spec
+}
+
+type Sli = (Indicator, Vec<Arc<str>>);
+
+fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
+    let spec = spec_of(decoder, node, "indicator")?;
+    let mut fields = decoder.fields(spec, "indicator")?;
+    fields.optional("description", Decoder::string);
+    fields.unsupported("thresholdMetric", "a measured value is no count of events; write ratioMetric with counters");
+    let ratio = fields.required("ratioMetric", ratio_metric);
+    fields.finish();
+    ratio
+}
+
+fn ratio_metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
+    let mut fields = decoder.fields(node, "ratioMetric")?;
+    let span = fields.span;
+    let is_counter = fields.or("counter", false, Decoder::bool);
+    let good = fields.optional("good", metric);
+    let bad = fields.optional("bad", metric);
+    let total = fields.required("total", metric);
+    for key in ["raw", "rawType"] {
+        fields.unsupported(key, "events cannot be counted from a ratio; write good or bad, and total");
+    }
+    let given = ["good", "bad"].map(|key| fields.key_span(key).is_some());
+    if given[0] == given[1] {
+        fields.decoder.error(span, "a ratio has good or bad, and total");
+    }
+    if !is_counter {
+        let help = "write counter: true where the queries are counters";
+        fields.decoder.error_with_help(span, "only counters can be counted", help);
+    }
+    fields.finish();
+    let (part, part_is) = match (good, bad) {
+        (Some(good), None) => (good, PartIs::Good),
+        (None, Some(bad)) => (bad, PartIs::Bad),
+        _ => return None,
+    };
+    let total = total?;
+    let group_by = grouping(decoder, node, &part, &total)?;
+    is_counter.then_some((Indicator::Errors { part: part.terms, part_is, total: total.terms }, group_by))
+}
+
+/// The query of a metric source. Its specification is free; Prometheus's has `query`.
+fn metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<terms::Count> {
+    let source = node.get("metricSource").and_then(|source| source.get("spec"));
+    let query = source.and_then(|spec| spec.get("query").or_else(|| spec.get("promql")));
+    let Some(query) = query else {
+        let help = "write metricSource: {type: Prometheus, spec: {query: requests_total}}";
+        decoder.error_with_help(node.span, "the metric has no query", help);
+        return None;
+    };
+    let text = decoder.non_empty_string(query)?;
+    terms::read(decoder, query, &text)
+}
+
+fn time_window(decoder: &mut Decoder<'_>, node: &Node) -> Option<Window> {
+    let mut windows = decoder.list(node, |decoder, node| {
+        let mut fields = decoder.fields(node, "timeWindow")?;
+        let duration =
+            fields.required("duration", |decoder, node| units(decoder, node).map(|units| (units, node.span)));
+        let is_calendar = fields.or("isCalendar", false, Decoder::bool);
+        let is_rolling = fields.or("isRolling", false, Decoder::bool);
+        let calendar = fields.optional("calendar", calendar);
+        let has_calendar = fields.key_span("calendar").is_some();
+        let span = fields.span;
+        if is_calendar && is_rolling {
+            fields.decoder.error(span, "a window rolls or follows a calendar, not both");
+        }
+        fields.finish();
+        let ((count, unit), duration_span) = duration?;
+        if !is_calendar {
+            return rolling(decoder, duration_span, count, unit).map(Window::Rolling);
+        }
+        if !has_calendar {
+            decoder.error(span, "a calendar window needs calendar with startTime and timeZone");
+        }
+        let (anchor, zone) = calendar?;
+        let Some(unit) = Unit::ALL.into_iter().find(|known| known.letter() == unit) else {
+            let help = "write days (d), weeks (w), months (M), quarters (Q) or years (Y)";
+            decoder.error_with_help(duration_span, "a calendar has no such period", help);
+            return None;
+        };
+        Some(Window::Calendar(Calendar { count, unit, anchor, zone }))
+    })?;
+    if windows.len() > 1 {
+        decoder.error(node.span, "an SLO has one time window");
+    }
+    windows.pop()
+}
+
+/// `28d` as a count and a unit.
+fn units(decoder: &mut Decoder<'_>, node: &Node) -> Option<(u16, char)> {
+    let text = decoder.non_empty_string(node)?;
+    let unit = text.chars().last().filter(|unit| "mhdwMQY".contains(*unit));
+    let count = text.get(..text.len() - 1).and_then(|count| count.parse::<u16>().ok()).filter(|count| *count > 0);
+    let units = count.zip(unit);
+    if units.is_none() {
+        let help = "write a number and m, h, d, w, M, Q or Y, such as 28d";
+        decoder.error_with_help(node.span, format!("{text:?} is not a duration of OpenSLO"), help);
+    }
+    units
+}
+
+fn length((count, unit): (u16, char)) -> Duration {
+    let unit_secs = match unit {
+        'm' => 60,
+        'h' => 3600,
+        unit => {
+            let unit = Unit::ALL.into_iter().find(|known| known.letter() == unit).expect("BUG: a unit was not checked");
+            86_400 * unit.nominal_days()
+        }
+    };
+    Duration::from_secs(u64::from(count) * unit_secs)
+}
+
+fn rolling(decoder: &mut Decoder<'_>, span: crate::source::Span, count: u16, unit: char) -> Option<Duration> {
+    use super::super::decode::{WINDOW_MAX, WINDOW_MIN};
+    let window = length((count, unit));
+    if !(WINDOW_MIN..=WINDOW_MAX).contains(&window) {
+        decoder.error(span, "a rolling window lasts from 1h to 90d");
+        return None;
+    }
+    Some(window)
+}
+
+fn calendar(decoder: &mut Decoder<'_>, node: &Node) -> Option<(DateTime, TimeZone)> {
+    let mut fields = decoder.fields(node, "calendar")?;
+    let start = fields.required("startTime", |decoder, node| {
+        let text = decoder.non_empty_string(node)?;
+        let start = text.replacen(' ', "T", 1).parse::<DateTime>();
+        if start.is_err() {
+            let help = "write YYYY-MM-DD hh:mm:ss";
+            decoder.error_with_help(node.span, format!("{text:?} is not a local time"), help);
+        }
+        start.ok()
+    });
+    let zone = fields.required("timeZone", decode_window::zone);
+    fields.finish();
+    Some((start?, zone?))
+}
+
+fn read_objective(
+    decoder: &mut Decoder<'_>,
+    node: &Node,
+    method: Option<&str>,
+    window: &Window,
+) -> Option<(Objective, Budgeting)> {
+    let mut fields = decoder.fields(node, "objective")?;
+    fields.optional("displayName", Decoder::string);
+    let target = fields.optional("target", |decoder, node| {
+        let ratio = decoder.float(node)?;
+        objective(decoder, node, ratio * 100.0)
+    });
+    let target_percent = fields.optional("targetPercent", |decoder, node| {
+        let percent = decoder.float(node)?;
+        objective(decoder, node, percent)
+    });
+    let span = fields.span;
+    if fields.key_span("target").is_some() == fields.key_span("targetPercent").is_some() {
+        fields.decoder.error(span, "an objective has target or targetPercent");
+    }
+    let slice_target = fields.optional("timeSliceTarget", |decoder, node| {
+        let ratio = decoder.float(node)?;
+        let is_ratio = ratio > 0.0 && ratio <= 1.0;
+        if !is_ratio {
+            decoder.error(node.span, "timeSliceTarget lies above 0 and at most at 1");
+        }
+        is_ratio.then_some(ratio)
+    });
+    let slice = fields.optional("timeSliceWindow", |decoder, node| slice(decoder, node, window));
+    for key in ["op", "value"] {
+        fields.unsupported(key, "they are of threshold metrics");
+    }
+    for key in ["indicator", "indicatorRef", "compositeWeight"] {
+        fields.unsupported(key, "composites are not read");
+    }
+    let missing = |fields: &mut Fields<'_, '_, '_>, key: &str| {
+        if fields.key_span(key).is_none() {
+            fields.decoder.error(span, format!("{} needs {key}", method.unwrap_or_default()));
+        }
+    };
+    let budgeting = match method? {
+        "Timeslices" => {
+            missing(&mut fields, "timeSliceTarget");
+            missing(&mut fields, "timeSliceWindow");
+            slice_target.zip(slice).map(|(target_ratio, slice)| Budgeting::TimeSlices { slice, target_ratio })
+        }
+        "RatioTimeslices" => {
+            missing(&mut fields, "timeSliceWindow");
+            slice.map(|slice| Budgeting::RatioTimeSlices { slice })
+        }
+        _ => Some(Budgeting::Occurrences),
+    };
+    fields.finish();
+    Some((target.or(target_percent)?, budgeting?))
+}
+
+/// A bare number is minutes.
+fn slice(decoder: &mut Decoder<'_>, node: &Node, window: &Window) -> Option<Duration> {
+    let minutes = node.as_str().and_then(|text| text.parse::<u32>().ok()).filter(|minutes| *minutes > 0);
+    let slice = match minutes {
+        Some(minutes) => Duration::from_secs(60 * u64::from(minutes)),
+        None => length(units(decoder, node)?),
+    };
+    if slice > window.nominal() / 2 {
+        decoder.error(node.span, format!("a slice is at most half of the window ({window})"));
+        return None;
+    }
+    Some(slice)
+}
+
+/// A policy, written here or named, as one tier. The tier has the name of the policy.
+fn alert_policy(decoder: &mut Decoder<'_>, node: &Node, index: &Index<'_>) -> Option<Tier> {
+    let reference = node.get("alertPolicyRef");
+    let policy = match reference {
+        Some(reference) => referred(decoder, reference, index, "AlertPolicy")?,
+        None => node,
+    };
+    let name = policy.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Node::as_str);
+    let Some(name) = name else {
+        decoder.error(policy.span, "the alert policy has no metadata.name");
+        return None;
+    };
+    let spec = spec_of(decoder, policy, "alert policy")?;
+    let mut fields = decoder.fields(spec, "alert policy")?;
+    let span = fields.span;
+    for key in ["description", "alertWhenResolved", "alertWhenNoData", "notificationTargets"] {
+        fields.node(key);
+    }
+    let is_wanted = fields.or("alertWhenBreaching", true, Decoder::bool);
+    let conditions = fields.required("conditions", |decoder, node| {
+        decoder.list(node, |decoder, node| condition(decoder, node, name, index))
+    });
+    fields.finish();
+    let mut conditions = conditions?;
+    if conditions.len() != 1 {
+        decoder.error(span, "an alert policy has one condition");
+    }
+    conditions.pop().filter(|_| is_wanted)
+}
+
+fn condition(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -> Option<Tier> {
+    let condition = match node.get("conditionRef") {
+        Some(reference) => referred(decoder, reference, index, "AlertCondition")?,
+        None => node,
+    };
+    let spec = spec_of(decoder, condition, "alert condition")?;
+    let mut fields = decoder.fields(spec, "alert condition")?;
+    fields.node("description");
+    let called = fields.required("severity", Decoder::non_empty_string);
+    let burn = fields.required("condition", |decoder, node| {
+        let mut fields = decoder.fields(node, "condition")?;
+        fields.required("kind", |decoder, node| {
+            let is_known = node.as_str() == Some("burnrate");
+            if !is_known {
+                decoder.error_with_help(node.span, "not a kind of condition", "write burnrate");
+            }
+            is_known.then_some(())
+        });
+        let comparison = fields.or("op", Comparison::Above, comparison);
+        let factor = fields.required("threshold", Decoder::float);
+        let lookback = fields.required("lookbackWindow", units).map(length);
+        let hold = fields.or("alertAfter", Duration::ZERO, |decoder, node| {
+            if node.as_str() == Some("0m") { Some(Duration::ZERO) } else { units(decoder, node).map(length) }
+        });
+        fields.finish();
+        Some((comparison, factor?, lookback?, hold))
+    });
+    fields.finish();
+    let ((comparison, factor, lookback, hold), called) = (burn?, called?);
+    let urgent = ["page", "critical", "high"].iter().any(|word| called.to_ascii_lowercase().contains(word));
+    let severity = if urgent { Severity::Page } else { Severity::Ticket };
+    Some(Tier {
+        comparison,
+        hold,
+        severity_text: Some(called.into()),
+        ..Tier::new(name, severity, (lookback, lookback), factor)
+    })
+}
+
+fn comparison(decoder: &mut Decoder<'_>, node: &Node) -> Option<Comparison> {
+    let comparison = match node.as_str() {
+        Some("gt") => Comparison::Above,
+        Some("gte") => Comparison::AtLeast,
+        Some("lt") => Comparison::Below,
+        Some("lte") => Comparison::AtMost,
+        _ => {
+            decoder.error_with_help(node.span, "not an operator", "write gt, gte, lt or lte");
+            return None;
+        }
+    };
+    if matches!(comparison, Comparison::Below | Comparison::AtMost) {
+        decoder.warning(node.span, "this alert holds while the budget burns slowly; gt or gte may be meant");
+    }
+    Some(comparison)
+}
