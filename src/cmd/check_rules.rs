@@ -112,16 +112,8 @@ impl Streams<'_> {
     }
 
     fn check(&mut self, files: &[PathBuf], options: Options) -> io::Result<u8> {
-        // As promtool: a path that is no file ends the run before anything is checked.
-        for file in files {
-            if !file.exists() {
-                writeln!(self.err, "almenara: error: path '{}' does not exist, try --help", file.display())?;
-                return Ok(FAILED);
-            }
-            if file.is_dir() {
-                writeln!(self.err, "almenara: error: '{}' is a directory, try --help", file.display())?;
-                return Ok(FAILED);
-            }
+        if !super::existing(files, self.err)? {
+            return Ok(FAILED);
         }
         let (mut failed, mut found) = (false, false);
         let mut each = |outcome: Outcome| match outcome {

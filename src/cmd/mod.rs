@@ -25,8 +25,11 @@ mod slo;
 mod slo_report;
 mod test_e2e;
 mod test_promql;
+mod test_report;
+mod test_rules;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,6 +63,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
         Some(("test", matches)) => match matches.subcommand() {
             Some(("promql", matches)) => test_promql::run(&files(matches)),
             Some(("e2e", matches)) => test_e2e::run(&files(matches), feature_flag::read(matches)).into(),
+            Some(("rules", matches)) => test_rules::run(matches).into(),
             other => unreachable!("BUG: `test` has no {other:?}"),
         },
         Some(("query", matches)) => query::run(matches).into(),
@@ -73,7 +77,7 @@ fn check(matches: &ArgMatches) -> ExitCode {
     match matches.subcommand() {
         Some(("config", matches)) => check_config::run(&files(matches), feature_flag::read(matches)).into(),
         Some(("router", matches)) => {
-            let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+            let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
             // A closed pipe is no failure of ours: whoever reads has seen enough.
             check_router::run(&files(matches), &mut out, &mut err).unwrap_or(FINE).into()
         }
@@ -106,6 +110,8 @@ pub(crate) fn command() -> Command {
                 .arg(feature_flag::arg())
                 .subcommand_required(true)
                 .arg_required_else_help(true)
+                .arg(test_rules::junit())
+                .subcommand(test_rules::command())
                 .subcommand(with_files("promql", "Run scripts in Prometheus's promqltest language"))
                 .subcommand(with_files("e2e", "Play incidents through rules, SLOs and router under a virtual clock")),
         )
@@ -123,6 +129,20 @@ fn with_files(name: &'static str, about: &'static str) -> Command {
             .action(ArgAction::Append)
             .value_parser(clap::value_parser!(PathBuf)),
     )
+}
+
+/// Whether all are files; says what is wrong with the first that is none, as promtool does before it reads any.
+pub(crate) fn existing(files: &[PathBuf], err: &mut dyn Write) -> io::Result<bool> {
+    for file in files {
+        let wrong = match std::fs::metadata(file) {
+            Err(_) => format!("path '{}' does not exist", file.display()),
+            Ok(metadata) if metadata.is_dir() => format!("'{}' is a directory", file.display()),
+            Ok(_) => continue,
+        };
+        writeln!(err, "almenara: error: {wrong}, try --help")?;
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 fn files(matches: &ArgMatches) -> Vec<PathBuf> {

@@ -19,6 +19,7 @@ pub use alerting::AlertState;
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
 pub use file::{Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
 pub use group::{Elapsed, Group, GroupDefaults};
+pub(crate) use place::place_of;
 pub use sending::RESOLVED_RETENTION;
 pub use status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
 

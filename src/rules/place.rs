@@ -8,7 +8,7 @@ use crate::source::{SourceFile, Span};
 
 /// Where byte `offset` of the text of `node` stands in the file. The node's start where the two cannot be matched, which no
 /// known spelling causes.
-pub(super) fn place_of(source: &SourceFile, node: &Node, offset: usize) -> Span {
+pub(crate) fn place_of(source: &SourceFile, node: &Node, offset: usize) -> Span {
     let NodeKind::Scalar { text, plain, block } = &node.kind else { return node.span };
     let start = node.span.start;
     let wanted = offset.min(text.len());

@@ -5,5 +5,7 @@
 mod histogram_notation;
 pub mod incident;
 mod metric_notation;
+mod notation;
 pub mod promqltest;
+pub mod rule_test;
 pub mod series;

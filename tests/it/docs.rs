@@ -16,6 +16,7 @@ use almenara::serve::WebFile;
 use almenara::source::{Diagnostics, SourceFile, format_duration, yaml};
 use almenara::template::ALERT_FUNCTIONS;
 use almenara::unittest::incident::Scenario;
+use almenara::unittest::rule_test::TestFile;
 use almenara::{deliver, discovery, exposition, notifier, promql, remote, router, scrape, slo, template};
 use regex::Regex;
 
@@ -55,6 +56,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("slo/import/sloth.rs", "slos.md"),
     ("serve/web_config/decode.rs", "settings.md"),
     ("unittest/incident/decode.rs", "testing.md"),
+    ("unittest/rule_test/file.rs", "testing.md"),
 ];
 
 /// Where a key stands in a decoder: as the argument of a function that reads one, or in a table, where it has an underscore.
@@ -324,6 +326,7 @@ fn examples_pass_their_checks() {
     check_blocks("rules", 1, RuleFile::parse);
     check_blocks("router", 1, RouterConfig::parse);
     check_blocks("incident", 1, Scenario::parse);
+    check_blocks("test", 1, TestFile::parse);
     check_blocks("web", 1, |source| WebFile::parse(source, Path::new("")));
 }
 
@@ -349,7 +352,7 @@ fn every_yaml_block_is_checked() {
     for (name, text) in pages() {
         for fence in text.lines().filter(|line| line.starts_with("```yaml")) {
             let kind = fence.trim_start_matches("```yaml").trim();
-            let is_checked = ["almenara", "slo", "rules", "router", "incident", "web"].contains(&kind);
+            let is_checked = ["almenara", "slo", "rules", "router", "incident", "test", "web"].contains(&kind);
             assert!(is_checked, "docs/src/{name}: {fence:?} says no kind, so that nobody checks the example");
         }
     }

@@ -27,6 +27,7 @@ mod peers;
 mod prometheus_peer;
 mod promql_scripts;
 mod promtool_peer;
+mod promtool_tests_peer;
 mod real;
 mod receivers_peer;
 mod remote;

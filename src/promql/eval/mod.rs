@@ -62,6 +62,7 @@ use super::ast::{Expr, ExprKind, ValueType};
 
 pub use error::EvalError;
 pub use native_layout::{Bucket, all_buckets};
+pub(crate) use native_text::histogram_text;
 pub use number::{almost_equal, format_go_float};
 
 use evaluator::{Evaluator, QueryRange};

@@ -9,7 +9,7 @@ use super::native_layout::all_buckets;
 use super::number::format_go_float;
 
 /// `{count:4, sum:5, [-1,1]:1, (1,2]:3}`: buckets that are not empty.
-pub(super) fn histogram_text(histogram: &Histogram) -> String {
+pub(crate) fn histogram_text(histogram: &Histogram) -> String {
     let mut text = format!("{{count:{}, sum:{}", format_go_float(histogram.count), format_go_float(histogram.sum));
     for (index, bucket) in all_buckets(histogram).into_iter().enumerate().filter(|(_, bucket)| bucket.count != 0.0) {
         let is_zero_bucket = bucket.lower <= 0.0 && bucket.upper >= 0.0 && !uses_custom_buckets(histogram);

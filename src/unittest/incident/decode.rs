@@ -6,8 +6,9 @@ use super::{Incident, Outage, Told};
 use crate::model::{Labels, Timestamp, Value};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::{self, Node};
-use crate::source::{Diagnostics, SourceFile, Span};
-use crate::unittest::series::{SeriesError, SeriesValue, parse_labels, parse_values};
+use crate::source::{Diagnostics, SourceFile};
+use crate::unittest::notation;
+use crate::unittest::series::{SeriesValue, parse_labels, parse_values};
 
 /// An incident, and the configuration that it is played to.
 #[derive(Clone, Debug)]
@@ -64,8 +65,8 @@ type Samples = (Labels, Vec<(Timestamp, Value)>);
 
 fn series(decoder: &mut Decoder<'_>, node: &Node, clock: Option<(Timestamp, Duration)>) -> Option<Samples> {
     let mut fields = decoder.fields(node, "series")?;
-    let labels = fields.required("series", |decoder, node| notation(decoder, node, parse_labels));
-    let values = fields.required("values", |decoder, node| notation(decoder, node, parse_values));
+    let labels = fields.required("series", |decoder, node| notation::read(decoder, node, parse_labels));
+    let values = fields.required("values", |decoder, node| notation::read(decoder, node, parse_values));
     fields.finish();
     let (start, step) = clock?;
     let mut at = start;
@@ -80,23 +81,6 @@ fn series(decoder: &mut Decoder<'_>, node: &Node, clock: Option<(Timestamp, Dura
         at = at + step;
     }
     Some((labels?, samples))
-}
-
-/// Reads a text in the notation of series; a mistake is placed inside the text.
-fn notation<T>(
-    decoder: &mut Decoder<'_>,
-    node: &Node,
-    parse: impl FnOnce(&str) -> Result<T, SeriesError>,
-) -> Option<T> {
-    let text = decoder.non_empty_string(node)?;
-    match parse(&text) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            let start = (node.span.start + error.span.start).min(node.span.end);
-            decoder.error(Span::new(start, node.span.end), error.message);
-            None
-        }
-    }
 }
 
 fn outage(decoder: &mut Decoder<'_>, node: &Node) -> Option<Outage> {
@@ -121,7 +105,7 @@ fn told(decoder: &mut Decoder<'_>, node: &Node) -> Option<Told> {
 /// Alerts in any order and spelling of labels, brought into the one in which they are compared.
 fn alerts(fields: &mut Fields<'_, '_, '_>, key: &'static str) -> Vec<String> {
     let mut alerts = fields.or(key, Vec::new(), |decoder, node| {
-        decoder.list(node, |decoder, node| Some(notation(decoder, node, parse_labels)?.to_string()))
+        decoder.list(node, |decoder, node| Some(notation::read(decoder, node, parse_labels)?.to_string()))
     });
     alerts.sort();
     alerts
