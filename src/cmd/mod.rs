@@ -19,6 +19,7 @@ mod check_rules;
 mod check_slo;
 mod demo;
 mod feature_flag;
+mod fmt;
 mod query;
 mod serve;
 mod slo;
@@ -66,6 +67,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
             Some(("rules", matches)) => test_rules::run(matches).into(),
             other => unreachable!("BUG: `test` has no {other:?}"),
         },
+        Some(("fmt", matches)) => fmt::run(matches).into(),
         Some(("query", matches)) => query::run(matches).into(),
         Some(("slo", matches)) => slo::run(matches).into(),
         Some(("demo", matches)) => demo::run(matches).into(),
@@ -115,6 +117,7 @@ pub(crate) fn command() -> Command {
                 .subcommand(with_files("promql", "Run scripts in Prometheus's promqltest language"))
                 .subcommand(with_files("e2e", "Play incidents through rules, SLOs and router under a virtual clock")),
         )
+        .subcommand(fmt::command())
         .subcommand(query::command())
         .subcommand(slo::command())
         .subcommand(demo::command())

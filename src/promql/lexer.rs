@@ -4,7 +4,7 @@
 //! knows whether it is inside braces, brackets or neither, exactly as Prometheus's does: that decides which message a mistake gets.
 //!
 //! **Invariants.** After the first error every further token is [`TokenKind::Invalid`]. Spans lie on character boundaries.
-//! **Cost.** One pass, no allocation but for errors.
+//! **Cost.** One pass, no allocation but for errors, parentheses and comments.
 //! **Source.** Prometheus 3.14 `promql/parser/lex.go`.
 //! **Differs:** Prometheus 3.5 takes any letter after the number of a range for the colon of a subquery, so that `rate(x[5 m])` is
 //! accepted there and means `rate(x[5s:])`. It is refused here, as by 3.14.
@@ -41,6 +41,8 @@ pub(super) struct Lexer<'a> {
     /// Whether any bracket so far had a number; Prometheus does not reset it at the next bracket.
     got_duration: bool,
     failed: bool,
+    /// Where comments stand that were passed over.
+    comments: Vec<Span>,
 }
 
 type Lexed = Result<TokenKind, LexError>;
@@ -73,6 +75,7 @@ impl<'a> Lexer<'a> {
             got_colon: false,
             got_duration: false,
             failed: false,
+            comments: Vec::new(),
         }
     }
 
@@ -99,14 +102,21 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The comments so far.
+    pub(super) fn comments(&self) -> &[Span] {
+        &self.comments
+    }
+
     fn skip_space_and_comments(&mut self) {
         loop {
             self.accept_while(is_space);
             // The brackets of a range take comments only after their first number.
+            let start = self.pos;
             if self.in_duration || !self.accept("#") {
                 return;
             }
             self.accept_while(|c| c != '\n' && c != '\r');
+            self.comments.push(Span::new(start, self.pos));
         }
     }
 

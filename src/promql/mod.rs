@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod check;
+mod comments;
 pub mod dialect;
 mod duration;
 mod error;
@@ -17,6 +18,7 @@ mod parser;
 mod pretty;
 mod printer;
 mod querier;
+mod same;
 mod token;
 
 use crate::model::Matcher;

@@ -1,15 +1,16 @@
 //! The tree over several lines, for people.
 //!
-//! In the flow: `/api/v1/format_query`. What fits a line stays on it; what does not is split at its outermost node, and its
-//! parts are indented by two spaces.
+//! In the flow: `/api/v1/format_query` and `almenara fmt`. What fits a line stays on it; what does not is split at its outermost node, and
+//! its parts are indented by two spaces.
 //!
-//! **Invariants.** Parsing the text again gives an equal tree but for places.
+//! **Invariants.** Parsing the text again gives a tree that means the same, and printing that gives the same text.
 //! **Limits.** [`LINE_LEN_MAX`] bytes, without the indent.
 //! **Source.** Prometheus 3.5 `promql/parser/prettier.go`, its habit not to indent a short subquery included.
 
 use std::fmt::{self, Formatter, Write};
 
 use super::ast::{Expr, ExprKind};
+use super::comments::Comments;
 use super::printer::{write_grouping, write_operator, write_subquery_range};
 
 /// A longer node is split.
@@ -18,55 +19,77 @@ const LINE_LEN_MAX: usize = 100;
 impl Expr {
     /// The expression as text in lines of about a hundred characters.
     pub fn pretty(&self) -> String {
-        let mut out = String::new();
-        write(&mut out, self, 0).expect("BUG: writing to a string failed");
-        out
+        self.pretty_among(&Comments::default())
+    }
+
+    /// As [`Expr::pretty`], with the comments of `text`, from which it was parsed.
+    pub fn pretty_with_comments(&self, text: &str) -> String {
+        self.pretty_among(&Comments::of(text, self))
+    }
+
+    fn pretty_among(&self, comments: &Comments<'_>) -> String {
+        let mut printer = Printer { out: String::new(), comments };
+        printer.write(self, 0).expect("BUG: writing to a string failed");
+        comments.at_end.iter().for_each(|comment| printer.out.extend(["\n", comment]));
+        printer.out
     }
 }
 
-fn write(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
-    let line = expr.to_string();
-    let is_short = line.len() <= LINE_LEN_MAX;
-    let indent = "  ".repeat(level);
-    match &expr.kind {
-        ExprKind::Subquery(subquery) if !is_short => {
-            write(out, &subquery.expr, level)?;
-            write!(out, "{}", shown(|f| write_subquery_range(f, subquery)))
+struct Printer<'a> {
+    out: String,
+    comments: &'a Comments<'a>,
+}
+
+impl Printer<'_> {
+    fn write(&mut self, expr: &Expr, level: usize) -> fmt::Result {
+        let indent = "  ".repeat(level);
+        for comment in self.comments.above(expr) {
+            writeln!(self.out, "{indent}{comment}")?;
         }
-        ExprKind::Subquery(_) => out.write_str(&line),
-        ExprKind::Unary { negate, operand } => {
-            let mut inner = String::new();
-            write(&mut inner, operand, level)?;
-            write!(out, "{indent}{}{}", if *negate { "-" } else { "+" }, inner.trim())
-        }
-        ExprKind::Aggregate(aggregate) if !is_short => {
-            writeln!(out, "{indent}{}(", shown(|f| write_grouping(f, aggregate)))?;
-            if let Some(param) = &aggregate.param {
-                write(out, param, level + 1)?;
-                out.write_str(",\n")?;
+        let line = expr.to_string();
+        let is_short = line.len() <= LINE_LEN_MAX && !self.comments.split(expr);
+        match &expr.kind {
+            ExprKind::Subquery(subquery) if !is_short => {
+                self.write(&subquery.expr, level)?;
+                write!(self.out, "{}", shown(|f| write_subquery_range(f, subquery)))
             }
-            write(out, &aggregate.expr, level + 1)?;
-            write!(out, "\n{indent})")
-        }
-        ExprKind::Call(call) if !is_short => {
-            write!(out, "{indent}{}(", call.function.name)?;
-            for (index, arg) in call.args.iter().enumerate() {
-                out.write_str(if index == 0 { "\n" } else { ",\n" })?;
-                write(out, arg, level + 1)?;
+            ExprKind::Subquery(_) => self.out.write_str(&line),
+            ExprKind::Unary { negate, operand } => {
+                let mut inner = Printer { out: String::new(), comments: self.comments };
+                inner.write(operand, level)?;
+                write!(self.out, "{indent}{}{}", if *negate { "-" } else { "+" }, inner.out.trim())
             }
-            write!(out, "\n{indent})")
+            ExprKind::Aggregate(aggregate) if !is_short => {
+                write!(self.out, "{indent}{}(", shown(|f| write_grouping(f, aggregate)))?;
+                self.write_list(expr, aggregate.param.iter().chain([&aggregate.expr]), level)
+            }
+            ExprKind::Call(call) if !is_short => {
+                write!(self.out, "{indent}{}(", call.function.name)?;
+                self.write_list(expr, &call.args, level)
+            }
+            ExprKind::Binary(binary) if !is_short => {
+                self.write(&binary.lhs, level + 1)?;
+                writeln!(self.out, "\n{indent}{}", shown(|f| write_operator(f, binary)))?;
+                self.write(&binary.rhs, level + 1)
+            }
+            ExprKind::Paren(inner) if !is_short => {
+                write!(self.out, "{indent}(")?;
+                self.write_list(expr, [&**inner], level)
+            }
+            _ => write!(self.out, "{indent}{line}"),
         }
-        ExprKind::Binary(binary) if !is_short => {
-            write(out, &binary.lhs, level + 1)?;
-            writeln!(out, "\n{indent}{}", shown(|f| write_operator(f, binary)))?;
-            write(out, &binary.rhs, level + 1)
+    }
+
+    /// The parts of `expr` after its opening parenthesis, one a line, and the closing one.
+    fn write_list<'e>(&mut self, expr: &Expr, parts: impl IntoIterator<Item = &'e Expr>, level: usize) -> fmt::Result {
+        for (index, part) in parts.into_iter().enumerate() {
+            self.out.write_str(if index == 0 { "\n" } else { ",\n" })?;
+            self.write(part, level + 1)?;
         }
-        ExprKind::Paren(inner) if !is_short => {
-            writeln!(out, "{indent}(")?;
-            write(out, inner, level + 1)?;
-            write!(out, "\n{indent})")
+        for comment in self.comments.last_inside(expr) {
+            write!(self.out, "\n{}{comment}", "  ".repeat(level + 1))?;
         }
-        _ => write!(out, "{indent}{line}"),
+        write!(self.out, "\n{})", "  ".repeat(level))
     }
 }
 
@@ -112,5 +135,34 @@ mod tests {
   )
 )",
         );
+    }
+
+    fn check_comments(text: &str, expected: &str) {
+        let expr = parse(text).unwrap();
+        let printed = expr.pretty_with_comments(text);
+        assert_eq!(printed, expected);
+        let again = parse(&printed).unwrap();
+        assert!(again.means_the_same(&expr), "{text}");
+        assert_eq!(again.pretty_with_comments(&printed), printed, "{text} again");
+    }
+
+    #[test]
+    fn comments_stay_above_what_they_are_about() {
+        check_comments("# first\na # and\n", "# first\n# and\na");
+        check_comments("a\n# last\n", "a\n# last");
+        check_comments("a # left\n/ on (x) # joined\nb # right\n", "# left\n  a\n/ on (x)\n  # joined\n  # right\n  b");
+        check_comments("sum by (x) ( # total\n  a\n  # end\n)", "# total\nsum by (x) (\n  a\n  # end\n)");
+        check_comments(
+            "clamp(a, # low\n 0, # zero\n 1 # one\n)",
+            "clamp(\n  # low\n  a,\n  # zero\n  0,\n  # one\n  1\n)",
+        );
+        check_comments("(\n # c\n a + b # d\n)", "(\n  # c\n  # d\n  a + b\n)");
+        check_comments("a{ # inside\n  b=\"#no\", # more\n}", "# inside\n# more\na{b=\"#no\"}");
+        check_comments("-(a # c\n)", "-(\n  # c\n  a\n)");
+        check_comments(
+            "max_over_time((a + # c\n b)[5m:] # d\n)",
+            "max_over_time(\n  (\n    # c\n      a\n    +\n      # d\n      b\n  )[5m:]\n)",
+        );
+        check_comments("time( # c\n)", "# c\ntime()");
     }
 }

@@ -6,6 +6,7 @@
 mod alerting;
 mod evaluator;
 mod file;
+mod format;
 mod group;
 mod overlay;
 mod place;
@@ -18,6 +19,7 @@ mod status;
 pub use alerting::AlertState;
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
 pub use file::{Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
+pub use format::format_rule_file;
 pub use group::{Elapsed, Group, GroupDefaults};
 pub(crate) use place::place_of;
 pub use sending::RESOLVED_RETENTION;

@@ -7,6 +7,7 @@
 pub mod decode;
 mod diagnostic;
 mod duration;
+pub mod edit;
 pub mod keys;
 mod mask;
 mod secret;

@@ -9,6 +9,7 @@ mod deliver;
 mod deploy_files;
 mod discovery;
 mod docs;
+mod formatter;
 mod hostile;
 mod incidents;
 mod keys;
