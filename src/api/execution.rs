@@ -15,11 +15,12 @@ use crate::promql::eval::{EvalError, Interrupt};
 /// Asked by the evaluator now and then.
 pub(super) type InterruptHook<'a> = &'a dyn Fn() -> Option<Interrupt>;
 
-/// Runs `work` on a thread of its own, once there is a free slot. `work` must heed the hook that it is given.
+/// Runs `work` on a thread of its own, once there is a free slot. `work` must heed the hook that it is given; it learns how long
+/// it waited for the slot.
 pub(super) async fn run(
     queries: &Queries,
     timeout: Duration,
-    work: impl FnOnce(InterruptHook<'_>) -> Result<Answer, EvalError> + Send + 'static,
+    work: impl FnOnce(InterruptHook<'_>, Duration) -> Result<Answer, EvalError> + Send + 'static,
 ) -> ApiResult {
     let stopwatch = Stopwatch::start();
     let slot = tokio::time::timeout(timeout, queries.slots.clone().acquire_owned()).await;
@@ -27,17 +28,19 @@ pub(super) async fn run(
         return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
     };
     let slot = slot.expect("BUG: the semaphore of queries was closed");
+    let queued = stopwatch.elapsed();
     let guard = CancelOnDrop(Arc::default());
     let is_canceled = guard.0.clone();
     let task = tokio::task::spawn_blocking(move || {
         let _slot = slot;
-        work(&|| {
+        let interrupt = || {
             if is_canceled.load(Ordering::Relaxed) {
                 Some(Interrupt::Canceled)
             } else {
                 (stopwatch.elapsed() >= timeout).then_some(Interrupt::Timeout)
             }
-        })
+        };
+        work(&interrupt, queued)
     });
     match task.await {
         Ok(result) => result.map_err(ApiError::from),

@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use crate::model::{Labels, Timestamp, format_float};
+use crate::model::{Labels, Timestamp, format_exponent, format_float};
 
 /// A JSON text under construction. Values stand where they are written; commas come by themselves.
 #[derive(Default)]
@@ -158,10 +158,7 @@ pub(super) fn go_exponent(value: f64) -> String {
     if !value.is_finite() {
         return format_float(value);
     }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("BUG: an exponent form without exponent");
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
+    format_exponent(value)
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -2,7 +2,8 @@
 //!
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `query`, `queryRange`, in whose order parameters are checked: it decides
 //! which of several mistakes is reported.
-//! **Differs:** the `stats` parameter is accepted and nothing is added. Times beyond the year 292277025 end there instead of
+//! **Differs:** statistics have no time of preparing and sorting apart from that of evaluating, and it stands there as zero.
+//! Times beyond the year 292277025 end there instead of
 //! wrapping round.
 
 use std::time::Duration;
@@ -13,9 +14,9 @@ use super::answer::{Answer, ApiError, ApiResult};
 use super::execution::{InterruptHook, run};
 use super::params::{Params, parse_duration_ns};
 use super::parse_query::write_tree;
-use super::result::{cut, write_value};
+use super::result::{QueryTimes, cut, write_stats, write_value};
 use super::state::AppState;
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::promql::eval::{EvalError, QueryOptions, QueryResult, eval_instant, eval_range};
 use crate::promql::{Expr, parse_with};
 
@@ -29,7 +30,17 @@ struct Query {
     limit: Option<usize>,
     timeout: Duration,
     lookback_delta: Duration,
+    stats: StatsAsked,
     state: AppState,
+}
+
+/// What of the statistics the request asks for.
+#[derive(Clone, Copy)]
+enum StatsAsked {
+    No,
+    Sums,
+    /// Samples by step too.
+    Steps,
 }
 
 pub(super) async fn instant(State(state): State<AppState>, params: Params) -> ApiResult {
@@ -94,8 +105,13 @@ impl Query {
                 if ns == 0 { settings.lookback_delta } else { Duration::from_nanos(ns) }
             }
         };
+        let stats = match params.text("stats") {
+            "" => StatsAsked::No,
+            "all" if settings.per_step_stats => StatsAsked::Steps,
+            _ => StatsAsked::Sums,
+        };
         let expr = parse_query(&state, params)?;
-        Ok(Query { text: params.text("query").to_owned(), expr, limit, timeout, lookback_delta, state })
+        Ok(Query { text: params.text("query").to_owned(), expr, limit, timeout, lookback_delta, stats, state })
     }
 
     async fn run(
@@ -103,12 +119,12 @@ impl Query {
         eval: impl FnOnce(&Query, &QueryOptions<'_>) -> Result<QueryResult, EvalError> + Send + 'static,
     ) -> ApiResult {
         let (queries, timeout) = (self.state.queries.clone(), self.timeout);
-        run(&queries, timeout, move |interrupt| self.answer(interrupt, eval)).await
+        run(&queries, timeout, move |interrupt, queued| self.answer((interrupt, queued), eval)).await
     }
 
     fn answer(
         &self,
-        interrupt: InterruptHook<'_>,
+        (interrupt, queued): (InterruptHook<'_>, Duration),
         eval: impl FnOnce(&Query, &QueryOptions<'_>) -> Result<QueryResult, EvalError>,
     ) -> Result<Answer, EvalError> {
         let settings = &self.state.queries.settings;
@@ -120,9 +136,17 @@ impl Query {
             interrupt: Some(interrupt),
             ..QueryOptions::default()
         });
-        let QueryResult { mut value, warnings, infos } = eval(self, &options)?;
+        let stopwatch = Stopwatch::start();
+        let QueryResult { mut value, warnings, infos, stats } = eval(self, &options)?;
+        let times = QueryTimes { queued, evaluated: stopwatch.elapsed() };
         let is_cut = self.limit.is_some_and(|limit| cut(&mut value, limit));
-        let answer = Answer::of(|json| write_value(json, &value));
+        let answer = Answer::of(|json| {
+            write_value(json, &value, |json| match self.stats {
+                StatsAsked::No => {}
+                StatsAsked::Sums => write_stats(json.key("stats"), times, &stats, &[]),
+                StatsAsked::Steps => write_stats(json.key("stats"), times, &stats, &stats.by_step),
+            });
+        });
         Ok(answer.annotated(warnings, infos).truncated_if(is_cut))
     }
 }

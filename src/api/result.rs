@@ -2,10 +2,12 @@
 //!
 //! **Source.** Prometheus 3.5 `web/api/v1/json_codec.go`, `promql/value.go`.
 
+use std::time::Duration;
+
 use super::json::Json;
 use crate::model::{Histogram, Sample, Series, Timestamp, Value, format_float};
 use crate::promql::eval::native::CUSTOM_SCHEMA;
-use crate::promql::eval::{Bucket, QueryValue, VectorElement, all_buckets};
+use crate::promql::eval::{Bucket, QueryStats, QueryValue, VectorElement, all_buckets};
 
 /// Keeps the first `limit` elements and says whether there were more.
 pub(super) fn cut(value: &mut QueryValue, limit: usize) -> bool {
@@ -25,8 +27,48 @@ pub(super) fn cut(value: &mut QueryValue, limit: usize) -> bool {
     length > limit
 }
 
-/// `{"resultType":…,"result":…}`
-pub(super) fn write_value(json: &mut Json, value: &QueryValue) {
+/// How long the parts of a query took.
+#[derive(Clone, Copy)]
+pub(super) struct QueryTimes {
+    /// Until a slot was free.
+    pub(super) queued: Duration,
+    /// From the first to the last look at samples.
+    pub(super) evaluated: Duration,
+}
+
+/// `{"timings":…,"samples":…}`
+pub(super) fn write_stats(json: &mut Json, times: QueryTimes, stats: &QueryStats, by_step: &[(Timestamp, u64)]) {
+    let QueryTimes { queued, evaluated } = times;
+    json.object(|json| {
+        json.key("timings").object(|json| {
+            for (key, time) in [
+                ("evalTotalTime", evaluated),
+                ("resultSortTime", Duration::ZERO),
+                ("queryPreparationTime", Duration::ZERO),
+                ("innerEvalTime", evaluated),
+                ("execQueueTime", queued),
+                ("execTotalTime", queued + evaluated),
+            ] {
+                json.key(key).number(time.as_secs_f64());
+            }
+        });
+        json.key("samples").object(|json| {
+            if !by_step.is_empty() {
+                json.key("totalQueryableSamplesPerStep").list(by_step, |json, (at, count)| {
+                    json.array(|json| {
+                        json.number(at.as_secs_f64());
+                        json.integer(*count);
+                    });
+                });
+            }
+            json.key("totalQueryableSamples").integer(stats.total_samples);
+            json.key("peakSamples").integer(stats.peak_samples as u64);
+        });
+    });
+}
+
+/// `{"resultType":…,"result":…}`, and what `more` adds.
+pub(super) fn write_value(json: &mut Json, value: &QueryValue, more: impl FnOnce(&mut Json)) {
     let result_type = match value {
         QueryValue::Scalar { .. } => "scalar",
         QueryValue::String { .. } => "string",
@@ -42,6 +84,7 @@ pub(super) fn write_value(json: &mut Json, value: &QueryValue) {
             QueryValue::Vector(elements) => json.list(elements, write_element),
             QueryValue::Matrix(series) => json.list(series, write_series),
         }
+        more(json);
     });
 }
 

@@ -95,6 +95,8 @@ pub struct QuerySettings {
     pub max_concurrency: usize,
     /// Which parts of the language are on (`--enable-feature`).
     pub dialect: Dialect,
+    /// Whether `stats=all` gives samples by step (`--enable-feature=promql-per-step-stats`).
+    pub per_step_stats: bool,
 }
 
 /// [`QuerySettings`], and the count of queries that run.

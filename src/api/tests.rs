@@ -73,6 +73,7 @@ fn settings() -> QuerySettings {
         max_samples: 1_000,
         max_concurrency: 2,
         dialect: Dialect::default(),
+        per_step_stats: false,
     }
 }
 

@@ -11,6 +11,8 @@ use crate::promql::dialect::{self, Dialect};
 pub struct FeatureFlags {
     /// The language.
     pub dialect: Dialect,
+    /// `promql-per-step-stats`
+    pub per_step_stats: bool,
 }
 
 /// What there is to say about a name.
@@ -44,7 +46,6 @@ const NOT_HERE: &[&str] = &[
     "old-ui",
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
-    "promql-per-step-stats",
     "search-api",
     "st-storage",
     "st-synthesis",
@@ -63,6 +64,7 @@ impl FeatureFlags {
 
     fn enable(&mut self, name: &str) -> FeatureNote {
         match name {
+            "promql-per-step-stats" => self.per_step_stats = true,
             _ if ALWAYS_ON.contains(&name) => return FeatureNote::AlwaysOn,
             _ if NOT_HERE.contains(&name) => return FeatureNote::NotHere,
             _ if self.dialect.enable(name).is_none() => return FeatureNote::Unknown,
@@ -75,6 +77,7 @@ impl FeatureFlags {
 /// The names that do something, in order, for help and messages.
 pub fn feature_names() -> Vec<&'static str> {
     let mut names: Vec<&str> = dialect::FLAGS.iter().map(|flag| flag.name).collect();
+    names.push("promql-per-step-stats");
     names.retain(|name| !ALWAYS_ON.contains(name));
     names.sort_unstable();
     names

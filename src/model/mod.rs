@@ -21,7 +21,7 @@ pub use self::regex::{Anchoring, Pattern, PatternError, Replacement};
 pub use alert::Alert;
 pub use exemplar::Exemplar;
 pub use fingerprint::Fingerprint;
-pub use format::format_float;
+pub use format::{format_exponent, format_float};
 pub use histogram::{CounterResetHint, Histogram, HistogramSpan};
 pub use labels::{Label, Labels, LabelsBuilder, is_legacy_name};
 pub use matcher::{MatchOp, Matcher};

@@ -10,7 +10,7 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{METRIC_NAME, MatchOp, format_float, is_legacy_name, quote, quote_bytes};
+use crate::model::{METRIC_NAME, MatchOp, format_exponent, format_float, is_legacy_name, quote, quote_bytes};
 use crate::source::format_duration;
 
 use super::ast::{
@@ -205,10 +205,5 @@ fn shortest(value: f64) -> String {
     if !value.is_finite() || magnitude == 0.0 || (1e-4..1e21).contains(&magnitude) {
         return format_float(value);
     }
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').expect("BUG: {:e} writes an exponent");
-    match exponent.strip_prefix('-') {
-        Some(digits) => format!("{mantissa}e-{digits:0>2}"),
-        None => format!("{mantissa}e+{exponent:0>2}"),
-    }
+    format_exponent(value)
 }

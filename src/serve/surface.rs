@@ -88,6 +88,7 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
         max_samples: settings.count("query.max-samples"),
         max_concurrency: settings.count("query.max-concurrency"),
         dialect: parts.features.dialect,
+        per_step_stats: parts.features.per_step_stats,
     };
     AppState {
         store: parts.store.clone(),

@@ -73,7 +73,7 @@ impl Evaluator<'_> {
         }
         let grouping = Grouping::of(&rows, aggregate);
         let mut index = 0;
-        self.by_step(grid, &[&rows], |evaluator, step, vectors| {
+        self.by_step_of_groups(grid, &[&rows], |evaluator, step, vectors| {
             let mut members: Vec<Vec<&Element>> = vec![Vec::new(); grouping.labels.len()];
             for element in &vectors[0] {
                 members[grouping.group_of[element.row]].push(element);

@@ -11,7 +11,7 @@ use crate::source::Span;
 use super::error::EvalError;
 use super::evaluator::Evaluator;
 use super::grid::Grid;
-use super::matrix::{Element, Row, refuse_same_labels};
+use super::matrix::{Element, Row, refuse_same_labels, weight};
 use super::number::{go_max, go_min};
 use super::selector::RangeSource;
 use super::window::Window;
@@ -167,7 +167,8 @@ impl Evaluator<'_> {
         let range_arg = call.args[position].unparenthesised();
         let source = match &range_arg.kind {
             ExprKind::MatrixSelector { selector, range_ms } => self.matrix_rows(selector, *range_ms, grid)?,
-            ExprKind::Subquery(subquery) => self.subquery_rows(subquery, grid)?,
+            // Its windows count, not what it read to have them.
+            ExprKind::Subquery(subquery) => self.subquery_rows(subquery, grid).0?,
             _ => unreachable!("BUG: a range vector that is neither a selector nor a subquery"),
         };
         if let Some(extension) = source.extension {
@@ -187,10 +188,11 @@ impl Evaluator<'_> {
         let mut rows = Vec::new();
         for (index, series) in source.rows.iter().enumerate() {
             self.check_interrupt()?;
-            let row = self.window_row(&range_call, index, grid)?;
+            let (row, last_window) = self.window_row(&range_call, index, grid)?;
             if !row.samples.is_empty() {
-                self.hold_samples(row.samples.len())?;
-                self.note_possible_non_counter(id, series, &row, range_arg.span);
+                self.hold_samples(row.samples.iter().map(|sample| weight(&sample.value)).sum())?;
+                self.check_held(last_window)?;
+                self.note_possible_non_counter(id, series, &row, place_of_notes(range_arg));
                 rows.push(row);
             }
         }
@@ -203,20 +205,25 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    /// The function's values in the windows of the source's series at `series_index`.
-    fn window_row(&mut self, range_call: &RangeCall<'_>, series_index: usize, grid: Grid) -> Result<Row, EvalError> {
+    /// The function's values in the windows of the source's series at `series_index`, and how many samples the last window held.
+    fn window_row(
+        &mut self,
+        range_call: &RangeCall<'_>,
+        series_index: usize,
+        grid: Grid,
+    ) -> Result<(Row, usize), EvalError> {
         let RangeCall { call, source, parameters } = *range_call;
         let series = &source.rows[series_index];
         let starts = source.starts.get(series_index).unwrap_or(const { &StartTimes::NONE });
         let id = call.function.id;
         // Upstream's warnings point at the first argument, though it be the number of `quantile_over_time`.
-        let span = call.args[0].unparenthesised().span;
+        let span = place_of_notes(&call.args[0]);
         // These two act like an offset and so keep the name.
         let keeps_name = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
         let drop_name = !keeps_name || series.drop_name;
         let labels = if drop_name { self.without_name(&series.labels) } else { series.labels.clone() };
         let mut row = Row { labels, drop_name, samples: Vec::new() };
-        let (mut first, mut past) = (0, 0);
+        let (mut first, mut past, mut held) = (0, 0, 0);
         for (index, step) in grid.steps().enumerate() {
             let end = self.reference(source.at, source.offset_ms, step);
             let start = end.plus_ms(-source.range_ms);
@@ -230,10 +237,12 @@ impl Evaluator<'_> {
                 past += 1;
             }
             let samples = &series.samples[first..past];
+            held = samples.iter().map(|sample| weight(&sample.value)).sum();
             if samples.is_empty() {
                 continue;
             }
-            self.check_window(samples)?;
+            self.stats.read(index, held);
+            self.check_held(held)?;
             let window = Window {
                 labels: &series.labels,
                 samples,
@@ -252,7 +261,7 @@ impl Evaluator<'_> {
                 row.samples.push(crate::model::Sample { at: step, value });
             }
         }
-        Ok(row)
+        Ok((row, held))
     }
 
     fn extended_window_function(
@@ -309,6 +318,14 @@ impl Evaluator<'_> {
             let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
             self.annotations.info(span, format!("{text} {metric:?}"));
         }
+    }
+}
+
+/// What notes about the windows of `arg` point at. Upstream has replaced a subquery by its values, which have no place.
+fn place_of_notes(arg: &Expr) -> Span {
+    match &arg.unparenthesised().kind {
+        ExprKind::Subquery(_) => Span::default(),
+        _ => arg.unparenthesised().span,
     }
 }
 

@@ -9,9 +9,9 @@ use crate::source::Span;
 use super::annotations::Annotations;
 use super::error::EvalError;
 use super::grid::Grid;
-use super::matrix::{Collector, Cursor, Element, Row, merge_same_labels, weight, without_metadata};
+use super::matrix::{Collector, Cursor, Element, Row, merge_same_labels, weight, weight_of, without_metadata};
 use super::step_invariant::is_step_invariant;
-use super::{Interrupt, QueryOptions, native};
+use super::{Interrupt, QueryOptions, QueryStats, native};
 
 /// The range of the query as asked for, to which `start()`, `end()`, `step()` and `range()` refer.
 #[derive(Clone, Copy)]
@@ -30,13 +30,22 @@ pub(super) struct Evaluator<'a> {
     pub(super) annotations: Annotations,
     /// Samples held by results under way.
     samples: usize,
+    pub(super) stats: QueryStats,
     /// Whether selectors compare each histogram with the one before it, since only its count and sum are asked for.
     pub(super) detects_resets: bool,
 }
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(querier: &'a dyn Querier, options: &'a QueryOptions<'a>, query: QueryRange) -> Self {
-        Evaluator { querier, options, query, annotations: Annotations::default(), samples: 0, detects_resets: false }
+        Evaluator {
+            querier,
+            options,
+            query,
+            annotations: Annotations::default(),
+            samples: 0,
+            stats: QueryStats::default(),
+            detects_resets: false,
+        }
     }
 
     pub(super) fn into_annotations(self) -> Annotations {
@@ -45,6 +54,7 @@ impl<'a> Evaluator<'a> {
 
     /// The whole query, metric names dropped where they must be.
     pub(super) fn eval_query(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<Row>, EvalError> {
+        self.stats = QueryStats::of_steps(grid.steps());
         let mut rows = match &expr.unparenthesised().kind {
             ExprKind::MatrixSelector { selector, range_ms } => self.range_vector(selector, *range_ms, grid.start)?,
             _ => self.eval(expr, grid)?,
@@ -66,7 +76,9 @@ impl<'a> Evaluator<'a> {
         }
         let before = self.samples;
         let rows = if !grid.is_single() && is_step_invariant(expr) {
-            let mut rows = self.eval_node(expr, Grid::instant(grid.start))?;
+            let (rows, read) = self.apart(|evaluator| evaluator.eval_node(expr, Grid::instant(grid.start)));
+            (0..grid.len()).for_each(|index| self.stats.read(index, read));
+            let mut rows = rows?;
             for row in &mut rows {
                 let value = row.samples[0].value.clone();
                 row.samples = grid.steps().map(|at| Sample { at, value: value.clone() }).collect();
@@ -91,7 +103,11 @@ impl<'a> Evaluator<'a> {
                 self.smoothed_vector(selector, expr.span, grid)
             }
             ExprKind::VectorSelector(selector) => self.instant_vector(selector, grid),
-            ExprKind::Subquery(subquery) => Ok(self.subquery_rows(subquery, grid)?.rows),
+            ExprKind::Subquery(subquery) => {
+                let (source, read) = self.subquery_rows(subquery, grid);
+                self.stats.read(grid.len() - 1, read);
+                Ok(source?.rows)
+            }
             ExprKind::Call(call) => self.call(call, expr.span, grid),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, grid),
             ExprKind::Binary(binary) => self.binary(binary, expr.span, grid),
@@ -122,8 +138,25 @@ impl<'a> Evaluator<'a> {
         if self.options.delayed_name_removal { Ok(rows) } else { merge_same_labels(rows) }
     }
 
-    /// Evaluates `function` at each step on the vectors that `inputs` have there.
+    /// Evaluates `function` at each step on the vectors that `inputs` have there. Inputs and results are held together.
     pub(super) fn by_step(
+        &mut self,
+        grid: Grid,
+        inputs: &[&[Row]],
+        mut function: impl FnMut(&mut Self, Timestamp, &[Vec<Element>]) -> Result<Vec<Element>, EvalError>,
+    ) -> Result<Vec<Row>, EvalError> {
+        self.by_step_of_groups(grid, inputs, |evaluator, step, vectors| {
+            let gathered: usize = vectors.iter().map(|vector| weight_of(vector)).sum();
+            evaluator.check_held(gathered)?;
+            let vector = function(evaluator, step, vectors)?;
+            evaluator.hold_samples(weight_of(&vector))?;
+            evaluator.check_held(gathered)?;
+            Ok(vector)
+        })
+    }
+
+    /// As [`Self::by_step`], of aggregations, whose results upstream does not count before the last step.
+    pub(super) fn by_step_of_groups(
         &mut self,
         grid: Grid,
         inputs: &[&[Row]],
@@ -135,7 +168,6 @@ impl<'a> Evaluator<'a> {
             self.check_interrupt()?;
             let vectors: Vec<Vec<Element>> = cursors.iter_mut().map(|cursor| cursor.advance(step)).collect();
             let vector = function(self, step, &vectors)?;
-            self.hold_samples(vector.iter().map(|element| weight(&element.value)).sum())?;
             collector.push(step, vector)?;
         }
         Ok(collector.finish())
@@ -177,12 +209,22 @@ impl<'a> Evaluator<'a> {
 
     pub(super) fn hold_samples(&mut self, samples: usize) -> Result<(), EvalError> {
         self.samples += samples;
-        if self.samples > self.options.max_samples { Err(EvalError::TooManySamples) } else { Ok(()) }
+        self.check_held(0)
     }
 
-    /// Refuses a window that would not fit beside what is held already.
-    pub(super) fn check_window(&self, samples: &[Sample]) -> Result<(), EvalError> {
-        if self.samples + samples.len() > self.options.max_samples { Err(EvalError::TooManySamples) } else { Ok(()) }
+    /// Refuses `more` samples for a moment that would not fit beside what is held already.
+    pub(super) fn check_held(&mut self, more: usize) -> Result<(), EvalError> {
+        self.stats.hold(self.samples + more);
+        if self.samples + more > self.options.max_samples { Err(EvalError::TooManySamples) } else { Ok(()) }
+    }
+
+    /// Evaluates on another grid than the query's: gives what was read beside the result, for the caller to account for.
+    pub(super) fn apart<T>(&mut self, eval: impl FnOnce(&mut Self) -> T) -> (T, usize) {
+        let outer = std::mem::take(&mut self.stats);
+        let result = eval(self);
+        let inner = std::mem::replace(&mut self.stats, outer);
+        self.stats.hold(inner.peak_samples);
+        (result, inner.total_samples as usize)
     }
 
     pub(super) fn check_interrupt(&self) -> Result<(), EvalError> {

@@ -162,6 +162,11 @@ pub(super) fn without_metadata(labels: &Labels) -> Labels {
     }
 }
 
+/// [`weight`] of all elements.
+pub(super) fn weight_of(vector: &[Element]) -> usize {
+    vector.iter().map(|element| weight(&element.value)).sum()
+}
+
 /// How many floats' worth of memory a value takes.
 pub(super) fn weight(value: &Value) -> usize {
     match value {

@@ -41,6 +41,7 @@ mod native_text;
 mod native_trim;
 mod number;
 mod over_time;
+mod query_stats;
 mod rate;
 mod regression;
 mod sampling;
@@ -64,6 +65,7 @@ pub use error::EvalError;
 pub use native_layout::{Bucket, all_buckets};
 pub(crate) use native_text::histogram_text;
 pub use number::{almost_equal, format_go_float};
+pub use query_stats::QueryStats;
 
 use evaluator::{Evaluator, QueryRange};
 use grid::Grid;
@@ -124,6 +126,8 @@ pub struct QueryResult {
     pub warnings: Vec<String>,
     /// `PromQL info: … (1:6)`, likewise.
     pub infos: Vec<String>,
+    /// What it read and held.
+    pub stats: QueryStats,
 }
 
 /// An answer.
@@ -170,11 +174,26 @@ pub fn eval_instant(
     let value_type = expr.value_type();
     if let ExprKind::String(text) = &expr.unparenthesised().kind {
         let value = QueryValue::String { at, value: text.clone() };
-        return Ok(QueryResult { value, warnings: Vec::new(), infos: Vec::new() });
+        let stats = QueryStats::of_steps([at].into_iter());
+        return Ok(QueryResult { value, warnings: Vec::new(), infos: Vec::new(), stats });
+    }
+    if let ExprKind::Bytes(bytes) = &expr.unparenthesised().kind {
+        // As the API shows it, whose JSON holds nothing but UTF-8.
+        let shown =
+            |chunk: std::str::Utf8Chunk<'_>| chunk.valid().to_owned() + &"\u{fffd}".repeat(chunk.invalid().len());
+        let value = bytes.utf8_chunks().map(shown).collect::<String>().into();
+        let stats = QueryStats::of_steps([at].into_iter());
+        return Ok(QueryResult {
+            value: QueryValue::String { at, value },
+            warnings: Vec::new(),
+            infos: Vec::new(),
+            stats,
+        });
     }
     let expr = expr.for_query(0, 0)?;
     let mut evaluator = Evaluator::new(querier, options, QueryRange { start: at, end: at, step_ms: 0 });
     let rows = evaluator.eval_query(&expr, Grid::instant(at))?;
+    let stats = std::mem::take(&mut evaluator.stats);
     let value = match value_type {
         ValueType::Scalar => {
             let sample = rows.first().and_then(|row| row.samples.first());
@@ -187,7 +206,7 @@ pub fn eval_instant(
         }
     };
     let (warnings, infos) = evaluator.into_annotations().into_texts(options.text);
-    Ok(QueryResult { value, warnings, infos })
+    Ok(QueryResult { value, warnings, infos, stats })
 }
 
 /// Evaluates `expr` at `start`, `start + step`, … up to `end`; the value is a matrix. A step of zero counts as 1 ms.
@@ -208,9 +227,10 @@ pub fn eval_range(
     let expr = expr.for_query(step_ms, end.ms_since(start))?;
     let mut evaluator = Evaluator::new(querier, options, QueryRange { start, end, step_ms });
     let rows = evaluator.eval_query(&expr, Grid::range(start, end, step_ms))?;
+    let stats = std::mem::take(&mut evaluator.stats);
     let value = QueryValue::Matrix(sorted_series(rows));
     let (warnings, infos) = evaluator.into_annotations().into_texts(options.text);
-    Ok(QueryResult { value, warnings, infos })
+    Ok(QueryResult { value, warnings, infos, stats })
 }
 
 fn element(row: Row, at: Timestamp) -> VectorElement {

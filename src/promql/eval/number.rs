@@ -10,12 +10,12 @@ pub fn format_go_float(value: f64) -> String {
         return crate::model::format_float(value);
     }
     let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').expect("BUG: no exponent in scientific notation");
+    let (_, exponent) = scientific.split_once('e').expect("BUG: no exponent in scientific notation");
     let exponent: i32 = exponent.parse().expect("BUG: an exponent that is no number");
     if (-4..6).contains(&exponent) {
         return crate::model::format_float(value);
     }
-    go_exponent(digits, exponent)
+    crate::model::format_exponent(value)
 }
 
 /// Prints as Go's `%.2g`: two significant digits.

@@ -14,7 +14,7 @@ use super::error::EvalError;
 use super::evaluator::Evaluator;
 use super::extended;
 use super::grid::Grid;
-use super::matrix::Row;
+use super::matrix::{Row, weight};
 use super::native;
 use super::window::Window;
 
@@ -73,7 +73,7 @@ impl Evaluator<'_> {
             self.check_interrupt()?;
             let mut samples = Vec::new();
             let mut seen = 0;
-            for step in grid.steps() {
+            for (index, step) in grid.steps().enumerate() {
                 let reference = self.reference(selector.at, selector.offset_ms, step);
                 while series.samples.get(seen).is_some_and(|sample| sample.at <= reference) {
                     seen += 1;
@@ -95,10 +95,14 @@ impl Evaluator<'_> {
                         Value::Float(series.starts.get(seen - 1).map_or(0.0, |start| start.at().as_secs_f64()))
                     }
                 };
+                self.stats.read(index, weight(&value));
                 samples.push(Sample { at: step, value });
             }
             if !samples.is_empty() {
-                self.hold_samples(samples.len())?;
+                // Times are held by whoever asked for them, step by step.
+                if matches!(yields, Yield::Values | Yield::InfoTimes) {
+                    self.hold_samples(samples.iter().map(|sample| weight(&sample.value)).sum())?;
+                }
                 rows.push(Row { labels: series.labels, drop_name: false, samples });
             }
         }
@@ -139,7 +143,9 @@ impl Evaluator<'_> {
             }
             source.rows.retain(|row| !row.samples.is_empty());
         }
-        self.hold_samples(source.rows.iter().map(|row| row.samples.len()).sum())?;
+        let held = source.rows.iter().flat_map(|row| &row.samples).map(|sample| weight(&sample.value)).sum();
+        self.stats.read(0, held);
+        self.hold_samples(held)?;
         Ok(source.rows)
     }
 
@@ -172,8 +178,12 @@ impl Evaluator<'_> {
         Ok(RangeSource { rows, starts, range_ms, offset_ms, at, reach_ms, extension })
     }
 
-    /// The rows of a subquery for all windows of `grid`, on the subquery's own grid.
-    pub(super) fn subquery_rows(&mut self, subquery: &Subquery, grid: Grid) -> Result<RangeSource, EvalError> {
+    /// The rows of a subquery for all windows of `grid`, on the subquery's own grid; and how many samples that read.
+    pub(super) fn subquery_rows(&mut self, subquery: &Subquery, grid: Grid) -> (Result<RangeSource, EvalError>, usize) {
+        self.apart(|evaluator| evaluator.subquery_source(subquery, grid))
+    }
+
+    fn subquery_source(&mut self, subquery: &Subquery, grid: Grid) -> Result<RangeSource, EvalError> {
         let first = self.reference(subquery.at, subquery.offset_ms, grid.start);
         let last = self.reference(subquery.at, subquery.offset_ms, grid.end);
         let step_ms = subquery.step_ms.unwrap_or(duration_ms(self.options.default_subquery_step));

@@ -44,7 +44,6 @@ impl Evaluator<'_> {
             self.check_interrupt()?;
             let vector = cursor.advance(step);
             let elements = self.select_at_step(selection, &grouping, vector, *parameter);
-            self.hold_samples(elements.len())?;
             rank = elements.iter().map(|element| element.row).collect();
             for element in elements {
                 chosen[element.row].push(Sample { at: step, value: element.value });
