@@ -161,29 +161,48 @@ pub(crate) fn request(address: &str, method: &str, path: &str, body: &str) -> Op
 /// A message that came: when, to which path, with which body.
 pub(crate) type Received = (Instant, String, String);
 
-/// Takes every message, says when it came and answers `ok`, as Slack does.
+/// Takes every message, says when it came and answers `ok`, as Slack does. As a proxy, it is every server itself.
 pub(crate) fn sink() -> (String, mpsc::Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (sender, receiver) = mpsc::channel();
+    let (tls, _) = crate::smtp::tls_server();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let sender = sender.clone();
-            std::thread::spawn(move || take(stream.unwrap(), &sender));
+            let (mut stream, sender, tls) = (stream.unwrap(), sender.clone(), tls.clone());
+            std::thread::spawn(move || {
+                if take(&mut stream, &sender) == Wants::Tunnel {
+                    let connection = rustls::ServerConnection::new(tls).unwrap();
+                    take(&mut rustls::StreamOwned::new(connection, stream), &sender);
+                }
+            });
         }
     });
     (address, receiver)
 }
 
-fn take(stream: TcpStream, sender: &mpsc::Sender<Received>) {
+/// What a client wants when it says no more.
+#[derive(PartialEq)]
+enum Wants {
+    Nothing,
+    Tunnel,
+}
+
+fn take(stream: &mut (impl Read + Write), sender: &mpsc::Sender<Received>) -> Wants {
     let mut reader = BufReader::new(stream);
     while let Some((path, body)) = read_request(&mut reader) {
+        // CONNECT names a host and a port.
+        if !path.starts_with('/') {
+            reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok();
+            return Wants::Tunnel;
+        }
         if sender.send((Instant::now(), path, String::from_utf8(body).unwrap())).is_err() {
-            return;
+            return Wants::Nothing;
         }
         let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
         reader.get_mut().write_all(answer).ok();
     }
+    Wants::Nothing
 }
 
 /// The alerts of one line of the script at `now`. The start of an alert is when it was first posted since its last end.

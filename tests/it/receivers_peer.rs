@@ -86,6 +86,12 @@ receivers:
       num_firing: 'n={{ .Alerts.Firing | len }}'
     images: [{src: 'http://i/{{ .Status }}', alt: a, href: h}]
     links: [{href: 'http://l/', text: '{{ .Status }}'}]
+  # The address of version 1 cannot be chosen, so the proxy is the one that answers.
+  - service_key: key-2
+    client: c1
+    description: '{{ .Status }} of {{ .GroupLabels.cluster }}'
+    details: {text: '{{ .Alerts.Firing | len }} firing'}
+    http_config: {proxy_url: 'http://SINK', tls_config: {insecure_skip_verify: true}}
   email_configs:
   - {to: 'team@example.org', send_resolved: true}
   - to: 'a@example.org, "B, C" <b@example.org>'
@@ -304,7 +310,7 @@ fn messages_are_those_of_alertmanager() {
     for (kind, (messages, fields)) in &counts {
         eprintln!("{kind}: {messages} messages, {fields} fields compared, {} differ", wrong.len());
     }
-    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["PagerDuty v2", "Slack"]);
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["PagerDuty v1", "PagerDuty v2", "Slack"]);
     assert!(theirs.values().map(Vec::len).sum::<usize>() >= 9, "{theirs:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -31,10 +31,8 @@ pub(crate) struct Got {
     pub(crate) text: String,
 }
 
-/// A server that takes every e-mail. Gives its port, its certificate, and what comes.
-pub(crate) fn server(manner: Manner) -> (u16, String, mpsc::Receiver<Got>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+/// A server's side of TLS, and its certificate.
+pub(crate) fn tls_server() -> (Arc<rustls::ServerConfig>, String) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -44,7 +42,14 @@ pub(crate) fn server(manner: Manner) -> (u16, String, mpsc::Receiver<Got>) {
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
-    let (tls, (sender, receiver)) = (Arc::new(tls), mpsc::channel());
+    (Arc::new(tls), cert.pem())
+}
+
+/// A server that takes every e-mail. Gives its port, its certificate, and what comes.
+pub(crate) fn server(manner: Manner) -> (u16, String, mpsc::Receiver<Got>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ((tls, certificate), (sender, receiver)) = (tls_server(), mpsc::channel());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (stream, tls, sender) = (stream.unwrap(), tls.clone(), sender.clone());
@@ -60,7 +65,7 @@ pub(crate) fn server(manner: Manner) -> (u16, String, mpsc::Receiver<Got>) {
             });
         }
     });
-    (port, cert.pem(), receiver)
+    (port, certificate, receiver)
 }
 
 fn say<S: Read + Write>(stream: &mut BufReader<S>, line: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Peers whose behaviour the test decides: a target or a receiver that answers, fails or hangs, and one that hands on what it is sent.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -78,7 +78,7 @@ fn answer(stream: TcpStream, behaviour: &Mutex<Behaviour>, received: &Mutex<Vec<
 }
 
 /// Path and body of the next request on a connection; `None` at its end.
-pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let path = line.split(' ').nth(1)?.to_owned();
