@@ -1,13 +1,15 @@
-//! Append and select of the store: `cargo bench --bench store`.
+//! Append, select and windows of the store, and commits that a log on disk takes: `cargo bench --bench store`.
 //!
 //! Appending is measured as scrapes are: one commit of a sample for each series of a target. Selecting is what a rule over a
 //! short window does, and a window over sealed chunks.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
+use almenara::disk::Disk;
 use almenara::model::{Labels, MatchOp, Matcher, Timestamp};
-use almenara::store::{Row, SeriesRef, Store, StoreOptions};
+use almenara::store::{Row, SeriesRef, Store, StoreOptions, Window};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SERIES: usize = 1_000;
@@ -78,5 +80,67 @@ fn select(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, append, select);
+/// The same commit with a log on disk.
+fn log(criterion: &mut Criterion) {
+    let (store, refs) = store();
+    let store = Arc::new(store);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (disk, _) = Disk::open(folder.path(), &store, Timestamp::MIN).expect("a disk");
+    let mut slot = 0;
+    let mut group = criterion.benchmark_group("commit to disk");
+    group.throughput(Throughput::Elements(SERIES as u64));
+    group.bench_function("a scrape of 1000 series", |bencher| {
+        bencher.iter_batched(
+            || {
+                slot += 1;
+                scrape(&refs, slot)
+            },
+            |rows| black_box(store.commit(&rows)),
+            criterion::BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+    let bytes = disk.bytes().expect("a folder") as f64;
+    println!("{:.2} bytes a sample in the log", bytes / store.stats().samples as f64);
+}
+
+/// What a rate needs, and a sum, over windows of any length of a counter at 30 s.
+fn windows(criterion: &mut Criterion) {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let store = Store::new(StoreOptions { retention: Duration::MAX });
+    let series = store.series_ref(&labels(0));
+    let slots = 91 * DAY_MS / 30_000;
+    let rows: Vec<Row> = (0..slots)
+        .map(|slot| Row::new(series, Timestamp::from_ms(slot * 30_000), (slot * 8 + slot * 7_919 % 8) as f64))
+        .collect();
+    store.commit(&rows);
+    let stats = store.stats();
+    println!("{:.2} bytes a sample in memory", stats.bytes as f64 / stats.samples as f64);
+    let mut scratch = Window::default();
+    let mut at = 0;
+    // Ever new windows, all but the newest in sealed chunks.
+    let mut end = || {
+        at = (at + 7_919_000) % (12 * 3_600_000);
+        Timestamp::from_ms(slots * 30_000 - at)
+    };
+    let mut group = criterion.benchmark_group("window");
+    for (title, length_ms) in [("5m", 300_000), ("1d", DAY_MS), ("30d", 30 * DAY_MS), ("90d", 90 * DAY_MS)] {
+        group.bench_function(format!("rate over {title}"), |bencher| {
+            bencher.iter(|| {
+                let end = end();
+                black_box(store.reader().edges(series, end.plus_ms(-length_ms), end, &mut scratch))
+            });
+        });
+        group.bench_function(format!("sum over {title}"), |bencher| {
+            bencher.iter(|| {
+                let end = end();
+                black_box(store.reader().sums(series, end.plus_ms(-length_ms), end))
+            });
+        });
+    }
+    group.finish();
+    println!("{:.2} bytes a sample of summaries", store.summary_bytes() as f64 / stats.samples as f64);
+}
+
+criterion_group!(benches, append, select, log, windows);
 criterion_main!(benches);

@@ -30,6 +30,7 @@ pub mod template;
 pub mod unittest;
 
 pub mod clock;
+pub mod disk;
 pub mod http;
 
 pub mod discovery;

@@ -15,8 +15,10 @@ pub(super) async fn healthy(method: Method) -> Response {
 }
 
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
-    if state.live.read().is_ready {
-        text(StatusCode::OK, "Almenara is Ready.\n")
+    let is_ready = state.live.read().is_ready;
+    if is_ready {
+        let problem = (state.storage_problem)().map_or_else(String::new, |problem| problem + "\n");
+        text(StatusCode::OK, format!("Almenara is Ready.\n{problem}"))
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
     }

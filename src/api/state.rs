@@ -51,6 +51,8 @@ pub struct AppState {
     pub targets: Source<Targets>,
     /// The Alertmanagers that get alerts.
     pub alertmanagers: Source<Alertmanagers>,
+    /// What is wrong with the samples on disk, for people.
+    pub storage_problem: Source<Option<String>>,
     /// Asks for a reload; `None` where it is not allowed by HTTP.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
     /// Who contributes to `/metrics`, in order.

@@ -61,6 +61,7 @@ fn state() -> AppState {
             active: vec!["http://am:9093/api/v2/alerts".to_owned()],
             dropped: Vec::new(),
         }),
+        storage_problem: Arc::new(|| None),
         reload: None,
         collectors: Arc::new([]),
     }

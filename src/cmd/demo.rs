@@ -68,10 +68,16 @@ async fn play(listen: String) -> Result<(), String> {
     let target = serve_on_loopback(Router::new().route("/metrics", get(metrics)).with_state(service.clone())).await?;
     let webhook = serve_on_loopback(Router::new().route("/", post(print_notification))).await?;
 
-    let flags: Layer =
-        [("web.listen-address", listen.as_str()), ("log.level", "warn"), ("rules.alert.resend-delay", "5s")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
+    // What a demonstration counts is no history.
+    let folder = std::env::temp_dir().join(format!("almenara-demo-{}", std::process::id()));
+    let flags: Layer = [
+        ("web.listen-address", listen.as_str()),
+        ("log.level", "warn"),
+        ("rules.alert.resend-delay", "5s"),
+        ("storage.path", &folder.to_string_lossy()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
     let settings = Settings::merge(&Layer::new(), [], &flags).map_err(|errors| errors[0].to_string())?;
     let (config, diagnostics) = Config::embedded(
         &SourceFile::new("<demo>", configuration(target, webhook)),
@@ -89,6 +95,8 @@ async fn play(listen: String) -> Result<(), String> {
         _ = tokio::signal::ctrl_c() => {}
     }
     daemon.stop().await;
+    // Left to the system if it cannot be removed.
+    let _ = std::fs::remove_dir_all(folder);
     Ok(())
 }
 

@@ -24,6 +24,7 @@ mod query;
 mod serve;
 mod slo;
 mod slo_report;
+mod store;
 mod test_e2e;
 mod test_promql;
 mod test_report;
@@ -68,6 +69,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
             other => unreachable!("BUG: `test` has no {other:?}"),
         },
         Some(("fmt", matches)) => fmt::run(matches).into(),
+        Some(("store", matches)) => store::run(matches).into(),
         Some(("query", matches)) => query::run(matches).into(),
         Some(("slo", matches)) => slo::run(matches).into(),
         Some(("demo", matches)) => demo::run(matches).into(),
@@ -118,6 +120,7 @@ pub(crate) fn command() -> Command {
                 .subcommand(with_files("e2e", "Play incidents through rules, SLOs and router under a virtual clock")),
         )
         .subcommand(fmt::command())
+        .subcommand(store::command())
         .subcommand(query::command())
         .subcommand(slo::command())
         .subcommand(demo::command())

@@ -72,7 +72,7 @@ pub static SETTINGS: &[Setting] = &[
         "",
         "Feature flags of Prometheus, separated by commas; may be repeated.",
     ),
-    setting("storage.path", SettingKind::Text, "data", "Folder for what must survive a restart: silences."),
+    setting("storage.path", SettingKind::Text, "data", "Folder for what must survive a restart: samples and silences."),
     setting("storage.tsdb.retention.time", SettingKind::Duration, "24h", "How long samples are kept."),
     setting("query.lookback-delta", SettingKind::Duration, "5m", "How far back an instant selector looks."),
     setting("query.timeout", SettingKind::Duration, "2m", "How long a query may take."),

@@ -19,6 +19,7 @@ use super::listen;
 use super::routing;
 use super::scheduler::{SendAlerts, Shared};
 use super::silence_file::SilenceFile;
+use super::storage::Storage;
 use super::surface;
 use super::web_config::WebConfig;
 use crate::api::v2::RouterHandle;
@@ -59,6 +60,7 @@ pub(super) struct Parts {
     pub(super) metadata: Arc<MetadataStore>,
     pub(super) exemplars: Arc<ExemplarStore>,
     pub(super) receiver: Arc<Receiver>,
+    pub(super) storage: Arc<Storage>,
     pub(super) scrapes: Arc<scrape::Manager>,
     pub(super) groups: Arc<Groups>,
     pub(super) notifier: Arc<Notifier>,
@@ -105,6 +107,7 @@ impl Daemon {
             groups: Arc::new(Groups::new(shared)),
             features: FeatureFlags::read(&settings.list("enable-feature")).0,
             settings,
+            storage: Arc::default(),
             store,
             metadata,
             exemplars,
@@ -115,13 +118,18 @@ impl Daemon {
             reload_error: Mutex::default(),
             notified: tokio::sync::Mutex::default(),
         });
-        let mut tasks = vec![expire(parts.store.clone())];
-        parts.apply(config).await?;
-        // Not before there are receivers: heartbeats are due at once.
-        tasks.push(routing::drive(router, delivery, results));
         let (reload_in, reloads) = mpsc::channel(1);
         let routes = surface::routes(parts.clone(), reload_in, &listeners, web.as_ref());
-        tasks.extend(listeners.into_iter().map(|listener| listen::serve(listener, routes.clone(), web.clone())));
+        let serve = |listener| listen::serve(listener, routes.clone(), web.clone());
+        // Before the samples are there, the answer is 503.
+        let mut tasks: Vec<JoinHandle<()>> = listeners.into_iter().map(serve).collect();
+        if let Err(error) = parts.begin(config).await {
+            tasks.iter().for_each(JoinHandle::abort);
+            return Err(error);
+        }
+        tasks.push(expire(parts.store.clone()));
+        // Not before there are receivers: heartbeats are due at once.
+        tasks.push(routing::drive(router, delivery, results));
         parts.live.write().is_ready = true;
         Ok(Daemon { address, parts, reloads: Some(reloads), tasks })
     }
@@ -164,11 +172,23 @@ impl Daemon {
         let notifier = self.parts.notifier.shutdown(DRAIN_TIME_MAX);
         let delivery = self.parts.delivery.shutdown(DRAIN_TIME_MAX);
         tokio::join!(notifier, delivery);
+        self.parts.storage.flush();
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Parts {
+    /// Reads what is stored, and only then scrapes and evaluates.
+    async fn begin(self: &Arc<Self>, config: Config) -> Result<(), ServeError> {
+        let parts = self.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let floor = clock::now() - parts.settings.duration("storage.tsdb.retention.time");
+            parts.storage.open(Path::new(parts.settings.text("storage.path")), &parts.store, floor)
+        });
+        opened.await.expect("BUG: reading stored samples panicked")?;
+        self.apply(config).await
+    }
+
     /// Whole or not at all. What can fail comes first.
     async fn apply(&self, config: Config) -> Result<(), ServeError> {
         let mut notified = self.notified.lock().await;

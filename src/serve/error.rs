@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::disk::DiskError;
 use crate::http::HttpError;
 use crate::source::Diagnostics;
 
@@ -22,6 +23,8 @@ pub enum ServeError {
     Setting(String),
     /// An HTTP client of the configuration cannot be made: a certificate, say.
     Client(HttpError),
+    /// Another process has the folder of samples.
+    Storage(DiskError),
     /// The process lacks something of the system.
     System(io::Error),
 }
@@ -33,6 +36,7 @@ impl fmt::Display for ServeError {
             ServeError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             ServeError::Setting(message) => f.write_str(message),
             ServeError::Client(error) => write!(f, "{error}"),
+            ServeError::Storage(error) => write!(f, "--storage.path: {error}"),
             ServeError::System(error) => write!(f, "{error}"),
         }
     }

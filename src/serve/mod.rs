@@ -12,6 +12,7 @@ mod logging;
 mod routing;
 mod scheduler;
 mod silence_file;
+mod storage;
 mod surface;
 mod view;
 mod web_config;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 
 pub use daemon::Daemon;
 pub use error::ServeError;
+pub(crate) use storage::FOLDER as SAMPLES_FOLDER;
 pub use web_config::{WebConfig, WebFile};
 
 use self::access::Callers;

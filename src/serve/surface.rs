@@ -101,6 +101,7 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
         slos: source(parts, |parts| parts.groups.slos()),
         targets: source(parts, |parts| parts.scrapes.targets()),
         alertmanagers: source(parts, |parts| parts.notifier.alertmanagers()),
+        storage_problem: source(parts, |parts| parts.storage.problem()),
         reload,
         collectors: collectors(parts),
     }
@@ -119,7 +120,7 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
     let (scrapes, groups) = (parts.scrapes.clone(), parts.groups.clone());
     let (notifier, delivery, discovery) =
         (parts.notifier.clone(), parts.delivery.clone(), parts.discovery_metrics.clone());
-    let (router, receiver) = (parts.router.clone(), parts.receiver.clone());
+    let (router, receiver, storage) = (parts.router.clone(), parts.receiver.clone(), parts.storage.clone());
     Arc::new([
         Arc::new(move |families: &mut Vec<_>| scrapes.collect(families)) as Collector,
         Arc::new(move |families: &mut Vec<_>| discovery.collect(families)),
@@ -128,5 +129,6 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
         Arc::new(move |families: &mut Vec<_>| delivery.collect(families)),
         Arc::new(move |families: &mut Vec<_>| router.collect(families)),
         Arc::new(move |families: &mut Vec<_>| receiver.collect(families)),
+        Arc::new(move |families: &mut Vec<_>| storage.collect(families)),
     ])
 }

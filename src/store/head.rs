@@ -87,6 +87,11 @@ impl Store {
         known.unwrap_or_else(|| self.head.write().find_or_create(labels))
     }
 
+    /// The handle of the series with these labels, if there is one.
+    pub fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        self.head.read().find(labels)
+    }
+
     /// Stores a batch. Readers see all of it or nothing.
     pub fn commit(&self, rows: &[Row]) -> Committed {
         let mut committed = Committed::default();
@@ -177,6 +182,11 @@ impl Store {
     #[cfg(test)]
     pub(super) fn with_series<T>(&self, series: SeriesRef, look: impl FnOnce(&StoredSeries) -> T) -> T {
         look(self.head.read().at(series.0 as u32))
+    }
+
+    /// No sample before this is shown any more; `None` before the first [`Store::truncate`].
+    pub fn floor(&self) -> Option<Timestamp> {
+        self.head.read().floor
     }
 
     /// How much is held.

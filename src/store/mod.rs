@@ -73,6 +73,18 @@ use crate::model::{StartTime, Timestamp, Value};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SeriesRef(pub u64);
 
+impl SeriesRef {
+    /// A small number for tables, which another series may have had before or have later.
+    pub fn slot(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// Tells the series of one slot apart.
+    pub fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
 /// One sample to append.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {

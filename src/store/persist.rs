@@ -118,12 +118,15 @@ impl Store {
         slots.filter_map(export).collect()
     }
 
-    /// How much there is of the series in `slot`.
-    pub fn held(&self, slot: usize) -> Option<(SeriesRef, Saved)> {
+    /// How much there is of each series.
+    pub fn held(&self) -> Vec<(SeriesRef, Saved)> {
         let head = self.head.read();
-        let stored = head.slots.get(slot)?.series.as_deref()?;
-        let saved = Saved { sealed: stored.sealed.last().unwrap_or(Timestamp::MIN), newest: stored.last()? };
-        Some((head.handle(slot as u32), saved))
+        let held = |(slot, stored): (u32, &super::head::Slot)| {
+            let stored = stored.series.as_deref()?;
+            let saved = Saved { sealed: stored.sealed.last().unwrap_or(Timestamp::MIN), newest: stored.last()? };
+            Some((head.handle(slot), saved))
+        };
+        (0..).zip(&head.slots).filter_map(held).collect()
     }
 
     /// Puts back what was exported, in the order in which it was. Samples that are there already are left alone.

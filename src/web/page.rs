@@ -25,6 +25,8 @@ pub struct View {
     pub started_at: Timestamp,
     /// What is wrong with the configuration that was refused at the last reload, if it was.
     pub reload_error: Option<String>,
+    /// What is wrong with the samples on disk.
+    pub storage_problem: Option<String>,
     /// Alerts that fire or wait, of rules and SLOs.
     pub alerts: Vec<AlertLine>,
     /// Active silences.
@@ -140,6 +142,9 @@ pub fn render(view: &View) -> Markup {
                 main {
                     @if let Some(error) = &view.reload_error {
                         div.banner.bad { strong { "The last reload was refused." } " The configuration before it is in force." pre { (error) } }
+                    }
+                    @if let Some(problem) = &view.storage_problem {
+                        div.banner.bad { strong { "A restart would lose samples." } pre { (problem) } }
                     }
                     (alerts(view, firing))
                     (slos(&view.slos))

@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("unittest", CORE),
     // `exposition` is pure: the clock's latencies are handed out as metric families.
     ("clock", &["model", "source", "exposition"]),
+    ("disk", &["model", "store"]),
     ("http", &["model", "source", "clock"]),
 ];
 

@@ -422,6 +422,7 @@ pub(crate) fn state() -> AppState {
         slos: Arc::new(Vec::new),
         targets: Arc::new(Default::default),
         alertmanagers: Arc::new(Default::default),
+        storage_problem: Arc::new(|| None),
         reload: None,
         collectors: Arc::new([]),
     }

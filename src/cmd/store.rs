@@ -1,0 +1,253 @@
+//! `almenara store import|verify|dump`: samples on disk, without a daemon.
+//!
+//! `import` takes OpenMetrics text with timestamps, plain or gzip, each file at once in memory. `verify` reads every file and says what
+//! is damaged: exit code 1 if anything is. `dump` prints all samples as OpenMetrics text. None of them works while a daemon has the folder.
+//! **Differs:** `promtool tsdb create-blocks-from openmetrics` writes blocks per two hours and refuses a file without `# EOF`; here the
+//! samples join those that are there, and older ones than these are refused and counted.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{FAILED, FINE, files};
+use crate::clock::Stopwatch;
+use crate::disk::{Disk, Recovered};
+use crate::exposition::{Entry, Format, Parser};
+use crate::model::{Labels, Timestamp, Value, format_float};
+use crate::serve::SAMPLES_FOLDER;
+use crate::store::{Row, SeriesRef, Store, StoreOptions};
+
+/// Rows that are committed at once.
+const ROWS_AT_ONCE: usize = 16 * 1024;
+
+/// First bytes of a gzip file.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+pub(super) fn command() -> Command {
+    let path = || {
+        Arg::new("storage.path")
+            .long("storage.path")
+            .value_name("DIR")
+            .default_value("data")
+            .help("The daemon's folder")
+            .value_parser(clap::value_parser!(PathBuf))
+    };
+    let import = Command::new("import")
+        .about("Add samples from OpenMetrics text with timestamps, plain or gzip")
+        .arg(path())
+        .arg(
+            Arg::new("files")
+                .value_name("FILE")
+                .required(true)
+                .action(ArgAction::Append)
+                .value_parser(clap::value_parser!(PathBuf)),
+        );
+    Command::new("store")
+        .about("Look after stored samples while no daemon runs")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(import)
+        .subcommand(Command::new("verify").about("Read all files: exit 0 when they are whole, 1 when not").arg(path()))
+        .subcommand(Command::new("dump").about("Print all samples as OpenMetrics text").arg(path()))
+}
+
+pub(super) fn run(matches: &ArgMatches) -> u8 {
+    let (name, matches) = matches.subcommand().expect("BUG: `store` without subcommand");
+    let path =
+        matches.get_one::<PathBuf>("storage.path").expect("BUG: an argument with a default").join(SAMPLES_FOLDER);
+    let outcome = match name {
+        "import" => import(&path, &files(matches)),
+        "verify" => verify(&path),
+        "dump" => dump(&path),
+        other => unreachable!("BUG: `store` has no {other:?}"),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        FAILED
+    })
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Opens the folder; says what is damaged.
+fn open(path: &Path) -> Result<(Arc<Store>, Disk, Recovered), Failure> {
+    // Nothing expires here: what is too old is for the daemon to say.
+    let store = Arc::new(Store::new(StoreOptions { retention: Duration::MAX }));
+    let (disk, recovered) = Disk::open(path, &store, Timestamp::MIN)?;
+    for loss in &recovered.losses {
+        eprintln!("{loss}");
+    }
+    Ok((store, disk, recovered))
+}
+
+fn import(path: &Path, files: &[PathBuf]) -> Result<u8, Failure> {
+    let (store, disk, _) = open(path)?;
+    for file in files {
+        let stopwatch = Stopwatch::start();
+        let text = read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let Imported { samples, refused } =
+            import_text(&store, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let seconds = stopwatch.elapsed().as_secs_f64();
+        say!("{}: {samples} samples in {seconds:.1} s, {refused} refused as older than what is stored", file.display());
+    }
+    disk.checkpoint()?;
+    disk.close()?;
+    Ok(FINE)
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let bytes = fs::read(file)?;
+    if !bytes.starts_with(&GZIP_MAGIC) {
+        return Ok(bytes);
+    }
+    let mut text = Vec::new();
+    flate2::read::MultiGzDecoder::new(&*bytes).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// What became of a file's samples.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Imported {
+    samples: usize,
+    refused: usize,
+}
+
+fn import_text(store: &Store, text: &[u8]) -> Result<Imported, Failure> {
+    let mut parser = Parser::new(text, Format::OpenMetrics);
+    let mut known: HashMap<&[u8], SeriesRef> = HashMap::new();
+    // Files of history have a series' samples one after the other.
+    let mut last: (&[u8], Option<SeriesRef>) = (&[], None);
+    let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
+    let mut imported = Imported::default();
+    let mut commit = |rows: &mut Vec<Row>| {
+        let committed = store.commit(rows);
+        imported.samples += rows.len() - committed.refused.len();
+        imported.refused += committed.refused.len();
+        rows.clear();
+    };
+    while let Some(entry) = parser.next_expecting(last.0) {
+        let Entry::Series(series) = entry? else { continue };
+        let handle = match last {
+            (text, Some(handle)) if text == series.text => handle,
+            _ => match known.get(series.text) {
+                Some(handle) => *handle,
+                None => {
+                    let pairs = series.labels().map(|pair| (pair.name, pair.value));
+                    let handle = store.series_ref(&Labels::from_pairs(pairs));
+                    known.insert(series.text, handle);
+                    handle
+                }
+            },
+        };
+        last = (series.text, Some(handle));
+        let Some(at) = series.timestamp_ms else {
+            return Err(format!("{}: a sample without a timestamp", String::from_utf8_lossy(series.text)).into());
+        };
+        rows.push(Row::new(handle, Timestamp::from_ms(at), series.value));
+        if rows.len() == ROWS_AT_ONCE {
+            commit(&mut rows);
+        }
+    }
+    commit(&mut rows);
+    Ok(imported)
+}
+
+fn verify(path: &Path) -> Result<u8, Failure> {
+    if !path.is_dir() {
+        return Err(format!("{}: no such folder", path.display()).into());
+    }
+    let (store, disk, recovered) = open(path)?;
+    let stats = store.stats();
+    say!(
+        "{}: {} segments, {} logs, {} bytes; {} series, {} samples",
+        path.display(),
+        recovered.segments,
+        recovered.logs,
+        recovered.bytes,
+        stats.series,
+        stats.samples
+    );
+    if recovered.interrupted_bytes > 0 {
+        say!("{} bytes at the end are a record that was being written", recovered.interrupted_bytes);
+    }
+    disk.close()?;
+    Ok(if recovered.losses.is_empty() { FINE } else { FAILED })
+}
+
+fn dump(path: &Path) -> Result<u8, Failure> {
+    if !path.is_dir() {
+        return Err(format!("{}: no such folder", path.display()).into());
+    }
+    let (store, _disk, recovered) = open(path)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    // A closed pipe is no failure of ours: whoever reads has seen enough.
+    let _ = write_text(&store, &mut out);
+    Ok(if recovered.losses.is_empty() { FINE } else { FAILED })
+}
+
+fn write_text(store: &Store, out: &mut dyn Write) -> io::Result<()> {
+    let mut histograms = 0;
+    for labels in store.series(&[], Timestamp::MIN, Timestamp::MAX) {
+        let matchers: Vec<_> =
+            labels.iter().map(|l| crate::model::Matcher::equal(l.name.clone(), l.value.clone())).collect();
+        let selected = store.select(&matchers, Timestamp::MIN, Timestamp::MAX);
+        // Series with further labels pass the matchers too.
+        for sample in selected.iter().filter(|series| series.labels == labels).flat_map(|series| &series.samples) {
+            match sample.value {
+                Value::Float(value) => {
+                    writeln!(out, "{labels} {} {}", format_float(value), seconds(sample.at))?;
+                }
+                Value::Histogram(_) => histograms += 1,
+            }
+        }
+    }
+    if histograms > 0 {
+        eprintln!("{histograms} native histograms are left out: the text has no form for them");
+    }
+    writeln!(out, "# EOF")?;
+    out.flush()
+}
+
+fn seconds(at: Timestamp) -> String {
+    let (seconds, ms) = (at.as_ms().div_euclid(1000), at.as_ms().rem_euclid(1000));
+    if ms == 0 { seconds.to_string() } else { format!("{seconds}.{ms:03}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_imported_can_be_dumped_and_verified() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "# TYPE a counter\na_total{x=\"1\"} 1 10\na_total{x=\"1\"} 2.5 20.25\na_total{x=\"2\"} 3 10\nb 7 5\na_total{x=\"1\"} 9 15\n# EOF\n";
+        {
+            let (store, disk, _) = open(folder.path()).unwrap();
+            assert_eq!(import_text(&store, text.as_bytes()).unwrap(), Imported { samples: 4, refused: 1 });
+            disk.checkpoint().unwrap();
+        }
+        let (store, _disk, recovered) = open(folder.path()).unwrap();
+        assert_eq!((recovered.segments, recovered.losses.len()), (1, 0));
+        let mut out = Vec::new();
+        write_text(&store, &mut out).unwrap();
+        let dumped = String::from_utf8(out).unwrap();
+        assert_eq!(dumped, "a_total{x=\"1\"} 1 10\na_total{x=\"1\"} 2.5 20.250\na_total{x=\"2\"} 3 10\nb 7 5\n# EOF\n");
+        let again = store_of(&dumped);
+        assert_eq!(
+            again.select(&[], Timestamp::MIN, Timestamp::MAX),
+            store.select(&[], Timestamp::MIN, Timestamp::MAX)
+        );
+        assert!(import_text(&again, b"a 1\n# EOF\n").is_err(), "a sample without a timestamp");
+    }
+
+    fn store_of(text: &str) -> Store {
+        let store = Store::new(StoreOptions { retention: Duration::MAX });
+        import_text(&store, text.as_bytes()).unwrap();
+        store
+    }
+}

@@ -1,0 +1,193 @@
+//! The log that commits are appended to.
+//!
+//! In the flow: the store hands over each commit under its own lock, so records have the order of commits. A record is written before
+//! the commit returns, which is enough to survive the end of the process; a thread of [`Disk`](super::Disk) synchronises within a second,
+//! which is enough to survive the end of the machine.
+//!
+//! **Invariants.** A file holds whole records, then at most one torn one. After a write that failed nothing more is appended, for a
+//! record that is missing would be missed: a checkpoint begins a new file and brings what is in memory.
+//! **Cost.** One write of the system a commit. `cargo bench --bench disk` has the figures.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::frame;
+use super::record::{self, CommitWriter};
+use crate::model::Labels;
+use crate::store::{Committed, Row, Store};
+
+/// First bytes of a log.
+pub(super) const MAGIC: &[u8; 8] = b"ALMLOG1\n";
+
+/// A buffer that one large commit has made longer than this is given back.
+const BUFFER_KEPT: usize = 1 << 20;
+
+/// Appends records to the newest log.
+pub(super) struct LogWriter {
+    folder: PathBuf,
+    number: u64,
+    file: Arc<File>,
+    /// Bytes of whole records.
+    len: u64,
+    is_dirty: bool,
+    /// Which series of which generation the file has defined, by slot; one more than the generation.
+    defined: Vec<u32>,
+    /// What each log begins with.
+    states: BTreeMap<String, Vec<u8>>,
+    buffer: Vec<u8>,
+    /// Why nothing is appended any more.
+    failure: Option<String>,
+    /// Samples that did not reach the log since it fails.
+    missed: u64,
+}
+
+/// The file of a log.
+pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("log-{number:010}"))
+}
+
+impl LogWriter {
+    /// Begins the log `number`, which must not exist.
+    pub(super) fn create(folder: &Path, number: u64, states: BTreeMap<String, Vec<u8>>) -> io::Result<Self> {
+        let (file, len) = begin(folder, number, &states)?;
+        Ok(LogWriter {
+            folder: folder.to_owned(),
+            number,
+            file: Arc::new(file),
+            len,
+            is_dirty: true,
+            defined: Vec::new(),
+            states,
+            buffer: Vec::new(),
+            failure: None,
+            missed: 0,
+        })
+    }
+
+    /// Ends this log and begins the next, which makes up for a failure. Gives the number of the one that ended.
+    pub(super) fn rotate(&mut self) -> io::Result<u64> {
+        if self.failure.is_none() {
+            self.file.sync_data()?;
+        }
+        let next = self.number + 1;
+        let (file, len) = begin(&self.folder, next, &self.states)?;
+        (self.file, self.len, self.is_dirty) = (Arc::new(file), len, true);
+        self.defined.clear();
+        (self.failure, self.missed) = (None, 0);
+        Ok(std::mem::replace(&mut self.number, next))
+    }
+
+    /// Appends the rows of a commit that were stored.
+    pub(super) fn append(&mut self, store: &Store, rows: &[Row], committed: &Committed) {
+        let mut refused = committed.refused.iter().map(|(index, _)| *index).peekable();
+        let stored: Vec<&Row> =
+            (0..).zip(rows).filter(|(i, _)| refused.next_if_eq(i).is_none()).map(|(_, r)| r).collect();
+        if stored.is_empty() {
+            return;
+        }
+        if self.failure.is_some() {
+            self.missed += stored.len() as u64;
+            return;
+        }
+        let defined = self.undefined(store, &stored);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        frame::write(&mut buffer, |out| {
+            let mut writer = CommitWriter::new(out, &defined, stored.len());
+            stored.iter().for_each(|row| writer.row(row.series.0, row.at, &row.value, row.start));
+        });
+        if !self.write(buffer) {
+            self.missed += stored.len() as u64;
+        }
+    }
+
+    /// Notes the state of another part; the newest of a name holds. Whether it reached the operating system.
+    pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        frame::write(&mut buffer, |out| record::write_state(out, name, &bytes));
+        self.states.insert(name.to_owned(), bytes);
+        self.failure.is_none() && self.write(buffer)
+    }
+
+    /// The state of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.states.get(name).map(Vec::as_slice)
+    }
+
+    /// What to synchronise, if something was written since the last time.
+    pub(super) fn take_dirty(&mut self) -> Option<Arc<File>> {
+        std::mem::take(&mut self.is_dirty).then(|| self.file.clone())
+    }
+
+    /// Notes that what was written may not be on the disk.
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        self.failure.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Why nothing is appended any more, and how many samples that has cost.
+    pub(super) fn failure(&self) -> Option<(&str, u64)> {
+        self.failure.as_deref().map(|error| (error, self.missed))
+    }
+
+    /// Bytes of the newest log.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The series of `rows` that this log has not defined, which it is taken to do now.
+    fn undefined(&mut self, store: &Store, rows: &[&Row]) -> Vec<(u64, Labels)> {
+        let mut reader = None;
+        let mut undefined = Vec::new();
+        for row in rows {
+            let (slot, mark) = (row.series.slot(), row.series.generation().wrapping_add(1));
+            if self.defined.len() <= slot {
+                self.defined.resize(slot + 1, 0);
+            }
+            if std::mem::replace(&mut self.defined[slot], mark) == mark {
+                continue;
+            }
+            let reader = reader.get_or_insert_with(|| store.reader());
+            // Gone already, if retention was faster: then its rows are too old to matter, and a series without labels is left out
+            // when the log is read.
+            if let Some(labels) = reader.labels(row.series) {
+                undefined.push((row.series.0, labels));
+            }
+        }
+        undefined
+    }
+
+    /// Writes a record, or leaves the file as it was and says why from now on.
+    fn write(&mut self, mut buffer: Vec<u8>) -> bool {
+        let outcome = (&*self.file).write_all(&buffer);
+        match &outcome {
+            Ok(()) => {
+                self.len += buffer.len() as u64;
+                self.is_dirty = true;
+            }
+            Err(error) => {
+                self.failure = Some(error.to_string());
+                // If this fails too, the torn record is passed over when the log is read.
+                let _ = self.file.set_len(self.len);
+            }
+        }
+        buffer.clear();
+        buffer.shrink_to(BUFFER_KEPT);
+        self.buffer = buffer;
+        outcome.is_ok()
+    }
+}
+
+/// A new file with the states. A file of this number that a failed attempt left is begun anew.
+fn begin(folder: &Path, number: u64, states: &BTreeMap<String, Vec<u8>>) -> io::Result<(File, u64)> {
+    let mut bytes = MAGIC.to_vec();
+    for (name, state) in states {
+        frame::write(&mut bytes, |out| record::write_state(out, name, state));
+    }
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(path(folder, number))?;
+    file.write_all(&bytes)?;
+    file.sync_data()?;
+    File::open(folder)?.sync_all()?;
+    Ok((file, bytes.len() as u64))
+}
