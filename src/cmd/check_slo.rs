@@ -55,7 +55,7 @@ fn describe(file: &SloFile, stdout: &mut impl Write) -> io::Result<()> {
 }
 
 fn describe_slo(slo: &Slo, stdout: &mut impl Write) -> io::Result<()> {
-    write!(stdout, "  {}: {}% over {}", slo.name, slo.objective.percent(), slo.window)?;
+    write!(stdout, "  {}: {}% {}", slo.name, slo.objective.percent(), slo.window.phrase())?;
     if !slo.group_by.is_empty() {
         write!(stdout, " by {}", slo.group_by.join(", "))?;
     }

@@ -93,7 +93,7 @@ pub(super) fn text(results: &[(&Slo, Backtest)], grid: Grid) -> String {
         format!("{} to {}, every {}\n", grid.start.to_rfc3339(), grid.end.to_rfc3339(), format_duration(grid.step));
     for (slo, result) in results {
         let group = if result.group.is_empty() { String::new() } else { result.group.to_string() };
-        let _ = writeln!(text, "\n{}{group}: {}% over {}", slo.name, slo.objective.percent(), slo.window);
+        let _ = writeln!(text, "\n{}{group}: {}% {}", slo.name, slo.objective.percent(), slo.window.phrase());
         write_budget(&mut text, result);
         for run in &result.runs {
             write_run(&mut text, slo, run);

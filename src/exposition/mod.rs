@@ -12,6 +12,7 @@
 //! **Source.** Prometheus 3.5 `model/textparse`, asked by serving it a hundred odd bodies (`tests.rs` has the table).
 //! `_created` lines are ordinary series, as in Prometheus without its start-timestamp feature flag.
 //! **Differs:** leading blanks of a line are skipped in the text format; Prometheus makes them part of the metric's name.
+//! **Differs:** an error of a line tells line and column; a line above [`ENTRY_BYTES_MAX`] is one.
 //! **Differs:** a NUL byte at the start of a line is an error; Prometheus takes it for the end of the body.
 //! **Differs:** `{foo,a="b"}` is an error; Prometheus takes `o` for the metric's name.
 //! **Differs:** an empty metric or label name is an error of its line, even where relabelling would have removed it.

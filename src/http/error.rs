@@ -2,6 +2,8 @@
 //!
 //! **Differs:** a broken connection is named without our own end of it: `read tcp HOST:PORT: read: connection reset by peer`.
 //! **Differs:** an answer that is not HTTP is `malformed HTTP response` with what is malformed, not with its bytes.
+//! **Differs:** `stopped after 10 redirects` names the whole address; Prometheus names the last `Location` as it was sent.
+//! **Differs:** a chunked body that is none is told in the words of our HTTP library, with what it found.
 //! **Differs:** an answer's head may have [`super::HEADERS_MAX`] headers; Go counts bytes, ten million.
 
 use std::error::Error as _;

@@ -11,7 +11,6 @@ use super::alerts::Kind;
 use super::figures::Figures;
 use super::policy::Tier;
 use super::spec::Slo;
-use super::window::{Calendar, Window};
 
 /// The annotation that says why an alert does not resolve; part of the description would repeat itself at every slot.
 const HELD: &str = "held";
@@ -80,7 +79,7 @@ fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures,
             number(tier.factor),
             tier.name,
             slo.objective.percent(),
-            over(&slo.window),
+            slo.window.phrase(),
         ),
     );
     texts.set("tier", tier.name.as_str());
@@ -104,14 +103,6 @@ fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &
         None => "No sample of the total was ever seen: the selector finds nothing, or nothing is deployed.".to_owned(),
     };
     texts.set("description", description);
-}
-
-/// `over 30d`, `this month`.
-fn over(window: &Window) -> String {
-    match window {
-        Window::Calendar(Calendar { count: 1, unit, .. }) => format!("this {}", unit.as_str()),
-        Window::Rolling(_) | Window::Calendar(_) => format!("over {window}"),
-    }
 }
 
 fn title(slo: &Slo, group: &Labels) -> String {

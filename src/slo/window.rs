@@ -124,6 +124,15 @@ impl Window {
         }
     }
 
+    /// For sentences: `over 30d`, `over a calendar month`.
+    pub fn phrase(&self) -> String {
+        match self {
+            Window::Rolling(_) => format!("over {self}"),
+            Window::Calendar(Calendar { count: 1, unit, .. }) => format!("over a calendar {}", unit.as_str()),
+            Window::Calendar(_) => format!("over {self} of the calendar"),
+        }
+    }
+
     /// The length that tiers and forecasts reckon with.
     pub fn nominal(&self) -> Duration {
         match self {

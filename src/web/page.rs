@@ -235,7 +235,7 @@ fn objective(slo: &SloStatus) -> Markup {
         div.slo {
             div.line {
                 span.name { (slo.name) } (badge(kind, word)) (label_set(&slo.group, &[]))
-                span.quiet { (slo.objective_percent) " % over " (slo.window) }
+                span.quiet { (slo.objective_percent) " % " (slo.window.phrase()) }
             }
             @if !slo.about.description.is_empty() { div.quiet { (slo.about.description) } }
             div class={ "bar " (kind) } role="img" aria-label={ "budget left " (percent(remaining)) } { i style={ "width:" (format!("{width:.2}")) "%" } {} }
