@@ -1,6 +1,7 @@
 //! `almenara test e2e`: plays incidents through rules, SLOs and router under a virtual clock, and compares who was told what and when.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{FAILED, FINE};
@@ -91,7 +92,7 @@ fn parts(config: Config, scenario: &Scenario, dialect: Dialect) -> Parts {
             dialect,
             resend_delay: RESEND_DELAY,
         },
-        store: Store::new(StoreOptions { retention: RETENTION }),
+        store: Arc::new(Store::new(StoreOptions { retention: RETENTION })),
     }
 }
 

@@ -15,6 +15,7 @@ mod hint;
 mod lexer;
 mod literal;
 mod parser;
+pub mod plan;
 mod pretty;
 mod printer;
 mod querier;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Alert, Labels, Timestamp, Value};
+use crate::promql::plan::Engine;
 use crate::promql::{Dialect, Querier};
+use crate::store::SeriesRef;
 
 /// What is the same for every evaluation of a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +33,8 @@ pub struct Environment {
 pub struct EvalContext<'a> {
     /// The stored samples.
     pub querier: &'a dyn Querier,
+    /// The prepared plans over these samples, if the querier is their store; without it everything is evaluated plainly.
+    pub engine: Option<&'a Engine>,
     /// See [`Environment`].
     pub environment: &'a Environment,
 }
@@ -40,6 +44,8 @@ pub struct EvalContext<'a> {
 pub struct Recorded {
     /// The series, metric name included.
     pub labels: Labels,
+    /// Its handle in the store, where that is known. Retention may have removed the series since.
+    pub series: Option<SeriesRef>,
     /// When: the slot, less the group's `query_offset`.
     pub at: Timestamp,
     /// What; the staleness marker ends the series.

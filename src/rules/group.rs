@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Alert, Labels, Timestamp, Value, stale_nan};
-use crate::promql::Querier;
+use crate::promql::plan::Overlay;
 use crate::template::query_escape;
 
 use super::alerting::{self, AlertState, Alerts, Moment};
-use super::overlay::Overlay;
-use super::query;
+use super::outputs::Outputs;
+use super::query::{self, RulePlan, Source};
+use super::reads::may_read;
 use super::status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
 use super::{Entry, EvalContext, Evaluator, GroupConfig, Outcome, Recorded, RuleConfig, RuleKind, recording};
 
@@ -58,8 +59,11 @@ struct Rule {
     query: Arc<str>,
     /// Empty for a recording rule.
     alerts: Alerts,
-    /// What it wrote at its last good evaluation.
-    series: BTreeSet<Labels>,
+    plan: RulePlan,
+    /// What it writes.
+    outputs: Outputs,
+    /// Whether a later rule of the group may read that.
+    is_read_later: bool,
     health: Health,
     last_error: Option<Arc<str>>,
     evaluated_at: Option<Timestamp>,
@@ -69,22 +73,18 @@ struct Rule {
 /// What makes a rule the same after a reload: whether it alerts, its name and its labels.
 type Identity = (bool, Arc<str>, Labels);
 
-/// What a rule made of a slot.
-struct RuleOutcome {
-    series: BTreeMap<Labels, Value>,
-    alerts: Vec<Alert>,
-}
-
 impl Group {
     /// A group that has not run yet.
     pub fn new(file: impl Into<Arc<str>>, config: &GroupConfig, defaults: GroupDefaults) -> Self {
+        let mut rules: Vec<Rule> = config.rules.iter().cloned().map(Rule::new).collect();
+        note_readers(&mut rules);
         Group {
             file: file.into(),
             name: config.name.clone(),
             interval: config.interval.unwrap_or(defaults.interval),
             query_offset: config.query_offset.unwrap_or(defaults.query_offset),
             limit: config.limit,
-            rules: config.rules.iter().cloned().map(Rule::new).collect(),
+            rules,
             orphans: BTreeSet::new(),
             evaluated_at: None,
             evaluation_duration: Duration::ZERO,
@@ -126,7 +126,7 @@ impl Group {
             }
         }
         self.orphans.append(&mut old.orphans);
-        self.orphans.extend(left.into_values().flatten().flat_map(|rule| rule.series));
+        self.orphans.extend(left.into_values().flatten().flat_map(|mut rule| rule.outputs.take()));
         self.evaluated_at = old.evaluated_at;
         self.evaluation_duration = old.evaluation_duration;
     }
@@ -171,33 +171,40 @@ impl Evaluator for Group {
             validity: self.interval.max(context.environment.resend_delay),
             context,
         };
-        let mut overlay = Overlay::new(context.querier);
+        let mut overlay = Overlay::default();
         let mut outcome = Outcome::default();
         let now = || self.elapsed.map_or(Duration::ZERO, |elapsed| elapsed());
         for rule in &mut self.rules {
             let started = now();
             match rule.eval(&step, &overlay) {
-                Ok(made) => {
-                    let recorded = rule.replace_series(made.series, at);
-                    overlay.add(&recorded);
+                Ok(alerts) => {
+                    let recorded = rule.outputs.finish(at, query::engine_of(context).map(|engine| &**engine.store()));
+                    if rule.is_read_later {
+                        for sample in &recorded {
+                            overlay.add(&sample.labels, sample.series, sample.at, sample.value.clone());
+                        }
+                    }
                     outcome.recorded.extend(recorded);
-                    outcome.alerts.extend(made.alerts);
+                    outcome.alerts.extend(alerts);
                 }
                 Err(reason) => outcome.failures.push((rule.config.name.to_string(), reason)),
             }
             rule.evaluation_duration = now().saturating_sub(started);
         }
+        self.evaluated_at = Some(slot);
+        if self.orphans.is_empty() {
+            return outcome;
+        }
         let orphans = std::mem::take(&mut self.orphans);
         let written: BTreeSet<&Labels> = outcome.recorded.iter().map(|recorded| &recorded.labels).collect();
         let ended: Vec<Labels> = orphans.into_iter().filter(|labels| !written.contains(labels)).collect();
         outcome.recorded.extend(ended.into_iter().map(|labels| end_of(labels, at)));
-        self.evaluated_at = Some(slot);
         outcome
     }
 
     fn retire(&mut self, at: Timestamp) -> Vec<Recorded> {
         let mut ended = std::mem::take(&mut self.orphans);
-        ended.extend(self.rules.iter_mut().flat_map(|rule| std::mem::take(&mut rule.series)));
+        ended.extend(self.rules.iter_mut().flat_map(|rule| rule.outputs.take()));
         let at = self.recorded_at(at);
         ended.into_iter().map(|labels| end_of(labels, at)).collect()
     }
@@ -221,7 +228,9 @@ impl Rule {
             config,
             query,
             alerts: Alerts::new(),
-            series: BTreeSet::new(),
+            plan: RulePlan::default(),
+            outputs: Outputs::default(),
+            is_read_later: false,
             health: Health::Unknown,
             last_error: None,
             evaluated_at: None,
@@ -229,36 +238,37 @@ impl Rule {
         }
     }
 
-    fn eval(&mut self, step: &Step<'_>, querier: &dyn Querier) -> Result<RuleOutcome, String> {
-        let result = self.make(step, querier);
+    /// Steps the rule; what it wrote is then to be finished in its outputs. Gives the alerts to send.
+    fn eval(&mut self, step: &Step<'_>, overlay: &Overlay) -> Result<Vec<Alert>, String> {
+        let result = self.make(step, overlay);
         self.evaluated_at = Some(step.slot);
         self.health = if result.is_ok() { Health::Ok } else { Health::Err };
         self.last_error = result.as_ref().err().map(|reason| Arc::from(reason.as_str()));
         result
     }
 
-    fn make(&mut self, step: &Step<'_>, querier: &dyn Querier) -> Result<RuleOutcome, String> {
+    fn make(&mut self, step: &Step<'_>, overlay: &Overlay) -> Result<Vec<Alert>, String> {
         let environment = step.context.environment;
-        let elements = query::elements(&self.config.expr, step.at, querier, environment)?;
-        if self.config.kind == RuleKind::Recording {
-            let series = recording::record(&self.config, elements, step.limit)?;
-            return Ok(RuleOutcome { series, alerts: Vec::new() });
+        let source = Source { context: step.context, overlay };
+        let Rule { config, plan, outputs, .. } = self;
+        if config.kind == RuleKind::Recording {
+            recording::record(config, plan, outputs, (step.at, source), step.limit)?;
+            return Ok(Vec::new());
         }
+        let elements = plan.elements(&config.expr, step.at, source)?;
         // Templates look at the slot itself, whatever the query offset.
-        let query = |text: &str| query::elements_of_text(text, step.slot, querier, environment);
+        let query = |text: &str| query::elements_of_text(text, step.slot, &source.querier(), environment);
         let moment = Moment { now: step.slot, environment, query: &query };
-        let series = alerting::step(&self.config, &mut self.alerts, elements, step.limit, &moment)?;
+        let series = alerting::step(config, &mut self.alerts, elements, step.limit, &moment)?;
+        outputs.begin();
+        for (labels, value) in series {
+            assert!(outputs.write(labels, value), "BUG: two alerts of a rule have the same labels");
+        }
+        if self.alerts.is_empty() {
+            return Ok(Vec::new());
+        }
         let url = format!("{}/graph?g0.expr={}&g0.tab=1", environment.external_url, query_escape(&self.query));
-        let alerts = alerting::take_due(&mut self.alerts, &moment, step.validity, &url);
-        Ok(RuleOutcome { series, alerts })
-    }
-
-    /// The samples of `series`, and the ends of those written before and not now.
-    fn replace_series(&mut self, series: BTreeMap<Labels, Value>, at: Timestamp) -> Vec<Recorded> {
-        let before = std::mem::replace(&mut self.series, series.keys().cloned().collect());
-        let ended: Vec<Labels> = before.into_iter().filter(|labels| !self.series.contains(labels)).collect();
-        let written = series.into_iter().map(|(labels, value)| Recorded { labels, at, value });
-        written.chain(ended.into_iter().map(|labels| end_of(labels, at))).collect()
+        Ok(alerting::take_due(&mut self.alerts, &moment, step.validity, &url))
     }
 
     fn identity(&self) -> Identity {
@@ -275,7 +285,8 @@ impl Rule {
 
     fn adopt(&mut self, old: Rule) {
         self.alerts = old.alerts;
-        self.series = old.series;
+        self.outputs = old.outputs;
+        self.outputs.forget_slots();
         self.health = old.health;
         self.last_error = old.last_error;
         self.evaluated_at = old.evaluated_at;
@@ -323,6 +334,24 @@ fn texts(entries: &[Entry]) -> Labels {
     Labels::from_pairs(entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())))
 }
 
+/// Finds the rules whose series a later rule may read.
+fn note_readers(rules: &mut [Rule]) {
+    for index in 0..rules.len() {
+        let (rule, later) = (&rules[index].config, &rules[index + 1..]);
+        let names: &[&str] = match rule.kind {
+            RuleKind::Recording => &[&rule.name],
+            RuleKind::Alerting => &["ALERTS", "ALERTS_FOR_STATE"],
+        };
+        // A template may ask for anything.
+        let asks = |entry: &Entry| entry.template.is_some() && entry.value.contains("query");
+        let reads = |later: &Rule| {
+            names.iter().any(|name| may_read(&later.config.expr, name))
+                || later.config.labels.iter().chain(&later.config.annotations).any(asks)
+        };
+        rules[index].is_read_later = later.iter().any(reads);
+    }
+}
+
 fn end_of(labels: Labels, at: Timestamp) -> Recorded {
-    Recorded { labels, at, value: Value::Float(stale_nan()) }
+    Recorded { labels, series: None, at, value: Value::Float(stale_nan()) }
 }

@@ -1,24 +1,103 @@
 //! Expressions of rules and of their templates, evaluated.
+//!
+//! A rule's own expression goes through the engine's plan where there is an engine; it is prepared at the first evaluation.
+//! What a plan leaves to the plain evaluator, and what templates ask for, is evaluated plainly.
 
 use crate::model::{Labels, Timestamp, Value};
 use crate::promql::eval::{QueryOptions, QueryValue, eval_instant};
+use crate::promql::plan::{Answer, Engine, Notes, Overlaid, Overlay, Prepared, Question};
 use crate::promql::{self, Expr, Querier};
 
-use super::Environment;
+use super::{Environment, EvalContext};
 
-/// The elements of an expression's value: a vector's, or a number as one element without labels.
+/// The plan of a rule's expression, and the labels of its result by slot.
+#[derive(Debug, Default)]
+pub(super) struct RulePlan {
+    prepared: Option<Prepared>,
+    era: Option<u64>,
+    labels: Vec<Option<Labels>>,
+}
+
+/// What one evaluation reads.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) context: &'a EvalContext<'a>,
+    /// What earlier rules of the group recorded.
+    pub(super) overlay: &'a Overlay,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn querier(&self) -> Overlaid<'a> {
+        Overlaid::new(self.context.querier, self.overlay)
+    }
+}
+
+impl RulePlan {
+    /// The plan's answer; `None` if the expression must be evaluated plainly.
+    pub(super) fn answer<'e>(&mut self, expr: &Expr, at: Timestamp, source: Source<'e>) -> Option<Answer<'e>> {
+        let engine = source.context.engine?;
+        if self.prepared.as_ref().is_none_or(|prepared| !engine.knows(prepared)) {
+            self.prepared = Some(engine.prepare(expr));
+            self.era = None;
+        }
+        let options = options(source.context.environment);
+        let question = Question { at, overlay: Some(source.overlay), options: &options, notes: Notes::Ignored };
+        engine.eval(self.prepared.as_ref()?, &question)
+    }
+
+    /// The elements of the value, a number as one element without labels.
+    pub(super) fn elements(
+        &mut self,
+        expr: &Expr,
+        at: Timestamp,
+        source: Source<'_>,
+    ) -> Result<Vec<(Labels, Value)>, String> {
+        if let Some(elements) = self.answer(expr, at, source).and_then(|answer| self.labelled(&answer)) {
+            return Ok(elements);
+        }
+        elements(expr, at, &source.querier(), source.context.environment)
+    }
+
+    fn labelled(&mut self, answer: &Answer<'_>) -> Option<Vec<(Labels, Value)>> {
+        if self.era != Some(answer.era()) {
+            self.era = Some(answer.era());
+            self.labels.clear();
+        }
+        let element = |(slot, value): (u32, f64)| {
+            let index = slot as usize;
+            if self.labels.len() <= index {
+                self.labels.resize(index + 1, None);
+            }
+            if self.labels[index].is_none() {
+                self.labels[index] = Some(answer.labels(slot)?);
+            }
+            Some((self.labels[index].clone()?, Value::Float(value)))
+        };
+        answer.elements().map(element).collect()
+    }
+}
+
+/// The engine's store, for handles of recorded series.
+pub(super) fn engine_of<'a>(context: &EvalContext<'a>) -> Option<&'a Engine> {
+    context.engine
+}
+
+fn options(environment: &Environment) -> QueryOptions<'static> {
+    environment.dialect.applied(QueryOptions {
+        lookback_delta: environment.lookback_delta,
+        default_subquery_step: environment.default_subquery_step,
+        ..QueryOptions::default()
+    })
+}
+
+/// The elements of an expression's value, evaluated plainly.
 pub(super) fn elements(
     expr: &Expr,
     at: Timestamp,
     querier: &dyn Querier,
     environment: &Environment,
 ) -> Result<Vec<(Labels, Value)>, String> {
-    let options = environment.dialect.applied(QueryOptions {
-        lookback_delta: environment.lookback_delta,
-        default_subquery_step: environment.default_subquery_step,
-        ..QueryOptions::default()
-    });
-    let result = eval_instant(expr, at, querier, &options).map_err(|error| error.to_string())?;
+    let result = eval_instant(expr, at, querier, &options(environment)).map_err(|error| error.to_string())?;
     match result.value {
         QueryValue::Vector(elements) => {
             Ok(elements.into_iter().map(|element| (element.labels, element.value)).collect())

@@ -4,35 +4,21 @@ mod alert_life;
 mod group_life;
 mod rule_file;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Alert, Labels, Matcher, Sample, Series, Timestamp, Value};
-use crate::promql::{Dialect, Querier, QuerierError};
+use crate::model::{Alert, Labels, Timestamp, Value};
+use crate::promql::Dialect;
+use crate::promql::plan::Engine;
 use crate::source::SourceFile;
+use crate::store::{Row, Store, StoreOptions};
 
 use super::*;
 
-/// Samples in memory; what a group records can be written back.
-#[derive(Default)]
-struct Samples(BTreeMap<Labels, Vec<Sample>>);
-
-impl Querier for Samples {
-    fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QuerierError> {
-        let matching =
-            self.0.iter().filter(|(labels, _)| matchers.iter().all(|matcher| matcher.matches_labels(labels)));
-        Ok(matching
-            .map(|(labels, samples)| {
-                let samples = samples.iter().filter(|sample| (start..=end).contains(&sample.at)).cloned().collect();
-                Series::new(labels.clone(), samples)
-            })
-            .collect())
-    }
-}
-
-/// A group, its store and its clock.
+/// A group, its store with prepared plans, and its clock.
 struct Bench {
-    samples: Samples,
+    store: Arc<Store>,
+    engine: Engine,
     group: Group,
     environment: Environment,
 }
@@ -68,22 +54,25 @@ fn group(head: &str, rules: &[&str]) -> Group {
 
 impl Bench {
     fn new(group: Group) -> Self {
-        Bench { samples: Samples::default(), group, environment: environment() }
+        let store = Arc::new(Store::new(StoreOptions { retention: Duration::from_secs(86_400) }));
+        Bench { engine: Engine::new(store.clone()), store, group, environment: environment() }
     }
 
     /// Writes a sample of a series such as `m{a="1"}`, given as pairs.
     fn write(&mut self, at: i64, pairs: &[(&str, &str)], value: f64) {
         let labels = Labels::from_pairs(pairs.iter().copied());
-        self.samples.0.entry(labels).or_default().push(Sample::float(secs(at), value));
+        let row = Row::new(self.store.series_ref(&labels), secs(at), value);
+        assert_eq!(self.store.commit(&[row]).refused, []);
     }
 
     /// Evaluates at `at` seconds and writes back what was recorded.
     fn eval(&mut self, at: i64) -> Outcome {
-        let context = EvalContext { querier: &self.samples, environment: &self.environment };
+        let context = EvalContext { querier: &*self.store, engine: Some(&self.engine), environment: &self.environment };
         let outcome = self.group.eval(secs(at), &context);
         for recorded in &outcome.recorded {
-            let sample = Sample { at: recorded.at, value: recorded.value.clone() };
-            self.samples.0.entry(recorded.labels.clone()).or_default().push(sample);
+            let series = self.store.series_ref(&recorded.labels);
+            assert!(recorded.series.is_none_or(|known| known == series));
+            self.store.commit(&[Row::new(series, recorded.at, recorded.value.clone())]);
         }
         outcome
     }

@@ -30,6 +30,7 @@ use crate::deliver::Delivery;
 use crate::discovery::DiscoveryMetrics;
 use crate::model::{Alert, Labels, Timestamp};
 use crate::notifier::{AlertingConfig, Notifier, QueueLimits};
+use crate::promql::plan::Engine;
 use crate::remote::Receiver;
 use crate::router::{Event, Router};
 use crate::rules::Environment;
@@ -97,6 +98,7 @@ impl Daemon {
         let exemplars = Arc::new(ExemplarStore::new());
         let shared = Shared {
             store: store.clone(),
+            engine: Arc::new(Engine::new(store.clone())),
             send_alerts: send_alerts(notifier.clone(), router.clone()),
             latency: Arc::new(Latency::new()),
         };

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::clock::{self, Latency, Stopwatch};
 use crate::exposition::{Family, FamilyKind};
 use crate::model::{Alert, Timestamp};
+use crate::promql::plan::Engine;
 use crate::rules::{Environment, EvalContext, Evaluator, Recorded, slots};
 use crate::store::{Refusal, Row, Store};
 
@@ -26,6 +27,8 @@ pub(super) type SendAlerts = Arc<dyn Fn(Vec<Alert>, &Environment) + Send + Sync>
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) store: Arc<Store>,
+    /// The plans of all rules of all groups, so that what several ask for is computed once.
+    pub(super) engine: Arc<Engine>,
     pub(super) send_alerts: SendAlerts,
     /// Durations of single evaluations, all groups together.
     pub(super) latency: Arc<Latency>,
@@ -146,7 +149,11 @@ impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
             return;
         }
         let stopwatch = Stopwatch::start();
-        let context = EvalContext { querier: &*self.shared.store, environment: &self.environment };
+        let context = EvalContext {
+            querier: &*self.shared.store,
+            engine: Some(&self.shared.engine),
+            environment: &self.environment,
+        };
         let outcome = group.eval(slot, &context);
         let took = stopwatch.elapsed();
         for (rule, error) in &outcome.failures {
@@ -169,7 +176,11 @@ impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
 /// are logged.
 pub(super) fn commit(store: &Store, recorded: &[Recorded], group: &str) {
     let row = |recorded: &Recorded| Row::new(store.series_ref(&recorded.labels), recorded.at, recorded.value.clone());
-    let rows: Vec<Row> = recorded.iter().map(row).collect();
+    let known = |recorded: &Recorded| match recorded.series {
+        Some(series) => Row::new(series, recorded.at, recorded.value.clone()),
+        None => row(recorded),
+    };
+    let rows: Vec<Row> = recorded.iter().map(known).collect();
     let mut refused = store.commit(&rows).refused;
     if refused.iter().any(|(_, refusal)| *refusal == Refusal::Gone) {
         let again: Vec<usize> =

@@ -241,9 +241,9 @@ impl Alerts {
             let mut series = labels.to_builder();
             series.set(METRIC_NAME, "ALERTS_FOR_STATE");
             let active_at_secs = alert.active_at.as_secs_f64().floor();
-            recorded.push(Recorded { labels: series.build(), at, value: active_at_secs.into() });
+            recorded.push(Recorded { labels: series.build(), series: None, at, value: active_at_secs.into() });
             series.set(METRIC_NAME, "ALERTS").set("alertstate", "firing");
-            recorded.push(Recorded { labels: series.build(), at, value: 1.0.into() });
+            recorded.push(Recorded { labels: series.build(), series: None, at, value: 1.0.into() });
         }
     }
 }

@@ -153,7 +153,12 @@ impl SloGroup {
         let mut now: BTreeSet<Labels> = recorded.iter().map(|sample| sample.labels.clone()).collect();
         now.extend(kept);
         let gone = self.recorded.difference(&now);
-        recorded.extend(gone.map(|labels| Recorded { labels: labels.clone(), at: slot, value: stale_nan().into() }));
+        recorded.extend(gone.map(|labels| Recorded {
+            labels: labels.clone(),
+            series: None,
+            at: slot,
+            value: stale_nan().into(),
+        }));
         self.recorded = now;
     }
 
@@ -277,7 +282,7 @@ fn record(slo: &Slo, group: &Labels, figures: &Figures, events: (f64, f64), reco
         if let Some((name, value)) = extra {
             labels.set(name, value);
         }
-        recorded.push(Recorded { labels: labels.build(), at: figures.at, value: value.into() });
+        recorded.push(Recorded { labels: labels.build(), series: None, at: figures.at, value: value.into() });
     };
 
     let (part, total) = events;

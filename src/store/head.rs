@@ -383,6 +383,25 @@ impl Reader<'_> {
         }
     }
 
+    /// As [`Reader::window`], with staleness markers of numbers. Those of histograms count as histograms.
+    pub fn samples(&self, series: SeriesRef, start: Timestamp, end: Timestamp, window: &mut Window) {
+        window.clear();
+        if let Some(series) = self.head.series(series) {
+            series.read_window(self.after_floor(start), end, window);
+            window.has_histograms |= window.has_histogram_ends;
+        }
+    }
+
+    /// The time of the newest sample of `series`, a staleness marker included.
+    pub fn newest(&self, series: SeriesRef) -> Option<Timestamp> {
+        self.head.series(series)?.last()
+    }
+
+    /// Whether any series has a label of this name.
+    pub fn has_label(&self, name: &str) -> bool {
+        self.head.symbols.get(name).is_some_and(|name| self.head.postings.has_name(name))
+    }
+
     /// What `rate`, `increase` and `delta` need of that window; `None` if no number lies in it. `scratch` may be used; whether
     /// histograms lie in the window stands there afterwards.
     pub fn edges(&self, series: SeriesRef, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {

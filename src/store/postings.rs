@@ -96,6 +96,11 @@ impl Postings {
         result
     }
 
+    /// Whether a series has a label of this name.
+    pub(super) fn has_name(&self, name: Symbol) -> bool {
+        self.names.contains_key(&name)
+    }
+
     /// Names in use.
     pub(super) fn names(&self) -> impl Iterator<Item = Symbol> {
         self.names.keys().copied()

@@ -10,7 +10,8 @@
 //! Store::reader() ───────────► Reader ──┬─ instant(series, at, lookback)     the last sample
 //!                                       ├─ window(series, start, end, …)     columns of a window
 //!                                       ├─ edges(series, start, end, …)      what rate, increase and delta need
-//!                                       └─ labels(series), is_unchanged(…)
+//!                                       ├─ samples(series, start, end, …)    the same with staleness markers
+//!                                       └─ labels(series), sleeps(…), …
 //! ```
 //!
 //! **Invariants.** A slot keeps its series as long as [`Selection::era`] stays the same; it is not given to another one. Slots
@@ -74,6 +75,8 @@ pub struct Window {
     pub values: Vec<f64>,
     /// Whether histograms lie in the window too; they are not in the columns.
     pub has_histograms: bool,
+    /// Whether staleness markers of histograms lie in it.
+    pub has_histogram_ends: bool,
 }
 
 impl Window {
@@ -82,19 +85,21 @@ impl Window {
         self.at.clear();
         self.values.clear();
         self.has_histograms = false;
+        self.has_histogram_ends = false;
     }
 
-    /// Says whether any of `samples` that is no staleness marker lies after `start` and not after `end`.
+    /// Says which kinds of `samples` lie after `start` and not after `end`.
     pub(super) fn note_histograms(
         &mut self,
         samples: &[(Timestamp, Arc<Histogram>)],
         start: Timestamp,
         end: Timestamp,
     ) {
-        let is_inside = |(at, histogram): &(Timestamp, Arc<Histogram>)| {
-            *at > start && *at <= end && !crate::model::is_stale(histogram.sum)
-        };
-        self.has_histograms |= samples.iter().any(is_inside);
+        for (_, histogram) in samples.iter().filter(|(at, _)| *at > start && *at <= end) {
+            let is_end = crate::model::is_stale(histogram.sum);
+            self.has_histogram_ends |= is_end;
+            self.has_histograms |= !is_end;
+        }
     }
 
     pub(super) fn remove_stale(&mut self) {

@@ -27,9 +27,11 @@ mod decode;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{ALERT_NAME, Alert, Labels, Timestamp, Value};
+use crate::promql::plan::Engine;
 use crate::router::{Event, Notification, Router};
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome, slots};
 use crate::source::format_duration;
@@ -101,7 +103,7 @@ pub struct Parts {
     /// Look-back, resend delay, external labels.
     pub environment: Environment,
     /// Where samples go; empty.
-    pub store: Store,
+    pub store: Arc<Store>,
 }
 
 /// Plays the incident and returns what was told, in order.
@@ -111,6 +113,7 @@ pub fn run(incident: &Incident, parts: &mut Parts) -> Vec<Told> {
     let mut next_slots: Vec<Timestamp> =
         parts.evaluators.iter().map(|evaluator| slots::at_or_after(incident.start, evaluator.interval())).collect();
     let mut told = Vec::new();
+    let engine = Engine::new(parts.store.clone());
     loop {
         let samples_at = rows.first_key_value().map(|(at, _)| *at);
         let slot_at = next_slots.iter().min().copied();
@@ -124,7 +127,8 @@ pub fn run(incident: &Incident, parts: &mut Parts) -> Vec<Told> {
         let mut alerts = Vec::new();
         for (evaluator, next) in parts.evaluators.iter_mut().zip(&mut next_slots) {
             if *next == now {
-                let context = EvalContext { querier: &parts.store, environment: &parts.environment };
+                let context =
+                    EvalContext { querier: &*parts.store, engine: Some(&engine), environment: &parts.environment };
                 let outcome = evaluator.eval(now, &context);
                 alerts.extend(commit(&parts.store, outcome));
                 *next = now + evaluator.interval();
@@ -156,7 +160,9 @@ fn commit(store: &Store, outcome: Outcome) -> Vec<Alert> {
     let rows: Vec<Row> = outcome
         .recorded
         .into_iter()
-        .map(|recorded| Row::new(store.series_ref(&recorded.labels), recorded.at, recorded.value))
+        .map(|recorded| {
+            Row::new(recorded.series.unwrap_or_else(|| store.series_ref(&recorded.labels)), recorded.at, recorded.value)
+        })
         .collect();
     store.commit(&rows);
     outcome.alerts

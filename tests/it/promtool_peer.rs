@@ -73,7 +73,7 @@ fn alerts_live_as_in_prometheus() {
                 let labels = Labels::from_pairs([("__name__", format!("m{number}")), ("i", series.to_string())]);
                 samples.0.entry(labels).or_default().push(Sample::float(at, f64::from(u8::from(*holds))));
             }
-            let outcome = group.eval(at, &EvalContext { querier: &samples, environment: &environment() });
+            let outcome = group.eval(at, &EvalContext { querier: &samples, engine: None, environment: &environment() });
             assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
             for metric in ["ALERTS", "ALERTS_FOR_STATE"] {
                 let expected = expected(&outcome, metric);

@@ -9,7 +9,7 @@ use super::grid::Grid;
 use super::matrix::Row;
 
 /// The labels that `arg` matches by `=`, each only if no second matcher speaks of it.
-pub(super) fn labels_of(arg: &Expr) -> Labels {
+pub(in crate::promql) fn labels_of(arg: &Expr) -> Labels {
     let selector = match &arg.unparenthesised().kind {
         ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => selector,
         _ => return Labels::empty(),

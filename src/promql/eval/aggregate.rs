@@ -44,7 +44,7 @@ impl Grouping {
     }
 }
 
-fn group_labels(labels: &Labels, grouping: &[Arc<str>], without: bool) -> Labels {
+pub(in crate::promql) fn group_labels(labels: &Labels, grouping: &[Arc<str>], without: bool) -> Labels {
     let is_listed = |label: &Label| grouping.contains(&label.name);
     if without {
         labels.filtered(|label| !is_listed(label) && &*label.name != METRIC_NAME)
@@ -206,14 +206,33 @@ fn sum(mut values: impl Iterator<Item = f64>) -> f64 {
 
 /// Welford's method, without compensation as upstream; NaN if the first value is not finite.
 fn group_variance(values: &[f64]) -> f64 {
-    let mut mean = values[0];
-    let mut moment = if mean.is_finite() { 0.0 } else { f64::NAN };
-    let mut count = 1.0;
-    for value in &values[1..] {
-        count += 1.0;
-        let delta = value - mean;
-        mean += delta / count;
-        moment += delta * (value - mean);
+    let mut variance = GroupVariance::default();
+    values.iter().for_each(|value| variance.push(*value));
+    variance.total()
+}
+
+/// A variance under construction: see [`group_variance`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::promql) struct GroupVariance {
+    count: f64,
+    mean: f64,
+    moment: f64,
+}
+
+impl GroupVariance {
+    pub(in crate::promql) fn push(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.mean = value;
+            self.moment = if value.is_finite() { 0.0 } else { f64::NAN };
+            return;
+        }
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.moment += delta * (value - self.mean);
     }
-    moment / count
+
+    pub(in crate::promql) fn total(&self) -> f64 {
+        self.moment / self.count
+    }
 }

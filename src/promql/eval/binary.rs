@@ -157,7 +157,7 @@ impl Evaluator<'_> {
 }
 
 /// Whether the result means something else than its operand, so that the metric's name goes.
-pub(super) fn changes_meaning(op: BinaryOp) -> bool {
+pub(in crate::promql) fn changes_meaning(op: BinaryOp) -> bool {
     use BinaryOp::{Add, Atan2, Div, Mod, Mul, Pow, Sub};
     matches!(op, Add | Sub | Mul | Div | Mod | Pow | Atan2)
 }
@@ -167,7 +167,7 @@ fn scalar(vector: &[Element]) -> f64 {
 }
 
 /// What a comparison says; `None` for other operators.
-fn compare(op: BinaryOp, a: f64, b: f64) -> Option<bool> {
+pub(in crate::promql) fn compare(op: BinaryOp, a: f64, b: f64) -> Option<bool> {
     Some(match op {
         BinaryOp::Eq => a == b,
         BinaryOp::Ne => a != b,
@@ -179,7 +179,7 @@ fn compare(op: BinaryOp, a: f64, b: f64) -> Option<bool> {
     })
 }
 
-fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
+pub(in crate::promql) fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
     match op {
         BinaryOp::Add => a + b,
         BinaryOp::Sub => a - b,

@@ -4,26 +4,26 @@
 
 /// A cumulative bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct ClassicBucket {
+pub(in crate::promql) struct ClassicBucket {
     /// `le`.
-    pub(super) upper: f64,
-    pub(super) count: f64,
+    pub(in crate::promql) upper: f64,
+    pub(in crate::promql) count: f64,
 }
 
 /// What was corrected to make the counts grow with the bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Forced {
-    pub(super) lowest_bucket: f64,
-    pub(super) highest_bucket: f64,
-    pub(super) largest_difference: f64,
+pub(in crate::promql) struct Forced {
+    pub(in crate::promql) lowest_bucket: f64,
+    pub(in crate::promql) highest_bucket: f64,
+    pub(in crate::promql) largest_difference: f64,
 }
 
 /// Relative differences below this are rounding and no one's concern.
 const SMALL_DELTA_RATIO: f64 = 1e-12;
 
-/// The quantile `q` of at least one bucket, and what was corrected. NaN without a `+Inf` bucket, without observations,
+/// The quantile `q` of at least one bucket, and what was corrected; `buckets` are left in order. NaN without a `+Inf` bucket, without observations,
 /// or with one bucket only.
-pub(super) fn quantile(q: f64, mut buckets: Vec<ClassicBucket>) -> (f64, Option<Forced>) {
+pub(in crate::promql) fn quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Option<Forced>) {
     if q.is_nan() {
         return (f64::NAN, None);
     }
@@ -33,10 +33,10 @@ pub(super) fn quantile(q: f64, mut buckets: Vec<ClassicBucket>) -> (f64, Option<
     if q > 1.0 {
         return (f64::INFINITY, None);
     }
-    if !sort_and_join(&mut buckets) {
+    if !sort_and_join(buckets) {
         return (f64::NAN, None);
     }
-    let forced = ensure_monotonic(&mut buckets);
+    let forced = ensure_monotonic(buckets);
     let last = buckets.len() - 1;
     let observations = buckets[last].count;
     if last == 0 || observations == 0.0 {
@@ -57,8 +57,8 @@ pub(super) fn quantile(q: f64, mut buckets: Vec<ClassicBucket>) -> (f64, Option<
 }
 
 /// The fraction of observations between `lower` and `upper`.
-pub(super) fn fraction(lower: f64, upper: f64, mut buckets: Vec<ClassicBucket>) -> f64 {
-    if !sort_and_join(&mut buckets) {
+pub(in crate::promql) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
+    if !sort_and_join(buckets) {
         return f64::NAN;
     }
     let observations = buckets[buckets.len() - 1].count;
@@ -68,7 +68,7 @@ pub(super) fn fraction(lower: f64, upper: f64, mut buckets: Vec<ClassicBucket>) 
     if lower >= upper {
         return 0.0;
     }
-    (rank_of(upper, &buckets) - rank_of(lower, &buckets)) / observations
+    (rank_of(upper, buckets) - rank_of(lower, buckets)) / observations
 }
 
 /// How many observations lie below `value`.
@@ -147,7 +147,7 @@ mod tests {
     fn quantiles_interpolate() {
         let inf = f64::INFINITY;
         let check = |q, pairs: &[(f64, f64)], expected: f64| {
-            let (value, _) = quantile(q, buckets(pairs));
+            let (value, _) = quantile(q, &mut buckets(pairs));
             assert!(value == expected || (value.is_nan() && expected.is_nan()), "{q} of {pairs:?}: {value}");
         };
         check(0.5, &[(1.0, 10.0), (2.0, 20.0), (inf, 20.0)], 1.0);
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn counts_are_made_monotonic() {
-        let (value, forced) = quantile(0.5, buckets(&[(1.0, 10.0), (2.0, 8.0), (f64::INFINITY, 20.0)]));
+        let (value, forced) = quantile(0.5, &mut buckets(&[(1.0, 10.0), (2.0, 8.0), (f64::INFINITY, 20.0)]));
         assert_eq!(value, 1.0);
         assert_eq!(forced, Some(Forced { lowest_bucket: 2.0, highest_bucket: 2.0, largest_difference: 2.0 }));
     }
@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn fractions() {
         let pairs = [(1.0, 10.0), (2.0, 30.0), (f64::INFINITY, 40.0)];
-        assert_eq!(fraction(1.0, 2.0, buckets(&pairs)), 0.5);
-        assert_eq!(fraction(0.5, 1.5, buckets(&pairs)), 0.375);
-        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, buckets(&pairs)), 1.0);
-        assert_eq!(fraction(2.0, 1.0, buckets(&pairs)), 0.0);
+        assert_eq!(fraction(1.0, 2.0, &mut buckets(&pairs)), 0.5);
+        assert_eq!(fraction(0.5, 1.5, &mut buckets(&pairs)), 0.375);
+        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, &mut buckets(&pairs)), 1.0);
+        assert_eq!(fraction(2.0, 1.0, &mut buckets(&pairs)), 0.0);
     }
 }

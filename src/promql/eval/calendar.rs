@@ -9,13 +9,13 @@ const SECS_PER_DAY: i64 = 86_400;
 const DAYS_PER_ERA: i64 = 146_097;
 
 /// Whether `id` is one of them.
-pub(super) fn is_calendar(id: FunctionId) -> bool {
+pub(in crate::promql) fn is_calendar(id: FunctionId) -> bool {
     use FunctionId::{DayOfMonth, DayOfWeek, DayOfYear, DaysInMonth, Hour, Minute, Month, Year};
     matches!(id, DayOfMonth | DayOfWeek | DayOfYear | DaysInMonth | Hour | Minute | Month | Year)
 }
 
 /// The field `id` of the instant `secs` after the epoch.
-pub(super) fn field(id: FunctionId, secs: i64) -> f64 {
+pub(in crate::promql) fn field(id: FunctionId, secs: i64) -> f64 {
     let days = secs.div_euclid(SECS_PER_DAY);
     let second_of_day = secs.rem_euclid(SECS_PER_DAY);
     let (year, month, day) = civil(days);

@@ -15,11 +15,35 @@ use super::{Interrupt, QueryOptions, QueryStats, native};
 
 /// The range of the query as asked for, to which `start()`, `end()`, `step()` and `range()` refer.
 #[derive(Clone, Copy)]
-pub(super) struct QueryRange {
-    pub(super) start: Timestamp,
-    pub(super) end: Timestamp,
+pub(in crate::promql) struct QueryRange {
+    pub(in crate::promql) start: Timestamp,
+    pub(in crate::promql) end: Timestamp,
     /// 0 for an instant query.
-    pub(super) step_ms: i64,
+    pub(in crate::promql) step_ms: i64,
+}
+
+impl QueryRange {
+    /// `start()`, `end()`, `step()`, `range()`, in seconds.
+    pub(in crate::promql) fn fact(&self, id: FunctionId) -> f64 {
+        match id {
+            FunctionId::StartOf => self.start.as_secs_f64(),
+            FunctionId::EndOf => self.end.as_secs_f64(),
+            FunctionId::StepOf => self.step_ms as f64 / 1000.0,
+            FunctionId::RangeOf => self.end.ms_since(self.start) as f64 / 1000.0,
+            _ => unreachable!("BUG: {id:?} is no fact of the query"),
+        }
+    }
+
+    /// The instant to which `at` and `offset_ms` refer at `step`.
+    pub(in crate::promql) fn reference(&self, at: Option<AtModifier>, offset_ms: i64, step: Timestamp) -> Timestamp {
+        let base = match at {
+            None => step,
+            Some(AtModifier::Time(at)) => at,
+            Some(AtModifier::Start) => self.start,
+            Some(AtModifier::End) => self.end,
+        };
+        base.plus_ms(offset_ms.saturating_neg())
+    }
 }
 
 /// The state of one query.
@@ -180,15 +204,9 @@ impl<'a> Evaluator<'a> {
         Ok(floats.unwrap_or_default())
     }
 
-    /// `start()`, `end()`, `step()`, `range()`, in seconds.
+    /// See [`QueryRange::fact`].
     pub(super) fn query_fact(&self, id: FunctionId) -> f64 {
-        match id {
-            FunctionId::StartOf => self.query.start.as_secs_f64(),
-            FunctionId::EndOf => self.query.end.as_secs_f64(),
-            FunctionId::StepOf => self.query.step_ms as f64 / 1000.0,
-            FunctionId::RangeOf => self.query.end.ms_since(self.query.start) as f64 / 1000.0,
-            _ => unreachable!("BUG: {id:?} is no fact of the query"),
-        }
+        self.query.fact(id)
     }
 
     /// The labels without the metric name, unless names are dropped at the end.
@@ -198,13 +216,7 @@ impl<'a> Evaluator<'a> {
 
     /// The instant to which `at` and `offset_ms` refer at `step`.
     pub(super) fn reference(&self, at: Option<AtModifier>, offset_ms: i64, step: Timestamp) -> Timestamp {
-        let base = match at {
-            None => step,
-            Some(AtModifier::Time(at)) => at,
-            Some(AtModifier::Start) => self.query.start,
-            Some(AtModifier::End) => self.query.end,
-        };
-        base.plus_ms(offset_ms.saturating_neg())
+        self.query.reference(at, offset_ms, step)
     }
 
     pub(super) fn hold_samples(&mut self, samples: usize) -> Result<(), EvalError> {

@@ -14,7 +14,7 @@ use super::evaluator::Evaluator;
 use super::matrix::Element;
 use super::native_quantile::{self, NanNote};
 
-const BUCKET_LABEL: &str = "le";
+pub(in crate::promql) const BUCKET_LABEL: &str = "le";
 
 /// The histograms of a vector.
 struct Histograms {
@@ -81,7 +81,7 @@ impl Evaluator<'_> {
             result.push(self.unnamed(&element.labels, element.at, value));
         }
         for classic in &histograms.classic {
-            let (value, forced) = buckets::quantile(q, classic.buckets.clone());
+            let (value, forced) = buckets::quantile(q, &mut classic.buckets.clone());
             if let Some(forced) = forced {
                 let forced = ForcedMonotonicity {
                     first_at: step,
@@ -119,7 +119,7 @@ impl Evaluator<'_> {
             result.push(self.unnamed(&element.labels, element.at, value));
         }
         for classic in &histograms.classic {
-            let value = buckets::fraction(lower, upper, classic.buckets.clone());
+            let value = buckets::fraction(lower, upper, &mut classic.buckets.clone());
             result.push(self.unnamed(&classic.labels, classic.at, value));
         }
         result

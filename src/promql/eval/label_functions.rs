@@ -52,6 +52,6 @@ fn set_label(row: &mut Row, name: &str, value: &str) {
 }
 
 /// Any text but the empty one can be a label name.
-pub(super) fn check_label_name(name: &str, role: &'static str) -> Result<(), EvalError> {
+pub(in crate::promql) fn check_label_name(name: &str, role: &'static str) -> Result<(), EvalError> {
     if name.is_empty() { Err(EvalError::InvalidLabelName { role, name: name.to_owned() }) } else { Ok(()) }
 }

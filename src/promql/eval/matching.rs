@@ -32,7 +32,7 @@ impl Signatures {
 }
 
 /// The labels by which `labels` is matched.
-fn signature(labels: &Labels, matching: &VectorMatching) -> Labels {
+pub(in crate::promql) fn signature(labels: &Labels, matching: &VectorMatching) -> Labels {
     let is_listed = |label: &Label| matching.labels.contains(&label.name);
     if matching.on {
         labels.filtered(is_listed)

@@ -3,8 +3,38 @@
 use super::elementary;
 use crate::promql::functions::FunctionId;
 
-/// The value of the function `id` at `value`.
-pub(super) fn simple_function(id: FunctionId, value: f64) -> f64 {
+/// Whether `id` is a function of one number.
+pub(in crate::promql) fn is_simple(id: FunctionId) -> bool {
+    use FunctionId::*;
+    matches!(
+        id,
+        Abs | Ceil
+            | Floor
+            | Exp
+            | Sqrt
+            | Ln
+            | Log2
+            | Log10
+            | Sin
+            | Cos
+            | Tan
+            | Asin
+            | Acos
+            | Atan
+            | Sinh
+            | Cosh
+            | Tanh
+            | Asinh
+            | Acosh
+            | Atanh
+            | Rad
+            | Deg
+            | Sgn
+    )
+}
+
+/// The value of the function `id`, one of those, at `value`.
+pub(in crate::promql) fn simple_function(id: FunctionId, value: f64) -> f64 {
     use FunctionId as F;
     match id {
         F::Abs => value.abs(),

@@ -9,12 +9,12 @@ use super::grid::Grid;
 
 /// A series of a result under construction.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
-    pub(super) labels: Labels,
+pub(in crate::promql) struct Row {
+    pub(in crate::promql) labels: Labels,
     /// Whether the metric name is to go at the end of the query (delayed name removal).
-    pub(super) drop_name: bool,
+    pub(in crate::promql) drop_name: bool,
     /// Strictly increasing in time.
-    pub(super) samples: Vec<Sample>,
+    pub(in crate::promql) samples: Vec<Sample>,
 }
 
 /// One element of the vector at a step.
@@ -153,7 +153,7 @@ pub(super) fn merge_same_labels(rows: Vec<Row>) -> Result<Vec<Row>, EvalError> {
 }
 
 /// The labels without what names the metric: its name, and the type and unit that belong to the name.
-pub(super) fn without_metadata(labels: &Labels) -> Labels {
+pub(in crate::promql) fn without_metadata(labels: &Labels) -> Labels {
     let is_metadata = |name: &str| name == METRIC_NAME || name == "__type__" || name == "__unit__";
     if labels.iter().any(|label| is_metadata(&label.name)) {
         labels.filtered(|label| !is_metadata(&label.name))

@@ -14,44 +14,44 @@
 //! **Differs:** where upstream's order is that of a Go map (`count_values`, `histogram_quantile`), ours is that of the input.
 //! **Differs:** the range of a query that needs forced monotonicity at several steps counts each sample once.
 
-mod absent;
-mod aggregate;
+pub(super) mod absent;
+pub(super) mod aggregate;
 mod annotations;
-mod binary;
+pub(super) mod binary;
 mod bounds;
-mod buckets;
-mod calendar;
+pub(super) mod buckets;
+pub(super) mod calendar;
 mod call;
 pub(super) mod elementary;
 mod error;
-mod evaluator;
+pub(super) mod evaluator;
 mod extended;
-mod grid;
-mod histogram_functions;
+pub(super) mod grid;
+pub(super) mod histogram_functions;
 mod info;
-mod label_functions;
-mod matching;
-mod math;
-mod matrix;
+pub(super) mod label_functions;
+pub(super) mod matching;
+pub(super) mod math;
+pub(super) mod matrix;
 pub(crate) mod native;
 mod native_layout;
 mod native_quantile;
 mod native_sum;
 mod native_text;
 mod native_trim;
-mod number;
-mod over_time;
+pub(super) mod number;
+pub(super) mod over_time;
 mod query_stats;
-mod rate;
-mod regression;
-mod sampling;
-mod selector;
+pub(super) mod rate;
+pub(super) mod regression;
+pub(super) mod sampling;
+pub(super) mod selector;
 mod smoothed;
-mod sorting;
-mod statistics;
-mod step_invariant;
+pub(super) mod sorting;
+pub(super) mod statistics;
+pub(super) mod step_invariant;
 mod topk;
-mod window;
+pub(super) mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,6 +231,21 @@ pub fn eval_range(
     let value = QueryValue::Matrix(sorted_series(rows));
     let (warnings, infos) = evaluator.into_annotations().into_texts(options.text);
     Ok(QueryResult { value, warnings, infos, stats })
+}
+
+/// The rows of `expr` on a grid of its own inside `query`, for plans that do not know a part of their expression; and whether
+/// there is anything to say about them.
+pub(super) fn rows_inside(
+    expr: &Expr,
+    grid: Grid,
+    query: QueryRange,
+    querier: &dyn Querier,
+    options: &QueryOptions<'_>,
+) -> Result<(Vec<Row>, bool), EvalError> {
+    let mut evaluator = Evaluator::new(querier, options, query);
+    let rows = evaluator.eval(expr, grid)?;
+    let (warnings, infos) = evaluator.into_annotations().into_texts("");
+    Ok((rows, !warnings.is_empty() || !infos.is_empty()))
 }
 
 fn element(row: Row, at: Timestamp) -> VectorElement {

@@ -19,7 +19,7 @@ pub fn format_go_float(value: f64) -> String {
 }
 
 /// Prints as Go's `%.2g`: two significant digits.
-pub(super) fn format_two_digits(value: f64) -> String {
+pub(in crate::promql) fn format_two_digits(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
         return crate::model::format_float(value);
     }
@@ -56,7 +56,7 @@ pub fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
 }
 
 /// Go's `math.Max`: an infinity wins, then NaN.
-pub(super) fn go_max(a: f64, b: f64) -> f64 {
+pub(in crate::promql) fn go_max(a: f64, b: f64) -> f64 {
     if a == f64::INFINITY || b == f64::INFINITY {
         f64::INFINITY
     } else if a.is_nan() || b.is_nan() {
@@ -67,7 +67,7 @@ pub(super) fn go_max(a: f64, b: f64) -> f64 {
 }
 
 /// Go's `math.Min`: a negative infinity wins, then NaN.
-pub(super) fn go_min(a: f64, b: f64) -> f64 {
+pub(in crate::promql) fn go_min(a: f64, b: f64) -> f64 {
     if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
         f64::NEG_INFINITY
     } else if a.is_nan() || b.is_nan() {

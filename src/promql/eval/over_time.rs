@@ -5,17 +5,23 @@ use crate::promql::functions::FunctionId;
 
 use super::annotations::Annotations;
 use super::native;
-use super::window::Window;
+use super::window::{Point, Window};
 
 /// The extreme value of a window, or when it was. Histograms are left out; NaN yields to any number.
 pub(super) fn extreme(id: FunctionId, window: &Window<'_>, notes: &mut Annotations) -> Option<Value> {
-    use FunctionId::{MaxOverTime, MinOverTime, TsOfMaxOverTime, TsOfMinOverTime};
     let points = window.points();
-    let mut best = *points.first()?;
+    let best = extreme_point(id, &points)?;
     if window.has_histograms() {
         notes.ignored_in_range(window.span, window.metric());
     }
-    for point in points {
+    Some(Value::Float(best))
+}
+
+/// See [`extreme`]; `None` of no points.
+pub(in crate::promql) fn extreme_point(id: FunctionId, points: &[Point]) -> Option<f64> {
+    use FunctionId::{MaxOverTime, MinOverTime, TsOfMaxOverTime, TsOfMinOverTime};
+    let mut best = *points.first()?;
+    for &point in points {
         // The time of an extreme is that of its last occurrence.
         let replaces = match id {
             MaxOverTime => point.value > best.value,
@@ -29,7 +35,7 @@ pub(super) fn extreme(id: FunctionId, window: &Window<'_>, notes: &mut Annotatio
         }
     }
     let gives_time = matches!(id, TsOfMaxOverTime | TsOfMinOverTime);
-    Some(Value::Float(if gives_time { best.at.as_secs_f64() } else { best.value }))
+    Some(if gives_time { best.at.as_secs_f64() } else { best.value })
 }
 
 /// How often neighbouring samples differ (`changes`) or the later one starts anew (`resets`). A change of type is both.
@@ -43,9 +49,14 @@ pub(super) fn transitions(id: FunctionId, window: &Window<'_>) -> Value {
     Value::Float(count as f64)
 }
 
+/// Whether two neighbouring numbers differ; NaN does not differ from NaN.
+pub(in crate::promql) fn is_float_change(a: f64, b: f64) -> bool {
+    a != b && !(a.is_nan() && b.is_nan())
+}
+
 fn is_change(earlier: &Sample, later: &Sample) -> bool {
     match (&earlier.value, &later.value) {
-        (Value::Float(a), Value::Float(b)) => a != b && !(a.is_nan() && b.is_nan()),
+        (Value::Float(a), Value::Float(b)) => is_float_change(*a, *b),
         (Value::Histogram(a), Value::Histogram(b)) => !native::is_same(a, b),
         _ => true,
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::model::{CounterResetHint, Histogram, Timestamp, Value};
 use crate::promql::functions::FunctionId;
+use crate::store::Edges;
 
 use super::annotations::Annotations;
 use super::native::{self, IncompatibleSchemas};
@@ -63,23 +64,48 @@ pub(super) fn extrapolated(id: FunctionId, window: &Window<'_>, notes: &mut Anno
 /// The factor from the increase between samples to that over the window. `start` is the first value and the increase of a
 /// counter, `None` for a gauge.
 fn extrapolation(window: &Window<'_>, start: Option<(f64, f64)>) -> f64 {
-    let (first, last) = (&window.samples[0], &window.samples[window.samples.len() - 1]);
-    let sampled_secs = secs(first.at.as_ms(), last.at.as_ms());
-    let mean_distance = sampled_secs / (window.samples.len() - 1) as f64;
-    let mut to_start = secs(window.start.as_ms(), first.at.as_ms());
-    if to_start >= mean_distance * REACH_RATIO {
-        to_start = mean_distance / 2.0;
-    }
-    if let Some((first_value, increase)) = start
-        && increase > 0.0
-        && first_value >= 0.0
-    {
-        let to_zero = sampled_secs * (first_value / increase);
-        if to_zero < to_start {
-            to_start = to_zero;
+    let samples = window.samples;
+    let sampled = Sampled { count: samples.len(), first: samples[0].at, last: samples[samples.len() - 1].at };
+    sampled.extrapolation((window.start, window.end), start)
+}
+
+/// `rate`, `increase`, `delta` of a window of at least two numbers, none of which has a start time.
+pub(in crate::promql) fn extrapolated_floats(id: FunctionId, edges: &Edges, window: (Timestamp, Timestamp)) -> f64 {
+    let is_counter = id != FunctionId::Delta;
+    let increase = if is_counter { edges.increase } else { edges.last.1 - edges.first.1 };
+    let per_second = if id == FunctionId::Rate { secs(window.0.as_ms(), window.1.as_ms()) } else { 1.0 };
+    let sampled = Sampled { count: edges.count, first: edges.first.0, last: edges.last.0 };
+    let start = is_counter.then_some((edges.first.1, increase));
+    increase * (sampled.extrapolation(window, start) / per_second)
+}
+
+/// The samples of a window, as far as extrapolation looks at them; at least two.
+struct Sampled {
+    count: usize,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Sampled {
+    /// See [`extrapolation`].
+    fn extrapolation(&self, (start_at, end_at): (Timestamp, Timestamp), start: Option<(f64, f64)>) -> f64 {
+        let sampled_secs = secs(self.first.as_ms(), self.last.as_ms());
+        let mean_distance = sampled_secs / (self.count - 1) as f64;
+        let mut to_start = secs(start_at.as_ms(), self.first.as_ms());
+        if to_start >= mean_distance * REACH_RATIO {
+            to_start = mean_distance / 2.0;
         }
+        if let Some((first_value, increase)) = start
+            && increase > 0.0
+            && first_value >= 0.0
+        {
+            let to_zero = sampled_secs * (first_value / increase);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        (sampled_secs + to_start + to_end(self.last, end_at, mean_distance)) / sampled_secs
     }
-    (sampled_secs + to_start + to_end(window, mean_distance)) / sampled_secs
 }
 
 /// Likewise, where the first sample's count is known to have been zero at `zero_at`: nothing is guessed on that side.
@@ -88,12 +114,12 @@ fn extrapolation_from_zero(window: &Window<'_>, zero_at: Timestamp) -> f64 {
     let gaps = (window.samples.len() - 1).max(1);
     let mean_distance = secs(first.at.as_ms(), last.at.as_ms()) / gaps as f64;
     let sampled_secs = secs(zero_at.as_ms(), last.at.as_ms());
-    (sampled_secs + to_end(window, mean_distance)) / sampled_secs
+    (sampled_secs + to_end(last.at, window.end, mean_distance)) / sampled_secs
 }
 
 /// How far the series is taken to go on after its last sample.
-fn to_end(window: &Window<'_>, mean_distance: f64) -> f64 {
-    let to_end = secs(window.samples[window.samples.len() - 1].at.as_ms(), window.end.as_ms());
+fn to_end(last: Timestamp, end: Timestamp, mean_distance: f64) -> f64 {
+    let to_end = secs(last.as_ms(), end.as_ms());
     if to_end >= mean_distance * REACH_RATIO { mean_distance / 2.0 } else { to_end }
 }
 
@@ -187,6 +213,15 @@ fn counter_increase(
     }
     increase.counter_reset_hint = CounterResetHint::Gauge;
     Ok(native::compacted(&increase))
+}
+
+/// `irate`, `idelta` of two numbers, neither of which has a start time.
+pub(in crate::promql) fn instant_floats(id: FunctionId, earlier: (Timestamp, f64), later: (Timestamp, f64)) -> f64 {
+    let (a, b) = (earlier.1, later.1);
+    match id {
+        FunctionId::Irate => (if b < a { b } else { b - a }) / secs(earlier.0.as_ms(), later.0.as_ms()),
+        _ => b - a,
+    }
 }
 
 /// `irate`, `idelta`: the last two samples alone.

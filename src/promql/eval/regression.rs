@@ -36,7 +36,7 @@ pub(super) fn linear(
 }
 
 /// Slope per second, and the line's value at `intercept_at`. Constant points give exactly 0 and their value.
-fn least_squares(points: &[Point], intercept_at: Timestamp) -> (f64, f64) {
+pub(in crate::promql) fn least_squares(points: &[Point], intercept_at: Timestamp) -> (f64, f64) {
     let first = points[0].value;
     if points.iter().all(|point| point.value == first) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };

@@ -7,8 +7,17 @@ use crate::model::Labels;
 
 /// Whether a series with these labels is in the sample. A negative ratio gives the complement of its positive rest.
 pub(super) fn is_sampled(labels: &Labels, ratio: f64) -> bool {
+    is_offset_sampled(offset(labels), ratio)
+}
+
+/// Where a series with these labels stands among all, from 0 to 1.
+pub(in crate::promql) fn offset(labels: &Labels) -> f64 {
+    label_hash(labels) as f64 / u64::MAX as f64
+}
+
+/// See [`is_sampled`].
+pub(in crate::promql) fn is_offset_sampled(offset: f64, ratio: f64) -> bool {
     let ratio = ratio.clamp(-1.0, 1.0);
-    let offset = label_hash(labels) as f64 / u64::MAX as f64;
     if ratio >= 0.0 { offset < ratio } else { offset >= 1.0 + ratio }
 }
 

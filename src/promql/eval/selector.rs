@@ -229,6 +229,6 @@ fn forget_reset_hint(value: &mut Value) {
 }
 
 /// Milliseconds, at most those that a timestamp holds.
-pub(super) fn duration_ms(duration: std::time::Duration) -> i64 {
+pub(in crate::promql) fn duration_ms(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -21,11 +21,11 @@ pub(super) fn by_value(vector: &[Element], id: FunctionId) -> Vec<Element> {
     sorted.into_iter().map(|(_, element)| element).collect()
 }
 
-pub(super) fn ascending_nan_last(a: f64, b: f64) -> Ordering {
+pub(in crate::promql) fn ascending_nan_last(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
-pub(super) fn descending_nan_last(a: f64, b: f64) -> Ordering {
+pub(in crate::promql) fn descending_nan_last(a: f64, b: f64) -> Ordering {
     b.partial_cmp(&a).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 

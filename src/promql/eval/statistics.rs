@@ -26,42 +26,59 @@ pub(super) fn sum_or_mean(id: FunctionId, window: &Window<'_>, notes: &mut Annot
         };
         return Some(native::into_value(result));
     }
-    let value = if is_mean {
-        mean(window.floats())
-    } else {
-        let sum = window.floats().fold(CompensatedSum::default(), CompensatedSum::plus);
-        if sum.sum.is_infinite() { sum.sum } else { sum.total() }
-    };
+    let value = if is_mean { mean(window.floats()) } else { sum_of_window(window.floats()) };
     Some(Value::Float(value))
 }
 
+/// `sum_over_time` of numbers.
+pub(in crate::promql) fn sum_of_window(values: impl Iterator<Item = f64>) -> f64 {
+    let sum = values.fold(CompensatedSum::default(), CompensatedSum::plus);
+    if sum.sum.is_infinite() { sum.sum } else { sum.total() }
+}
+
 /// The mean: sum over count while the sum is finite, the incremental mean from there on.
-pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let mut count = 0.0;
-    let mut sum = CompensatedSum::default();
-    let mut incremental: Option<CompensatedSum> = None;
-    for value in values {
-        count += 1.0;
+pub(in crate::promql) fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let mut mean = Mean::default();
+    values.for_each(|value| mean.push(value));
+    mean.total()
+}
+
+/// A mean under construction; see [`mean`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::promql) struct Mean {
+    count: f64,
+    sum: CompensatedSum,
+    incremental: Option<CompensatedSum>,
+}
+
+impl Mean {
+    pub(in crate::promql) fn push(&mut self, value: f64) {
+        self.count += 1.0;
+        let count = self.count;
         if count == 1.0 {
-            sum = CompensatedSum::starting_with(value);
-            continue;
+            self.sum = CompensatedSum::starting_with(value);
+            return;
         }
-        let mean = match incremental {
+        let mean = match self.incremental {
             Some(mean) => mean,
             None => {
-                let next = sum.plus(value);
+                let next = self.sum.plus(value);
                 if !next.sum.is_infinite() {
-                    sum = next;
-                    continue;
+                    self.sum = next;
+                    return;
                 }
-                CompensatedSum { sum: sum.sum / (count - 1.0), compensation: sum.compensation / (count - 1.0) }
+                let before = count - 1.0;
+                CompensatedSum { sum: self.sum.sum / before, compensation: self.sum.compensation / before }
             }
         };
-        incremental = Some(mean.scaled((count - 1.0) / count).plus(value / count));
+        self.incremental = Some(mean.scaled((count - 1.0) / count).plus(value / count));
     }
-    match incremental {
-        Some(mean) => mean.total(),
-        None => sum.sum / count + sum.compensation / count,
+
+    pub(in crate::promql) fn total(&self) -> f64 {
+        match self.incremental {
+            Some(mean) => mean.total(),
+            None => self.sum.sum / self.count + self.sum.compensation / self.count,
+        }
     }
 }
 
@@ -82,12 +99,18 @@ pub(super) fn spread(
     if window.has_histograms() {
         notes.ignored_in_range(window.span, window.metric());
     }
-    Some(Value::Float(match id {
-        FunctionId::QuantileOverTime => quantile(parameters[0], &mut values),
-        FunctionId::MadOverTime => median_absolute_deviation(&mut values),
-        FunctionId::StddevOverTime => variance(&values).sqrt(),
-        _ => variance(&values),
-    }))
+    let q = parameters.first().copied().unwrap_or(f64::NAN);
+    Some(Value::Float(spread_of(id, &mut values, q)))
+}
+
+/// See [`spread`], of at least one number. `q` is the quantile asked for.
+pub(in crate::promql) fn spread_of(id: FunctionId, values: &mut [f64], q: f64) -> f64 {
+    match id {
+        FunctionId::QuantileOverTime => quantile(q, values),
+        FunctionId::MadOverTime => median_absolute_deviation(values),
+        FunctionId::StddevOverTime => variance(values).sqrt(),
+        _ => variance(values),
+    }
 }
 
 /// Welford's method with compensated mean and moment.
@@ -115,7 +138,7 @@ fn median_absolute_deviation(values: &mut [f64]) -> f64 {
 }
 
 /// The quantile `q`, interpolated between the two nearest values; NaN counts as the smallest value.
-pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+pub(in crate::promql) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
     }

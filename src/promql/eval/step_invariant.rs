@@ -4,7 +4,7 @@ use crate::promql::ast::{Expr, ExprKind};
 use crate::promql::functions::FunctionId;
 
 /// Whether `expr` can be evaluated once for all steps.
-pub(super) fn is_step_invariant(expr: &Expr) -> bool {
+pub(in crate::promql) fn is_step_invariant(expr: &Expr) -> bool {
     match &expr.kind {
         // A number is as cheap to give as to repeat.
         ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => false,

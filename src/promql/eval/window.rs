@@ -23,9 +23,9 @@ pub(super) struct Window<'a> {
 
 /// A number in a window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Point {
-    pub(super) at: Timestamp,
-    pub(super) value: f64,
+pub(in crate::promql) struct Point {
+    pub(in crate::promql) at: Timestamp,
+    pub(in crate::promql) value: f64,
 }
 
 impl<'a> Window<'a> {

@@ -275,7 +275,7 @@ fn daemon(tape: &Tape, end: i64) -> SloGroup {
             let committed = store.commit(&[Row::new(store.series_ref(labels), at, value)]);
             assert_eq!(committed.appended, 1);
         }
-        group.eval(slot, &EvalContext { querier: &store, environment: &environment });
+        group.eval(slot, &EvalContext { querier: &store, engine: None, environment: &environment });
     }
     group
 }

@@ -144,7 +144,9 @@ impl World {
                 let series = labels("d_seconds_bucket", &[target[0], target[1], ("le", bound)]);
                 self.tape.push(&series, secs(self.now), within);
             }
-            last = self.group.eval(secs(self.now), &EvalContext { querier: &self.tape, environment: &environment });
+            last = self
+                .group
+                .eval(secs(self.now), &EvalContext { querier: &self.tape, engine: None, environment: &environment });
         }
         last
     }

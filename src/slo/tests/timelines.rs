@@ -94,7 +94,7 @@ impl World {
     }
 
     fn eval(&mut self) {
-        let context = EvalContext { querier: &self.tape, environment: &self.environment };
+        let context = EvalContext { querier: &self.tape, engine: None, environment: &self.environment };
         self.last = self.group.eval(secs(self.now), &context);
         for alert in &self.last.alerts {
             let is_resolved = alert.is_resolved_at(secs(self.now));
@@ -391,7 +391,7 @@ fn a_source_that_cannot_be_read_changes_nothing() {
     world.run(120, [Some((1.0, 10.0)), FINE]);
     let before = world.group.status();
     world.now += world.step;
-    let context = EvalContext { querier: &Broken, environment: &world.environment };
+    let context = EvalContext { querier: &Broken, engine: None, environment: &world.environment };
     let outcome = world.group.eval(secs(world.now), &context);
     assert_eq!(outcome.failures, [("requests".to_owned(), "no route to host".to_owned())]);
     assert!(outcome.recorded.iter().all(|sample| !sample.value.is_stale()));

@@ -8,6 +8,7 @@ use crate::model::{ALERT_NAME, CounterResetHint, Labels, Timestamp, Value};
 use crate::promql::Dialect;
 use crate::promql::eval::QueryOptions;
 use crate::promql::eval::native::is_reset;
+use crate::promql::plan::Engine;
 use crate::rules::{Environment, EvalContext, Evaluator, Group, GroupDefaults, Outcome};
 use crate::source::{Diagnostic, Span};
 use crate::store::{Refusal, Row, SeriesRef, Store, StoreOptions};
@@ -97,7 +98,7 @@ pub fn run(file: &TestFile, index: usize, rules: &RuleSet, options: RunOptions) 
     if is_complete {
         stage.check_expressions(&mut report.failures);
         if options.dump {
-            report.dump = Some(dump::of(&stage.store, test.start, stage.until));
+            report.dump = Some(dump::of(&*stage.store, test.start, stage.until));
         }
     }
     report.coverage = watch.map(Watch::finish).unwrap_or_default();
@@ -140,7 +141,9 @@ pub(super) struct Played {
 struct Stage<'a> {
     file: &'a TestFile,
     test: &'a TestGroup,
-    store: Store,
+    /// What reads the store for the groups; it holds the store.
+    engine: Engine,
+    store: Arc<Store>,
     environment: Environment,
     groups: Vec<Played>,
     input: Vec<Input<'a>>,
@@ -158,7 +161,7 @@ struct Input<'a> {
 
 impl<'a> Stage<'a> {
     fn new(file: &'a TestFile, test: &'a TestGroup, rules: &RuleSet, dialect: Dialect) -> Self {
-        let store = Store::new(StoreOptions { retention: RETENTION });
+        let store = Arc::new(Store::new(StoreOptions { retention: RETENTION }));
         // Of two of the same series the last one counts.
         let input: BTreeMap<&Labels, &Vec<SeriesValue>> =
             test.input.iter().map(|series| (&series.labels, &series.values)).collect();
@@ -189,6 +192,7 @@ impl<'a> Stage<'a> {
                 dialect,
                 resend_delay: RESEND_DELAY,
             },
+            engine: Engine::new(store.clone()),
             store,
             input,
             until,
@@ -206,7 +210,7 @@ impl<'a> Stage<'a> {
             self.feed(at);
             let failed = self.evaluate(at);
             if let Some(watch) = watch {
-                watch.look(&self.groups, &self.store, at, &self.query_options());
+                watch.look(&self.groups, &*self.store, at, &self.query_options());
             }
             if !failed.is_empty() {
                 failures.extend(failed);
@@ -253,7 +257,8 @@ impl<'a> Stage<'a> {
                 continue;
             }
             played.next = at + played.interval.max(Duration::from_millis(1));
-            let context = EvalContext { querier: &self.store, environment: &self.environment };
+            let context =
+                EvalContext { querier: &*self.store, engine: Some(&self.engine), environment: &self.environment };
             let outcome = played.group.eval(at, &context);
             for (rule, reason) in commit(&self.store, outcome) {
                 let time = go_duration(at.as_ms());
@@ -292,7 +297,7 @@ impl<'a> Stage<'a> {
             let text = samples::difference(
                 test,
                 at,
-                &self.store,
+                &*self.store,
                 (&self.query_options(), self.environment.dialect.features),
                 comparison,
             );
@@ -350,7 +355,10 @@ fn commit(store: &Store, outcome: Outcome) -> Vec<(String, String)> {
     let rows: Vec<Row> = outcome
         .recorded
         .iter()
-        .map(|recorded| Row::new(store.series_ref(&recorded.labels), recorded.at, recorded.value.clone()))
+        .map(|recorded| {
+            let series = recorded.series.unwrap_or_else(|| store.series_ref(&recorded.labels));
+            Row::new(series, recorded.at, recorded.value.clone())
+        })
         .collect();
     for (index, refusal) in store.commit(&rows).refused {
         let reason = match refusal {

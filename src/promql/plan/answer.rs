@@ -1,0 +1,56 @@
+//! The result of a plan, readable while the engine is held.
+
+use parking_lot::MutexGuard;
+
+use super::arena::Plans;
+use super::labels::Namer;
+use super::node::NodeId;
+use crate::model::{Labels, Timestamp};
+use crate::promql::ast::ValueType;
+use crate::promql::eval::{QueryResult, QueryStats, QueryValue, VectorElement};
+use crate::store::Store;
+
+/// The elements of a result at one instant. It holds the engine: drop it soon.
+pub struct Answer<'e> {
+    plans: MutexGuard<'e, Plans>,
+    root: NodeId,
+    store: &'e Store,
+}
+
+impl<'e> Answer<'e> {
+    pub(super) fn new(plans: MutexGuard<'e, Plans>, root: NodeId, store: &'e Store) -> Self {
+        Answer { plans, root, store }
+    }
+
+    /// While this is the same, a slot means the same label set.
+    pub fn era(&self) -> u64 {
+        self.plans.node(self.root).era
+    }
+
+    /// Slot and number of each element, in the order of the result.
+    pub fn elements(&self) -> impl Iterator<Item = (u32, f64)> {
+        let block = &self.plans.node(self.root).block;
+        block.rows.iter().copied().zip(block.values.iter().copied())
+    }
+
+    /// The labels of a slot; `None` if its series has gone from the store since it was read.
+    pub fn labels(&self, slot: u32) -> Option<Labels> {
+        Namer::new(&self.plans, self.store).labels(self.root, slot).ok()
+    }
+
+    /// As the plain evaluator gives it, without statistics; `None` as for [`Answer::labels`].
+    pub(super) fn to_result(&self, at: Timestamp) -> Option<QueryResult> {
+        let namer = Namer::new(&self.plans, self.store);
+        let value = match self.plans.node(self.root).value_type {
+            ValueType::Scalar => QueryValue::Scalar { at, value: self.elements().next()?.1 },
+            _ => {
+                let element = |(slot, value): (u32, f64)| {
+                    let labels = namer.labels(self.root, slot).ok()?;
+                    Some(VectorElement { labels, at, value: value.into() })
+                };
+                QueryValue::Vector(self.elements().map(element).collect::<Option<_>>()?)
+            }
+        };
+        Some(QueryResult { value, warnings: Vec::new(), infos: Vec::new(), stats: QueryStats::default() })
+    }
+}

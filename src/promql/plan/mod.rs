@@ -1,0 +1,178 @@
+//! Prepared plans: expressions compiled once, evaluated again and again without hashing or allocating.
+//!
+//! In the flow: a driver owns one [`Engine`] beside its store. Each rule [`Engine::prepare`]s its expression and evaluates it at
+//! each slot; what several rules ask for is computed once.
+//!
+//! ```text
+//! expression ── compile ──► nodes: equal texts are one node            compile.rs, node.rs
+//!                             │
+//!            leaves           │        inner nodes                      dynamic.rs
+//!   leaf.rs    last samples   │  map.rs         one element at a time    whatever is not known here, and what
+//!   window.rs  range vectors  │  aggregate.rs   sum by …                 depends on run-time labels: the plain
+//!      │                      │  join.rs, set_operation.rs, rank.rs …    evaluator, for that part of the tree
+//!      ▼ store::Selection     ▼
+//!   slots in label order ──► Block: rows of (slot, numbers)             block.rs
+//!                            which labels a slot has: slots.rs, labels.rs
+//! ```
+//!
+//! **The plain evaluator is the model.** A plan gives what [`super::eval`] gives, bit for bit and in the same order, or it
+//! *stops* ([`Stop`]): at native histograms, at errors, at duplicate label sets, where warnings are asked for. The plain
+//! evaluator then answers instead, so that texts and corner cases exist once. A property test holds both together.
+//!
+//! **Three kinds of node.** *Static*: each slot of the input leads to one slot of the result ([`slots`]). *Several
+//! candidates*: `group_left` with labels of the other side remembers the last partner of each slot ([`join`]). *Dynamic*:
+//! labels by ordinary hashing ([`dynamic`]).
+//!
+//! **Memory of results.** A node's block holds for a grid as long as its inputs hold; a leaf's as long as no commit wrote to its
+//! metric at or before the times it read ([`crate::store::Reader`] knows), and no rule of the same group recorded to it.
+//! **Life.** Nodes are counted by use; when the last [`Prepared`] of an expression is dropped, the next prepare lets its nodes go.
+//! **Cost.** A steady tick is a pass over the rows of each node; changes of the set of series cost in proportion to the changes,
+//! but for one merge of an array of slot numbers.
+
+mod absent;
+mod aggregate;
+mod answer;
+mod arena;
+mod binary;
+mod block;
+mod compile;
+mod dynamic;
+mod evaluate;
+mod histogram;
+mod join;
+mod labels;
+mod leaf;
+mod map;
+mod node;
+mod overlay;
+mod rank;
+mod relabel;
+mod set_operation;
+mod slots;
+mod window;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::model::Timestamp;
+use crate::store::Store;
+
+use super::ast::{Expr, ValueType};
+use super::eval::{EvalError, QueryOptions, QueryResult, eval_instant};
+
+pub use answer::Answer;
+pub use overlay::{Overlaid, Overlay};
+
+use arena::Plans;
+use node::NodeId;
+
+/// Why a plan gives no answer: the plain evaluator must be asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stop;
+
+/// The prepared plans of a process and what they remember. See the [module](self).
+pub struct Engine {
+    /// Tells engines apart.
+    identity: Arc<()>,
+    store: Arc<Store>,
+    plans: Mutex<Plans>,
+}
+
+/// An expression that an [`Engine`] knows. Dropping it lets its nodes go.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    engine: Arc<()>,
+    expr: Arc<Expr>,
+    /// `None`: all of it is the plain evaluator's.
+    root: Option<NodeId>,
+    /// Counted: see [`arena::Plans::sweep`].
+    _use: Arc<()>,
+}
+
+/// For which instant an answer is wanted, and how.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The instant.
+    pub at: Timestamp,
+    /// Samples on top of those of the store.
+    pub overlay: Option<&'a Overlay>,
+    /// As the plain evaluator takes them.
+    pub options: &'a QueryOptions<'a>,
+    /// See [`Notes`].
+    pub notes: Notes,
+}
+
+/// What is said about an answer besides the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notes {
+    /// Nobody reads warnings.
+    Ignored,
+    /// An answer about which there is something to say is left to the plain evaluator.
+    Wanted,
+}
+
+impl Engine {
+    /// An engine without plans.
+    pub fn new(store: Arc<Store>) -> Self {
+        Engine { identity: Arc::new(()), store, plans: Mutex::default() }
+    }
+
+    /// Whether `prepared` was prepared by this engine.
+    pub fn knows(&self, prepared: &Prepared) -> bool {
+        Arc::ptr_eq(&self.identity, &prepared.engine)
+    }
+
+    /// The store it reads.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Compiles `expr` for evaluation at single instants.
+    pub fn prepare(&self, expr: &Expr) -> Prepared {
+        let mut plans = self.plans.lock();
+        plans.sweep();
+        let prepared = expr.for_query(0, 0).ok().and_then(|settled| plans.add_root(&settled));
+        let (root, token) = prepared.unzip();
+        Prepared { engine: self.identity.clone(), expr: Arc::new(expr.clone()), root, _use: token.unwrap_or_default() }
+    }
+
+    /// How many nodes there are, each counted once however many expressions read it.
+    pub fn nodes_len(&self) -> usize {
+        self.plans.lock().nodes_len()
+    }
+
+    /// The answer; `None` if the plain evaluator must be asked.
+    ///
+    /// # Panics
+    /// If `prepared` was prepared by another engine.
+    pub fn eval(&self, prepared: &Prepared, question: &Question<'_>) -> Option<Answer<'_>> {
+        assert!(self.knows(prepared), "BUG: an expression was prepared by another engine");
+        let root = prepared.root?;
+        let mut plans = self.plans.lock();
+        plans.eval_root(root, question, &self.store).ok()?;
+        Some(Answer::new(plans, root, &self.store))
+    }
+
+    /// As [`eval_instant`]: by the plan where it can, else plainly. A plan counts no statistics.
+    pub fn eval_instant(&self, prepared: &Prepared, question: &Question<'_>) -> Result<QueryResult, EvalError> {
+        let Question { at, overlay, options, .. } = *question;
+        if let Some(answer) = self.eval(prepared, question)
+            && let Some(result) = answer.to_result(at)
+        {
+            return Ok(result);
+        }
+        match overlay {
+            Some(overlay) => eval_instant(&prepared.expr, at, &Overlaid::new(&*self.store, overlay), options),
+            None => eval_instant(&prepared.expr, at, &*self.store, options),
+        }
+    }
+}
+
+/// Whether a value of this type is one element or many per step.
+fn is_planned(value_type: ValueType) -> bool {
+    matches!(value_type, ValueType::Scalar | ValueType::Vector)
+}
+
+#[cfg(test)]
+mod tests;
