@@ -55,7 +55,7 @@ impl Checker<'_> {
                 if !matches!(got, ValueType::Scalar | ValueType::Vector) {
                     let got = quote(got.documented());
                     let message = "unary expression only allowed on expressions of type scalar or instant vector";
-                    self.report(span, format!("{message}, got {got}"), None);
+                    self.report(span, format!("{message}, got {got}"), hint::for_operand_type(operand));
                 }
             }
             ExprKind::Paren(inner) => self.expression(inner),
@@ -77,30 +77,38 @@ impl Checker<'_> {
         }
     }
 
-    fn expect_type(
-        &mut self,
-        expr: &mut Expr,
-        wanted: ValueType,
-        place: &str,
-        help: impl FnOnce(&Expr) -> Option<String>,
-    ) {
-        self.expression(expr);
+    /// Reports that `expr` is not of the type `wanted`.
+    fn report_type(&mut self, expr: &Expr, wanted: ValueType, place: &str, help: Option<String>) {
         let got = expr.value_type();
-        if got != wanted {
-            let message = format!("expected type {} in {place}, got {}", wanted.documented(), got.documented());
-            let help = help(expr);
-            self.report(expr.span, message, help);
-        }
+        let message = format!("expected type {} in {place}, got {}", wanted.documented(), got.documented());
+        self.report(expr.span, message, help);
     }
 
     fn aggregate(&mut self, aggregate: &mut Aggregate) {
         let op = aggregate.op;
-        self.expect_type(&mut aggregate.expr, ValueType::Vector, "aggregation expression", |expr| {
-            hint::for_aggregated_type(op, expr)
-        });
+        self.expression(&mut aggregate.expr);
+        let got = aggregate.expr.value_type();
+        if got != ValueType::Vector {
+            self.report_type(
+                &aggregate.expr,
+                ValueType::Vector,
+                "aggregation expression",
+                hint::for_aggregated_type(aggregate),
+            );
+        }
         let Some(param) = &mut aggregate.param else { return };
+        self.expression(param);
         let wanted = if op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
-        self.expect_type(param, wanted, "aggregation parameter", |_| hint::for_aggregate_arguments(op));
+        if param.value_type() != wanted {
+            let is_name = wanted == ValueType::String && param.value_type() == ValueType::Vector;
+            let help = match got {
+                // That the arguments stand the other way round has been said.
+                ValueType::Scalar => None,
+                _ if is_name => Some(hint::for_missing_quotes(param)),
+                _ => hint::for_aggregate_arguments(op),
+            };
+            self.report_type(param, wanted, "aggregation parameter", help);
+        }
     }
 
     fn call(&mut self, call: &mut Call, span: Span) {
@@ -111,16 +119,19 @@ impl Checker<'_> {
             self.info_selector(&mut call.args[1], span);
         }
         let place = format!("call to function {}", quote(function.name));
-        for (index, arg) in call.args.iter_mut().enumerate() {
+        for index in 0..call.args.len() {
             let wanted = match function.args.get(index) {
                 Some(wanted) => *wanted,
                 None if function.variadic == 0 => break,
                 None => *function.args.last().expect("BUG: a variadic function without arguments"),
             };
             // The second argument of `info` may select everything.
-            let exempt = is_info && index == 1 && matches!(arg.kind, ExprKind::VectorSelector(_));
-            if !exempt {
-                self.expect_type(arg, wanted, &place, |arg| hint::for_argument_type(function, wanted, arg));
+            if is_info && index == 1 && matches!(call.args[index].kind, ExprKind::VectorSelector(_)) {
+                continue;
+            }
+            self.expression(&mut call.args[index]);
+            if call.args[index].value_type() != wanted {
+                self.report_type(&call.args[index], wanted, &place, hint::for_argument_type(call, index, wanted));
             }
         }
     }
@@ -212,7 +223,8 @@ impl Checker<'_> {
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         if !between_vectors {
             if !matching.labels.is_empty() {
-                self.report(span, "vector matching only allowed between instant vectors", None);
+                let help = Some("a number has no labels to match: leave `on (…)` or `ignoring (…)` out".to_owned());
+                self.report(span, "vector matching only allowed between instant vectors", help);
             }
             if fills {
                 self.report(span, "filling in missing series only allowed between instant vectors", None);

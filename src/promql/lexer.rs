@@ -192,7 +192,9 @@ impl<'a> Lexer<'a> {
         }
         if self.open_parens.pop().is_none() {
             self.start = self.pos;
-            return self.fail("unexpected right parenthesis ')'".to_owned());
+            return self
+                .fail("unexpected right parenthesis ')'".to_owned())
+                .map_err(|error| error.with_help(hint::unopened()));
         }
         Ok(TokenKind::RightParen)
     }
@@ -476,7 +478,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn fail(&self, message: String) -> Lexed {
-        let help = hint::for_lexer(self.text, self.start, self.in_braces, self.in_brackets);
+        let inside = match (self.in_braces, self.in_brackets) {
+            (true, _) => hint::Inside::Braces,
+            (_, true) => hint::Inside::Brackets,
+            _ => hint::Inside::Neither,
+        };
+        let help = hint::for_lexer(self.text, self.start, inside);
         Err(LexError { span: Span::new(self.start, self.text.len()), message, help })
     }
 }

@@ -38,3 +38,4 @@ mod silences;
 mod silences_peer;
 mod slo_backtest;
 mod smtp;
+mod trees;

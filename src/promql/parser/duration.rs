@@ -1,6 +1,6 @@
 //! Brackets after an operand, and durations.
 
-use crate::promql::ast::{AtModifier, BinaryOp, ExprKind, Subquery};
+use crate::promql::ast::{AtModifier, BinaryOp, Expr, ExprKind, Subquery};
 use crate::promql::duration::{DURATION_SECS_MAX, DurationExpr, Durations, WrittenDuration};
 use crate::promql::hint;
 use crate::promql::literal;
@@ -77,7 +77,11 @@ impl Parser<'_> {
                 }
                 return self.grown(span, ExprKind::MatrixSelector { selector, range_ms: range.ms }, height);
             }
-            _ => ("ranges only allowed for vector selectors", hint::for_range_of_expression(self.slice(brackets))),
+            kind => {
+                let expr = Expr { span: expr.span, kind };
+                let help = hint::for_range_of_expression(&expr, range.ms, self.slice(brackets));
+                ("ranges only allowed for vector selectors", help)
+            }
         };
         self.report_with_help(brackets, message, Some(help));
         Err(Abort)
@@ -101,9 +105,14 @@ impl Parser<'_> {
     }
 
     fn positive_duration(&mut self) -> Parsed<Settled> {
+        let errors_before = self.errors.len();
         let term = self.duration_expression(0)?;
         let span = term.span;
         let settled = self.settle(term)?;
+        // What could not be read counts as 0, which is no second mistake.
+        if self.errors.len() > errors_before {
+            return Ok(settled);
+        }
         let is_constant = settled.computed.as_ref().is_none_or(|duration| !duration.expr.depends_on_query());
         if is_constant && settled.ms <= 0 {
             let help = Some("write a duration such as 5m".to_owned());

@@ -3,6 +3,7 @@
 use crate::model::{Timestamp, format_float};
 use crate::promql::ast::{AtModifier, ExprKind, RangeExtension, Subquery, VectorSelector};
 use crate::promql::duration::Durations;
+use crate::promql::hint::{self, MovedTime};
 use crate::promql::token::{Keyword, TokenKind};
 use crate::source::Span;
 
@@ -46,9 +47,8 @@ impl Parser<'_> {
         let span = node.expr.span;
         match TimeModifiers::of(&mut node.expr.kind) {
             None => {
-                let help =
-                    "put it directly after the metric or the range inside the expression: `rate(metric[5m] offset 1h)`";
-                self.report_with_help(span, format!("offset {NOT_A_SELECTOR}"), Some(help.to_owned()));
+                let help = hint::for_misplaced_time(&node.expr, MovedTime::Offset(new.ms));
+                self.report_with_help(span, format!("offset {NOT_A_SELECTOR}"), Some(help));
                 return Err(Abort);
             }
             Some(modifiers) if !modifiers.has_offset() => {
@@ -73,9 +73,8 @@ impl Parser<'_> {
         let new = self.within("@", "timestamp", |parser| parser.instant(span))?;
         match TimeModifiers::of(&mut node.expr.kind) {
             None => {
-                let help =
-                    "put it directly after the metric or the range inside the expression: `rate(metric[5m] @ end())`";
-                self.report_with_help(span, format!("@ {NOT_A_SELECTOR}"), Some(help.to_owned()));
+                let help = hint::for_misplaced_time(&node.expr, MovedTime::At(new));
+                self.report_with_help(span, format!("@ {NOT_A_SELECTOR}"), Some(help));
                 return Err(Abort);
             }
             Some(modifiers) if modifiers.at.is_none() => *modifiers.at = Some(new),

@@ -154,7 +154,7 @@ fn help_says_what_to_write() {
         ("topk(foo)", "write `topk(5, metric)`"),
         ("foo by (a)", "`by` follows the aggregation, not an expression; write `sum by (a) (foo)`"),
         ("rate(foo) by (a)", "`by` follows the aggregation, not `rate`; write it after a `sum` or another aggregation"),
-        ("foo{a=1}", "put the value in quotes: `{label=\"1\"}`"),
+        ("foo{a=1}", "put the value in quotes: \"1\""),
         ("foo not bar", "there is no `not`; the operators are + - * / % ^ == != > < >= <= and or unless"),
         ("foo on (a) bar", "`on` follows a binary operator: `a * on …`"),
         ("clamp(foo, 1)", "`clamp` takes instant vector, scalar, scalar"),
