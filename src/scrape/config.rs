@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::names::{NameKeys, Names};
 use super::protocol::{self, ScrapeProtocol};
 use crate::discovery::SdConfigs;
 use crate::http::ClientConfig;
@@ -71,6 +72,7 @@ pub struct ScrapeDefaults {
     pub scrape_protocols: Vec<ScrapeProtocol>,
     /// See [`Limits`].
     pub limits: Limits,
+    pub(super) names: NameKeys,
 }
 
 impl Default for ScrapeDefaults {
@@ -80,6 +82,7 @@ impl Default for ScrapeDefaults {
             scrape_timeout: DEFAULT_TIMEOUT,
             scrape_protocols: protocol::DEFAULTS.to_vec(),
             limits: Limits::default(),
+            names: NameKeys::default(),
         }
     }
 }
@@ -102,6 +105,7 @@ impl ScrapeDefaults {
             scrape_timeout: timeout,
             scrape_protocols: protocols.unwrap_or_else(|| protocol::DEFAULTS.to_vec()),
             limits: Limits::decode(fields, &Limits::default()),
+            names: NameKeys::decode(fields),
         }
     }
 }
@@ -135,6 +139,8 @@ pub struct ScrapeConfig {
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
     /// See [`Limits`].
     pub limits: Limits,
+    /// How names are asked for and checked.
+    pub names: Names,
     /// Where targets come from.
     pub discovery: SdConfigs,
     /// Applied to targets.
@@ -191,6 +197,7 @@ impl ScrapeConfig {
             scrape_protocols: protocols.unwrap_or_else(|| defaults.scrape_protocols.clone()),
             fallback_scrape_protocol: fields.optional("fallback_scrape_protocol", protocol::decode).flatten(),
             limits: Limits::decode(&mut fields, &defaults.limits),
+            names: NameKeys::decode_job(&mut fields, defaults.names),
             discovery: SdConfigs::decode(&mut fields),
             relabel_configs: decode_rules(
                 &mut fields,

@@ -46,7 +46,7 @@ pub(super) async fn fetch(
     target: &Target,
     mut lease: Lease,
 ) -> Result<Fetched, ScrapeError> {
-    let accept = accept_header(&config.scrape_protocols);
+    let accept = accept_header(&config.scrape_protocols, config.names.escaping);
     let timeout_secs = seconds(target.timeout);
     let headers = [
         ("accept", accept.as_str()),

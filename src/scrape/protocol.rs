@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::names::NameEscaping;
 use crate::exposition::Format;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
@@ -36,19 +37,28 @@ impl ScrapeProtocol {
 
     fn media_type(self) -> &'static str {
         match self {
-            ScrapeProtocol::OpenMetrics1 => "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+            ScrapeProtocol::OpenMetrics1 => "application/openmetrics-text;version=1.0.0",
             ScrapeProtocol::OpenMetrics0 => "application/openmetrics-text;version=0.0.1",
-            ScrapeProtocol::Text1 => "text/plain;version=1.0.0;escaping=allow-utf-8",
+            ScrapeProtocol::Text1 => "text/plain;version=1.0.0",
             ScrapeProtocol::Text0 => "text/plain;version=0.0.4",
         }
+    }
+
+    /// Whether the format knows of names that need escaping.
+    fn has_escaping(self) -> bool {
+        matches!(self, ScrapeProtocol::OpenMetrics1 | ScrapeProtocol::Text1)
     }
 }
 
 /// The `Accept` header. Weights fall from 0.6 by 0.1, the last one is for anything else, as Prometheus sends it.
-pub(super) fn accept_header(protocols: &[ScrapeProtocol]) -> String {
+pub(super) fn accept_header(protocols: &[ScrapeProtocol], escaping: NameEscaping) -> String {
     let mut header = String::new();
     for (index, protocol) in protocols.iter().enumerate() {
-        let _ = write!(header, "{};q=0.{},", protocol.media_type(), 6 - index);
+        header.push_str(protocol.media_type());
+        if protocol.has_escaping() {
+            let _ = write!(header, ";escaping={}", escaping.as_str());
+        }
+        let _ = write!(header, ";q=0.{},", 6 - index);
     }
     let _ = write!(header, "*/*;q=0.{}", 6 - protocols.len());
     header

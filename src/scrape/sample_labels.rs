@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::config::ScrapeConfig;
 use super::error::ScrapeError;
 use crate::exposition::{LabelPair, Series};
-use crate::model::{Labels, LabelsBuilder, METRIC_NAME};
+use crate::model::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_name};
 use crate::relabel;
 
 /// Put before the name of an exposed label that the target has, too.
@@ -44,6 +44,13 @@ pub(super) fn resolve(
     }
     if labels.get(METRIC_NAME).is_none() {
         return Err(ScrapeError::Sample("missing metric name (__name__ label)".to_owned()));
+    }
+    if !config.names.validation.allows(&labels) {
+        let name = |name: &str| if is_legacy_name(name) { name.to_owned() } else { format!("{name:?}") };
+        let pairs: Vec<String> =
+            labels.iter().map(|label| format!("{}={:?}", name(&label.name), label.value)).collect();
+        let text = format!("invalid metric name or label names: {{{}}}", pairs.join(", "));
+        return Err(ScrapeError::Sample(text));
     }
     check_limits(&labels, config)?;
     Ok(Some(labels))

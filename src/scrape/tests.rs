@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::discovery::TargetGroup;
-use crate::model::{Labels, Timestamp, Value, format_float, is_stale};
+use crate::model::{Labels, METRIC_NAME, Timestamp, Value, format_float, is_stale};
 use crate::source::decode::Decoder;
 use crate::source::{SourceFile, yaml};
 use crate::store::{Store, StoreOptions};
@@ -100,8 +100,12 @@ fn refuses_jobs_with_the_texts_of_prometheus() {
             "the key \"always_scrape_classic_histograms\" in scrape config is not supported: native",
         ),
         (
-            "[{job_name: a, metric_name_validation_scheme: legacy}]",
-            "is not supported: every UTF-8 name is valid; remove it or write utf8",
+            "[{job_name: a, metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}]",
+            "utf8 metric names requested but validation scheme is not set to UTF8",
+        ),
+        (
+            "[{job_name: a, metric_name_escaping_scheme: utf8}]",
+            "must be one of 'allow-utf-8', 'underscores', 'dots', or 'values', got utf8",
         ),
     ] {
         let (_, problems) = decode(&format!("scrape_configs: {jobs}"));
@@ -116,10 +120,32 @@ fn refuses_jobs_with_the_texts_of_prometheus() {
 #[test]
 fn asks_for_formats_as_prometheus() {
     assert_eq!(
-        protocol::accept_header(&job("").scrape_protocols),
+        protocol::accept_header(&job("").scrape_protocols, NameEscaping::AllowUtf8),
         "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,\
          text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     );
+}
+
+#[test]
+fn names_are_asked_for_and_checked_as_configured() {
+    let check = |global: &str, job: &str, validation, escaping| {
+        let (jobs, problems) = decode(&format!("global: {{{global}}}\nscrape_configs: [{{job_name: a, {job}}}]"));
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(jobs[0].names, Names { validation, escaping }, "{global} | {job}");
+    };
+    check("", "", NameValidation::Utf8, NameEscaping::AllowUtf8);
+    check("metric_name_validation_scheme: legacy", "", NameValidation::Legacy, NameEscaping::Underscores);
+    let both = "metric_name_validation_scheme: legacy, metric_name_escaping_scheme: dots";
+    check(both, "", NameValidation::Legacy, NameEscaping::Dots);
+    check(both, "metric_name_validation_scheme: utf8", NameValidation::Utf8, NameEscaping::Dots);
+    check("", "metric_name_escaping_scheme: values", NameValidation::Utf8, NameEscaping::Values);
+    let labels = |name: &str, label: &str| Labels::from_pairs([(METRIC_NAME, name), (label, "1")]);
+    for (name, label, is_allowed) in
+        [("a:b_1", "c_1", true), ("a.b", "c", false), ("1a", "c", false), ("a", "c:d", false), ("a", "c d", false)]
+    {
+        assert_eq!(NameValidation::Legacy.allows(&labels(name, label)), is_allowed, "{name} {label}");
+        assert!(NameValidation::Utf8.allows(&labels(name, label)));
+    }
 }
 
 fn group(targets: &[&str], labels: &[(&str, &str)]) -> TargetGroup {

@@ -35,6 +35,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("notifier/config.rs", "configuration.md"),
     ("relabel/config.rs", "configuration.md"),
     ("scrape/config.rs", "configuration.md"),
+    ("scrape/names.rs", "configuration.md"),
     ("scrape/protocol.rs", "configuration.md"),
     ("router/config.rs", "routing.md"),
     ("router/heartbeat.rs", "routing.md"),
