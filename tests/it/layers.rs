@@ -38,7 +38,7 @@ const IMPURE: &[&str] = &[
     "Instant::now",
     "tokio",
     "reqwest",
-    "hyper",
+    "hyper::",
     "axum",
     "tracing::",
     "Timestamp::now",

@@ -7,6 +7,7 @@ mod broken_files;
 mod corpus;
 mod deliver;
 mod deploy_files;
+mod differential;
 mod discovery;
 mod docs;
 mod formatter;

@@ -13,6 +13,7 @@ use super::grid::Grid;
 use super::matrix::{Element, Row};
 use super::native::{self, Combined, IncompatibleSchemas};
 use super::native_trim;
+use super::trigonometric;
 
 /// What an operator makes of two elements.
 pub(super) struct Outcome {
@@ -187,7 +188,7 @@ pub(in crate::promql) fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Div => a / b,
         BinaryOp::Mod => a % b,
         BinaryOp::Pow => elementary::pow(a, b),
-        BinaryOp::Atan2 => a.atan2(b),
+        BinaryOp::Atan2 => trigonometric::atan2(a, b),
         _ => unreachable!("BUG: {op:?} between numbers"),
     }
 }

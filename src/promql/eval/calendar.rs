@@ -5,6 +5,8 @@
 use crate::promql::functions::FunctionId;
 
 const SECS_PER_DAY: i64 = 86_400;
+/// 2^63: from here on seconds are no 64-bit number.
+const SECS_MAX: f64 = 9_223_372_036_854_775_808.0;
 /// A Gregorian cycle of 400 years.
 const DAYS_PER_ERA: i64 = 146_097;
 
@@ -14,10 +16,12 @@ pub(in crate::promql) fn is_calendar(id: FunctionId) -> bool {
     matches!(id, DayOfMonth | DayOfWeek | DayOfYear | DaysInMonth | Hour | Minute | Month | Year)
 }
 
-/// The field `id` of the instant `secs` after the epoch.
-pub(in crate::promql) fn field(id: FunctionId, secs: i64) -> f64 {
-    let days = secs.div_euclid(SECS_PER_DAY);
-    let second_of_day = secs.rem_euclid(SECS_PER_DAY);
+/// The field `id` of the instant `secs` after the epoch. What is no 64-bit number, NaN and infinities among it, is 2^63 seconds, as
+/// processors of servers convert it and Go's library goes on.
+pub(in crate::promql) fn field(id: FunctionId, secs: f64) -> f64 {
+    let secs = if secs.abs() < SECS_MAX { secs as i128 } else { SECS_MAX as i128 };
+    let days = secs.div_euclid(SECS_PER_DAY.into()) as i64;
+    let second_of_day = secs.rem_euclid(SECS_PER_DAY.into()) as i64;
     let (year, month, day) = civil(days);
     let field = match id {
         FunctionId::Hour => second_of_day / 3600,
@@ -65,14 +69,17 @@ mod tests {
     #[test]
     fn fields() {
         use FunctionId::{DayOfMonth, DayOfWeek, DayOfYear, DaysInMonth, Hour, Minute, Month, Year};
-        let check = |secs: i64, expected: [i64; 8]| {
+        let check = |secs: f64, expected: [i64; 8]| {
             let ids = [Year, Month, DayOfMonth, Hour, Minute, DayOfWeek, DayOfYear, DaysInMonth];
             assert_eq!(ids.map(|id| field(id, secs) as i64), expected, "{secs}");
         };
-        check(0, [1970, 1, 1, 0, 0, 4, 1, 31]);
-        check(-1, [1969, 12, 31, 23, 59, 3, 365, 31]);
-        check(951_782_400, [2000, 2, 29, 0, 0, 2, 60, 29]);
-        check(1_136_239_445, [2006, 1, 2, 22, 4, 1, 2, 31]);
-        check(-2_203_891_200, [1900, 3, 1, 0, 0, 4, 60, 31]);
+        check(0.0, [1970, 1, 1, 0, 0, 4, 1, 31]);
+        check(-1.0, [1969, 12, 31, 23, 59, 3, 365, 31]);
+        check(951_782_400.0, [2000, 2, 29, 0, 0, 2, 60, 29]);
+        check(1_136_239_445.0, [2006, 1, 2, 22, 4, 1, 2, 31]);
+        check(-2_203_891_200.0, [1900, 3, 1, 0, 0, 4, 60, 31]);
+        for none in [f64::NAN, f64::INFINITY, -1e300] {
+            check(none, [292_277_026_596, 12, 4, 15, 30, 0, 339, 31]);
+        }
     }
 }

@@ -138,8 +138,8 @@ impl Evaluator<'_> {
                 self.histogram_statistic(id, &vectors[0])
             }
             _ if calendar::is_calendar(id) => match vectors.first() {
-                None => scalar(calendar::field(id, step.as_ms().div_euclid(1000))),
-                Some(vector) => self.map_values(vector, |element| Some(calendar::field(id, element.float()? as i64))),
+                None => scalar(calendar::field(id, step.as_ms().div_euclid(1000) as f64)),
+                Some(vector) => self.map_values(vector, |element| Some(calendar::field(id, element.float()?))),
             },
             _ => self.map_values(&vectors[0], |element| Some(math::simple_function(id, element.float()?))),
         })

@@ -7,8 +7,7 @@
 //! **Source.** Go 1.25 on amd64 with fused multiplication, as every server processor has it. `exp`: Naoki Shibata, "Efficient evaluation
 //! methods of elementary functions suitable for SIMD computation", ISC 2010. `ln`: FreeBSD's `e_log.c`. Compared with a running
 //! Prometheus 3.5: 1,500 powers and 400 values of each of the others are equal to the bit; some of them stand in the tests.
-//! **Differs:** `sin`, `cos`, `tan`, their inverses and the hyperbolic functions come from the C library; about a quarter of their
-//! values differ from Prometheus's in the last one or two digits of 16.
+//! The functions of angles stand in [`super::trigonometric`], the hyperbolic ones in [`super::hyperbolic`].
 
 /// `x` to the power of `y`.
 pub(in crate::promql) fn pow(x: f64, y: f64) -> f64 {
@@ -141,6 +140,8 @@ fn scale(fraction: f64, exponent: i64) -> f64 {
 
 /// Above this the exponential overflows.
 const EXP_ARGUMENT_MAX: f64 = 7.097_827_128_933_84e2;
+/// Below this it is less than half of the smallest number.
+const EXP_ARGUMENT_MIN: f64 = -746.0;
 /// ln 2 in two parts, so that multiples of it are subtracted exactly.
 const EXP_LN2: (f64, f64) = (0.693_147_180_559_663, 2.823_529_056_303_157_7e-13);
 
@@ -151,6 +152,9 @@ pub(super) fn exp(x: f64) -> f64 {
     }
     if x > EXP_ARGUMENT_MAX {
         return f64::INFINITY;
+    }
+    if x < EXP_ARGUMENT_MIN {
+        return 0.0;
     }
     let exponent = (x * std::f64::consts::LOG2_E).round_ties_even();
     let rest = exponent.mul_add(-EXP_LN2.1, exponent.mul_add(-EXP_LN2.0, x));
@@ -166,8 +170,8 @@ pub(super) fn exp(x: f64) -> f64 {
     if exponent >= 1024.0 { f64::INFINITY } else { scale(fraction, exponent as i64) }
 }
 
-const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
-const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+pub(super) const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
+pub(super) const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// The odd and the even terms of the series, from the highest down.
 const LN_ODD: [f64; 4] =
     [0.147_981_986_051_165_86, 0.181_835_721_616_180_5, 0.285_714_287_436_623_9, 0.666_666_666_666_673_5];
@@ -216,6 +220,42 @@ pub(super) fn log2(x: f64) -> f64 {
 /// The logarithm to base 10.
 pub(super) fn log10(x: f64) -> f64 {
     ln(x) * std::f64::consts::LOG10_E
+}
+
+/// The terms of the series for the exponential, from the highest down.
+const EXP2_TERMS: [f64; 5] = [
+    4.138_136_797_057_238_5e-8,
+    -1.653_390_220_546_525_2e-6,
+    6.613_756_321_437_934e-5,
+    -2.777_777_777_701_559_3e-3,
+    1.666_666_666_666_666_6e-1,
+];
+
+/// 2 to the power of `x`. **Source.** FreeBSD's `e_exp.c`.
+pub(super) fn exp2(x: f64) -> f64 {
+    if x.is_nan() || x == f64::INFINITY {
+        return x;
+    }
+    if x > 1024.0_f64.next_down() {
+        return f64::INFINITY;
+    }
+    if x < -1074.0 {
+        return 0.0;
+    }
+    let exponent = (x + 0.5_f64.copysign(x)) as i64;
+    let rest = x - exponent as f64;
+    // e^(high - low) is what is left.
+    let (high, low) = (rest * LN2_HIGH, -rest * LN2_LOW);
+    let r = high - low;
+    let square = r * r;
+    let c = r - square * horner(&EXP2_TERMS, square);
+    let fraction = 1.0 - ((low - (r * c) / (2.0 - c)) - high);
+    scale(fraction, exponent)
+}
+
+/// The polynomial with these coefficients, from the highest power down.
+pub(super) fn horner(coefficients: &[f64], x: f64) -> f64 {
+    coefficients.iter().copied().reduce(|sum, next| sum * x + next).expect("BUG: a polynomial without coefficients")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Functions of one number. Those whose last digit depends on the library stand in [`super::elementary`].
+//! Functions of one number. Those whose last digit depends on the library stand in [`elementary`],
+//! [`trigonometric`] and [`hyperbolic`].
 
-use super::elementary;
+use super::{elementary, hyperbolic, trigonometric};
 use crate::promql::functions::FunctionId;
 
 /// Whether `id` is a function of one number.
@@ -45,18 +46,18 @@ pub(in crate::promql) fn simple_function(id: FunctionId, value: f64) -> f64 {
         F::Ln => elementary::ln(value),
         F::Log2 => elementary::log2(value),
         F::Log10 => elementary::log10(value),
-        F::Sin => value.sin(),
-        F::Cos => value.cos(),
-        F::Tan => value.tan(),
-        F::Asin => value.asin(),
-        F::Acos => value.acos(),
-        F::Atan => value.atan(),
-        F::Sinh => value.sinh(),
-        F::Cosh => value.cosh(),
-        F::Tanh => value.tanh(),
-        F::Asinh => value.asinh(),
-        F::Acosh => value.acosh(),
-        F::Atanh => value.atanh(),
+        F::Sin => trigonometric::sin(value),
+        F::Cos => trigonometric::cos(value),
+        F::Tan => trigonometric::tan(value),
+        F::Asin => trigonometric::asin(value),
+        F::Acos => trigonometric::acos(value),
+        F::Atan => trigonometric::atan(value),
+        F::Sinh => hyperbolic::sinh(value),
+        F::Cosh => hyperbolic::cosh(value),
+        F::Tanh => hyperbolic::tanh(value),
+        F::Asinh => hyperbolic::asinh(value),
+        F::Acosh => hyperbolic::acosh(value),
+        F::Atanh => hyperbolic::atanh(value),
         F::Rad => value * std::f64::consts::PI / 180.0,
         F::Deg => value * 180.0 / std::f64::consts::PI,
         F::Sgn if value < 0.0 => -1.0,

@@ -28,6 +28,7 @@ pub(super) mod evaluator;
 mod extended;
 pub(super) mod grid;
 pub(super) mod histogram_functions;
+mod hyperbolic;
 mod info;
 pub(super) mod label_functions;
 pub(super) mod matching;
@@ -51,6 +52,7 @@ pub(super) mod sorting;
 pub(super) mod statistics;
 pub(super) mod step_invariant;
 mod topk;
+mod trigonometric;
 pub(super) mod window;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 use crate::model::Histogram;
 
+use super::elementary::{exp2, log2};
 use super::native::uses_custom_buckets;
 use super::native_layout::{Bucket, all_buckets};
 use super::number::CompensatedSum;
@@ -80,11 +81,11 @@ fn interpolated(bucket: Bucket, fraction: f64, custom: bool) -> f64 {
     if custom || (bucket.lower <= 0.0 && bucket.upper >= 0.0) {
         return bucket.lower + (bucket.upper - bucket.lower) * fraction;
     }
-    let (log_lower, log_upper) = (bucket.lower.abs().log2(), bucket.upper.abs().log2());
+    let (log_lower, log_upper) = (log2(bucket.lower.abs()), log2(bucket.upper.abs()));
     if bucket.lower > 0.0 {
-        (log_lower + (log_upper - log_lower) * fraction).exp2()
+        exp2(log_lower + (log_upper - log_lower) * fraction)
     } else {
-        -(log_upper + (log_lower - log_upper) * (1.0 - fraction)).exp2()
+        -exp2(log_upper + (log_lower - log_upper) * (1.0 - fraction))
     }
 }
 
@@ -132,7 +133,7 @@ pub(super) fn fraction_below(bucket: &Bucket, value: f64, linear: bool) -> f64 {
     if linear {
         return (value - bucket.lower) / (bucket.upper - bucket.lower);
     }
-    let [log_lower, log_upper, log_value] = [bucket.lower, bucket.upper, value].map(|bound| bound.abs().log2());
+    let [log_lower, log_upper, log_value] = [bucket.lower, bucket.upper, value].map(|bound| log2(bound.abs()));
     if value > 0.0 {
         (log_value - log_lower) / (log_upper - log_lower)
     } else {

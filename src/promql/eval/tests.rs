@@ -1,5 +1,7 @@
 //! What scripts cannot say: limits, interruption, how the querier is asked, positions.
 
+mod angles;
+
 use std::sync::Mutex;
 
 use super::*;

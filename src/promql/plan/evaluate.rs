@@ -268,7 +268,7 @@ fn fact(id: FunctionId, step: Timestamp, scope: &Scope<'_>) -> f64 {
     match id {
         FunctionId::Time => step.as_secs_f64(),
         FunctionId::Pi => std::f64::consts::PI,
-        _ if calendar::is_calendar(id) => calendar::field(id, step.as_ms().div_euclid(1000)),
+        _ if calendar::is_calendar(id) => calendar::field(id, step.as_ms().div_euclid(1000) as f64),
         _ => scope.query.fact(id),
     }
 }

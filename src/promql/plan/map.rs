@@ -69,7 +69,7 @@ impl Map {
         let apply = |value: f64, step: usize| match function {
             MapFunction::Negate => Some(-value),
             MapFunction::Math(id) => Some(math::simple_function(id, value)),
-            MapFunction::Calendar(id) => Some(calendar::field(id, value as i64)),
+            MapFunction::Calendar(id) => Some(calendar::field(id, value)),
             MapFunction::StepTime => Some(grid.start.plus_ms(step as i64 * grid.step_ms).as_secs_f64()),
             MapFunction::Clamp => clamp(value, parameter(0, step), parameter(1, step)),
             MapFunction::ClampMin => clamp(value, parameter(0, step), f64::INFINITY),

@@ -2,3 +2,5 @@
 
 mod peer;
 mod requests;
+
+pub(crate) use peer::{Pair, V1, pack, send};

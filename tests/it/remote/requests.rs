@@ -29,7 +29,7 @@ enum Ours {
 
 #[test]
 fn answers_and_samples_are_those_of_prometheus() {
-    let Some(pair) = Pair::start("native-histograms,exemplar-storage") else { return };
+    let Some(pair) = Pair::start("native-histograms,exemplar-storage", "") else { return };
     let now = almenara::clock::now().as_ms() / 1000 * 1000;
     let cases = cases(now);
     assert!(cases.len() >= 40, "{} cases", cases.len());

@@ -1,0 +1,128 @@
+//! Random data and random queries, in a real Prometheus 3.5 and in our own daemon: the answers must be equal byte for byte, but for the
+//! rules that [`compare`] names and counts.
+//!
+//! `ALMENARA_DIFFERENTIAL=20000` asks that many queries instead of [`QUERIES`], `ALMENARA_DIFFERENTIAL_SEED` others than those of seed 1.
+
+mod compare;
+mod data;
+mod grammar;
+mod random;
+mod server;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::remote::{Pair, V1, pack, send};
+use compare::{Asked, Outcome, compare};
+use random::Random;
+use server::Connection;
+
+/// Queries of an ordinary run.
+const QUERIES: usize = 2_000;
+/// Connections that ask at the same time.
+const THREADS: usize = 3;
+/// Differences that a failure shows.
+const SHOWN_MAX: usize = 40;
+
+/// What is asked of both.
+struct Question {
+    query: String,
+    path: String,
+}
+
+/// What came of the questions of a thread.
+#[derive(Default)]
+struct Tally {
+    equal: usize,
+    known: BTreeMap<&'static str, usize>,
+    errors: usize,
+    different: Vec<String>,
+}
+
+#[test]
+fn random_queries_get_the_answers_of_prometheus() {
+    let experimental = "promql-experimental-functions";
+    let Some(pair) = Pair::start(&format!("native-histograms,{experimental}"), experimental) else { return };
+    let seed = setting("ALMENARA_DIFFERENTIAL_SEED", 1);
+    for request in data::requests(seed) {
+        let body = pack(&request);
+        for port in [pair.theirs, pair.ours] {
+            let sent = send(port, V1, &body);
+            assert_eq!(sent.status, 204, "{sent:?}");
+        }
+    }
+    let mut random = Random::new(seed ^ 0x5eed);
+    let questions: Vec<Question> =
+        (0..setting("ALMENARA_DIFFERENTIAL", QUERIES as u64)).map(|_| question(&mut random)).collect();
+    let shards: Vec<&[Question]> = questions.chunks(questions.len().div_ceil(THREADS)).collect();
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let threads: Vec<_> = shards.iter().map(|shard| scope.spawn(|| ask(&pair, shard))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread that asks panicked")).collect()
+    });
+    report(tallies, questions.len());
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn question(random: &mut Random) -> Question {
+    let query = grammar::expression(random);
+    let encoded = utf8_percent_encode(&query, NON_ALPHANUMERIC);
+    let fraction = |random: &mut Random| if random.percent(20) { random.between(1, 999) } else { 0 };
+    let at = random.between(data::START_MS - 60_000, data::END_MS + 400_000) / 1000 * 1000 + fraction(random);
+    let secs = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
+    let path = if random.percent(55) {
+        format!("/api/v1/query?query={encoded}&time={}", secs(at))
+    } else {
+        let step = [5_000, 15_000, 30_000, 47_500, 60_000, 300_000, 1_000][random.below(7)];
+        let end = at + step * random.between(0, 12) + fraction(random);
+        format!("/api/v1/query_range?query={encoded}&start={}&end={}&step={}", secs(at), secs(end), secs(step))
+    };
+    Question { query, path }
+}
+
+fn ask(pair: &Pair, questions: &[Question]) -> Tally {
+    let (mut their, mut our) = (Connection::open(pair.theirs), Connection::open(pair.ours));
+    let mut tally = Tally::default();
+    for Question { query, path } in questions {
+        let (theirs, ours) = (their.get(path), our.get(path));
+        tally.errors += usize::from(theirs.0 != 200);
+        let asked = Asked { query, is_range: path.contains("/query_range") };
+        match compare(asked, &theirs, &ours) {
+            Outcome::Equal => tally.equal += 1,
+            Outcome::Known(rule) => *tally.known.entry(rule).or_default() += 1,
+            Outcome::Different => {
+                let place = path.split_once('&').map_or("", |(_, rest)| rest);
+                tally.different.push(format!("{query}\n  {place}\n  Prometheus: {theirs:?}\n  Almenara:   {ours:?}"));
+            }
+        }
+    }
+    tally
+}
+
+#[expect(clippy::print_stderr, reason = "the counts are the point of the test")]
+fn report(tallies: Vec<Tally>, asked: usize) {
+    let mut total = Tally::default();
+    for tally in tallies {
+        total.equal += tally.equal;
+        total.errors += tally.errors;
+        total.different.extend(tally.different);
+        for (rule, count) in tally.known {
+            *total.known.entry(rule).or_default() += count;
+        }
+    }
+    let mut text = format!("{asked} queries, {} of them errors; equal to the byte: {}\n", total.errors, total.equal);
+    for (rule, count) in &total.known {
+        writeln!(text, "{count:8} {rule}").expect("text");
+    }
+    eprintln!("{text}{:8} different", total.different.len());
+    if let Ok(file) = std::env::var("ALMENARA_DIFFERENTIAL_FILE") {
+        std::fs::write(file, total.different.join("\n\n")).expect("file");
+    }
+    let count = total.different.len();
+    total.different.truncate(SHOWN_MAX);
+    assert!(count == 0, "{count} of {asked} differ:\n{}", total.different.join("\n"));
+}
