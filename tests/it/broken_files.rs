@@ -88,6 +88,7 @@ const PROMETHEUS_ACCEPTED: &[&str] = &[
     "jobs_in_files.yml",
     "kubernetes.yml",
     "kubernetes_outside.yml",
+    "legacy_names.yml",
     "limits.yml",
     "multi_target.yml",
     "node_exporter.yml",
