@@ -57,6 +57,10 @@ struct Rule {
     config: RuleConfig,
     /// As the parser prints it.
     query: Arc<str>,
+    /// As configured, not rendered.
+    labels: Labels,
+    /// Likewise.
+    annotations: Labels,
     /// Empty for a recording rule.
     alerts: Alerts,
     plan: RulePlan,
@@ -225,6 +229,8 @@ impl Rule {
     fn new(config: RuleConfig) -> Self {
         let query = config.expr.to_string().into();
         Rule {
+            labels: texts(&config.labels),
+            annotations: texts(&config.annotations),
             config,
             query,
             alerts: Alerts::new(),
@@ -272,7 +278,7 @@ impl Rule {
     }
 
     fn identity(&self) -> Identity {
-        (self.config.kind == RuleKind::Alerting, self.config.name.clone(), texts(&self.config.labels))
+        (self.config.kind == RuleKind::Alerting, self.config.name.clone(), self.labels.clone())
     }
 
     fn is_same(&self, other: &Rule) -> bool {
@@ -280,7 +286,7 @@ impl Rule {
             && self.query == other.query
             && self.config.hold_duration == other.config.hold_duration
             && self.config.keep_firing_for == other.config.keep_firing_for
-            && texts(&self.config.annotations) == texts(&other.config.annotations)
+            && self.annotations == other.annotations
     }
 
     fn adopt(&mut self, old: Rule) {
@@ -298,7 +304,7 @@ impl Rule {
         RuleStatus {
             name: self.config.name.clone(),
             query: self.query.clone(),
-            labels: texts(&self.config.labels),
+            labels: self.labels.clone(),
             health: self.health,
             last_error: self.last_error.clone(),
             evaluation_duration: self.evaluation_duration,
@@ -323,7 +329,7 @@ impl Rule {
         AlertingStatus {
             hold_duration: self.config.hold_duration,
             keep_firing_for: self.config.keep_firing_for,
-            annotations: texts(&self.config.annotations),
+            annotations: self.annotations.clone(),
             state: (self.health != Health::Unknown).then_some(worst),
             alerts,
         }
