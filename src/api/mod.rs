@@ -15,6 +15,7 @@
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | life cycle |
 //! | `/metrics`, `/federate` | our own metrics; the newest samples of others |
 //! | `/api/almenara/v1/slos` | our own: how the objectives stand |
+//! | `/api/almenara/v1/explain` | our own: what expressions read and do, part by part |
 //! | `/api/v2/*` | Alertmanager's API, see [`v2`] |
 //!
 //! **Invariants.** No handler computes on an async thread; JSON is Prometheus's to the byte, times and identities aside.
@@ -28,6 +29,7 @@ mod compression;
 mod cors;
 mod execution;
 mod exemplars;
+mod explain;
 mod federate;
 mod json;
 mod lifecycle;
@@ -46,6 +48,7 @@ mod targets;
 pub mod v2;
 mod write;
 
+pub use explain::explanation_json;
 pub use state::{AppState, Collector, Live, Queries, QuerySettings, ReloadRequest, Source};
 
 use axum::Router;
@@ -88,6 +91,7 @@ pub fn router(state: AppState) -> Router {
         .route("/write", post(write::write).layer(from_fn_with_state(state.clone(), lifecycle::require_ready)));
     let own = Router::new()
         .route("/slos", get(slos::slos))
+        .route("/explain", get(explain::explain).post(explain::explain))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))

@@ -18,6 +18,7 @@ pub mod check_router;
 mod check_rules;
 mod check_slo;
 mod demo;
+mod explain;
 mod feature_flag;
 mod fmt;
 mod query;
@@ -72,6 +73,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
         Some(("store", matches)) => store::run(matches).into(),
         Some(("query", matches)) => query::run(matches).into(),
         Some(("slo", matches)) => slo::run(matches).into(),
+        Some(("explain", matches)) => explain::run(matches).into(),
         Some(("demo", matches)) => demo::run(matches).into(),
         other => unreachable!("BUG: no subcommand {other:?}"),
     }
@@ -122,6 +124,7 @@ pub(crate) fn command() -> Command {
         .subcommand(fmt::command())
         .subcommand(store::command())
         .subcommand(query::command())
+        .subcommand(explain::command())
         .subcommand(slo::command())
         .subcommand(demo::command())
 }

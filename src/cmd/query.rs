@@ -9,10 +9,10 @@ use super::{FAILED, FINE};
 use crate::http::{Client, ClientConfig, HttpError};
 
 /// How long the server may take.
-const TIMEOUT: Duration = Duration::from_secs(150);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(150);
 /// How long its answer may be.
-const ANSWER_BYTES_MAX: usize = 1 << 30;
-const USER_AGENT: &str = concat!("almenara/", env!("CARGO_PKG_VERSION"));
+pub(super) const ANSWER_BYTES_MAX: usize = 1 << 30;
+pub(super) const USER_AGENT: &str = concat!("almenara/", env!("CARGO_PKG_VERSION"));
 
 pub(super) fn command() -> Command {
     let format = || {

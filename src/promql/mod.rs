@@ -10,6 +10,7 @@ pub mod dialect;
 mod duration;
 mod error;
 pub mod eval;
+pub mod explain;
 pub mod functions;
 mod hint;
 mod lexer;
