@@ -4,7 +4,7 @@
 //! thread. A query that is no longer wanted ends at its next look at the interrupt.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::answer::{Answer, ApiError, ApiResult, ErrorKind};
@@ -23,6 +23,7 @@ pub(super) async fn run(
     work: impl FnOnce(InterruptHook<'_>, Duration) -> Result<Answer, EvalError> + Send + 'static,
 ) -> ApiResult {
     let stopwatch = Stopwatch::start();
+    let active = Active::count(&queries.active);
     let slot = tokio::time::timeout(timeout, queries.slots.clone().acquire_owned()).await;
     let Ok(slot) = slot else {
         return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
@@ -32,7 +33,7 @@ pub(super) async fn run(
     let guard = CancelOnDrop(Arc::default());
     let is_canceled = guard.0.clone();
     let task = tokio::task::spawn_blocking(move || {
-        let _slot = slot;
+        let (_slot, _active) = (slot, active);
         let interrupt = || {
             if is_canceled.load(Ordering::Relaxed) {
                 Some(Interrupt::Canceled)
@@ -58,6 +59,22 @@ pub(super) async fn blocking(work: impl FnOnce() -> Answer + Send + 'static) -> 
         tracing::error!(%error, "a look-up panicked");
         ApiError::new(ErrorKind::Internal, "unexpected error: the look-up panicked; see the log")
     })
+}
+
+/// A query that runs or waits, as long as this lives: when nobody asks any more it runs on to its next look at the interrupt.
+struct Active(Arc<AtomicUsize>);
+
+impl Active {
+    fn count(active: &Arc<AtomicUsize>) -> Self {
+        active.fetch_add(1, Ordering::Relaxed);
+        Active(active.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Set when the handler's future is dropped, which happens when the client goes away.

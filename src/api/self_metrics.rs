@@ -1,6 +1,7 @@
 //! `/metrics`: our own metrics, and those of the store, which is pure and cannot tell them itself.
 
 use std::fs;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::header;
@@ -18,6 +19,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
         collector(&mut families);
     }
     collect_store(&state, &mut families);
+    collect_queries(&state, &mut families);
     collect_process(&state, &mut families);
     collect_system(&mut families);
     ([(header::CONTENT_TYPE, TEXT_CONTENT_TYPE)], write_text(&families)).into_response()
@@ -30,6 +32,20 @@ fn collect_store(state: &AppState, families: &mut Vec<Family>) {
         ("almenara_store_samples", "Samples in memory.", stats.samples),
         ("almenara_store_chunks", "Runs of samples in memory, open ones included.", stats.chunks),
         ("almenara_store_bytes", "Bytes of samples in memory, without labels and index.", stats.bytes),
+    ] {
+        families.push(Family::single(name, help, FamilyKind::Gauge, value as f64));
+    }
+}
+
+fn collect_queries(state: &AppState, families: &mut Vec<Family>) {
+    let active = state.queries.active.load(Ordering::Relaxed);
+    for (name, help, value) in [
+        ("prometheus_engine_queries", "The current number of queries being executed or waiting.", active),
+        (
+            "prometheus_engine_queries_concurrent_max",
+            "The max number of concurrent queries.",
+            state.queries.settings.max_concurrency,
+        ),
     ] {
         families.push(Family::single(name, help, FamilyKind::Gauge, value as f64));
     }

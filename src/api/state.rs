@@ -4,6 +4,7 @@
 //! so that neither side holds a lock of the other while it works.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -106,12 +107,14 @@ pub struct QuerySettings {
 pub struct Queries {
     pub(super) settings: QuerySettings,
     pub(super) slots: Arc<Semaphore>,
+    /// Queries that run or wait for a slot.
+    pub(super) active: Arc<AtomicUsize>,
 }
 
 impl Queries {
     /// No query runs yet.
     pub fn new(settings: QuerySettings) -> Self {
         let slots = settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS);
-        Queries { settings, slots: Arc::new(Semaphore::new(slots)) }
+        Queries { settings, slots: Arc::new(Semaphore::new(slots)), active: Arc::default() }
     }
 }

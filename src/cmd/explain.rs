@@ -191,6 +191,10 @@ fn print(explanation: &Value) {
     }
 }
 
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn index(value: &Value) -> usize {
     value.as_u64().and_then(|index| usize::try_from(index).ok()).unwrap_or(usize::MAX)
 }
@@ -208,7 +212,7 @@ fn print_node(nodes: &[Value], id: usize, depth: usize, shown: &mut [bool]) {
         return;
     }
     let mut facts = vec![text("kind").to_owned(), text("exactness").to_owned()];
-    facts.extend(node["elements"].as_u64().map(|elements| format!("{elements} elements")));
+    facts.extend(node["elements"].as_u64().map(|elements| counted(elements, "element", "elements")));
     facts.extend(node["uses"].as_u64().filter(|uses| *uses > 1).map(|uses| format!("shared by {uses}")));
     say!("{indent}#{id} {operation}  [{}]", facts.join(", "));
     if let Some(error) = node["error"].as_str() {
@@ -217,8 +221,9 @@ fn print_node(nodes: &[Value], id: usize, depth: usize, shown: &mut [bool]) {
     let reads = &node["reads"];
     if reads.is_object() {
         let time = |key: &str| Timestamp::from_secs_f64(reads[key].as_f64().unwrap_or_default()).to_rfc3339();
-        let (series, samples) = (&reads["series"], &reads["samples"]);
-        say!("{indent}   {series} series, {samples} samples in ({}, {}]", time("after"), time("until"));
+        let (series, samples) = (&reads["series"], reads["samples"].as_u64().unwrap_or_default());
+        let samples = counted(samples, "sample", "samples");
+        say!("{indent}   {series} series, {samples} in ({}, {}]", time("after"), time("until"));
         for example in reads["examples"].as_array().into_iter().flatten() {
             say!("{indent}   {}", example.as_str().unwrap_or_default());
         }

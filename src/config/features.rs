@@ -13,6 +13,8 @@ pub struct FeatureFlags {
     pub dialect: Dialect,
     /// `promql-per-step-stats`
     pub per_step_stats: bool,
+    /// `st-storage`
+    pub start_time_storage: bool,
 }
 
 /// What there is to say about a name.
@@ -29,7 +31,7 @@ pub enum FeatureNote {
 }
 
 /// Flags for what is always so here, or in Prometheus by now.
-const ALWAYS_ON: &[&str] = &["promql-duration-expr", "native-histograms", "ooo-native-histograms"];
+const ALWAYS_ON: &[&str] = &["exemplar-storage", "promql-duration-expr", "native-histograms", "ooo-native-histograms"];
 
 /// Flags of Prometheus 3.14 without a meaning here.
 const NOT_HERE: &[&str] = &[
@@ -37,7 +39,6 @@ const NOT_HERE: &[&str] = &[
     "concurrent-rule-eval",
     "created-timestamp-zero-ingestion",
     "delayed-compaction",
-    "exemplar-storage",
     "extra-scrape-metrics",
     "fast-startup",
     "histograms-st-encoding",
@@ -47,7 +48,6 @@ const NOT_HERE: &[&str] = &[
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
     "search-api",
-    "st-storage",
     "st-synthesis",
     "type-and-unit-labels",
     "use-uncached-io",
@@ -65,6 +65,7 @@ impl FeatureFlags {
     fn enable(&mut self, name: &str) -> FeatureNote {
         match name {
             "promql-per-step-stats" => self.per_step_stats = true,
+            "st-storage" => self.start_time_storage = true,
             _ if ALWAYS_ON.contains(&name) => return FeatureNote::AlwaysOn,
             _ if NOT_HERE.contains(&name) => return FeatureNote::NotHere,
             _ if self.dialect.enable(name).is_none() => return FeatureNote::Unknown,
@@ -77,7 +78,7 @@ impl FeatureFlags {
 /// The names that do something, in order, for help and messages.
 pub fn feature_names() -> Vec<&'static str> {
     let mut names: Vec<&str> = dialect::FLAGS.iter().map(|flag| flag.name).collect();
-    names.push("promql-per-step-stats");
+    names.extend(["promql-per-step-stats", "st-storage"]);
     names.retain(|name| !ALWAYS_ON.contains(name));
     names.sort_unstable();
     names

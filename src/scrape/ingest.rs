@@ -16,10 +16,11 @@ use rustc_hash::FxHashMap;
 
 use super::cache::SeriesCache;
 use super::config::ScrapeConfig;
+use super::created::{CreatedLines, StartTimeReader};
 use super::error::ScrapeError;
 use super::sample_labels;
 use crate::exposition::{Entry, Format, Parser, Series};
-use crate::model::{Labels, METRIC_NAME, Metadata, MetricKind, Timestamp, stale_nan};
+use crate::model::{Exemplar, Labels, METRIC_NAME, Metadata, MetricKind, Timestamp, stale_nan};
 use crate::store::{Row, SeriesRef, Store};
 
 /// A sample may lie this far ahead of its scrape.
@@ -47,6 +48,8 @@ pub struct Answer<'a> {
     pub content_type: &'a str,
     /// When it was asked; the time of samples without one of their own.
     pub at: Timestamp,
+    /// What its `_created` lines are.
+    pub created: CreatedLines,
 }
 
 /// What one scrape leaves for the store.
@@ -54,6 +57,8 @@ pub struct Answer<'a> {
 pub struct Batch {
     /// To be committed at once.
     pub rows: Vec<Row>,
+    /// Examples beside samples, in order of the body.
+    pub exemplars: Vec<(SeriesRef, Exemplar)>,
     /// Families whose metadata is new, changed or due again.
     pub metadata: Vec<(Arc<str>, Metadata)>,
     /// Samples of the body.
@@ -121,6 +126,7 @@ impl TargetState {
             }
             Err(error) => {
                 batch.rows.clear();
+                batch.exemplars.clear();
                 self.cache.abandon();
                 self.mark_stale(&mut batch, Vec::new(), at);
                 (batch, Err(error))
@@ -170,10 +176,19 @@ impl TargetState {
     fn read(&mut self, store: &Store, answer: &Answer<'_>, reading: &mut Reading<'_>) -> Result<(), ScrapeError> {
         let fallback = self.config.fallback_scrape_protocol.map(|protocol| protocol.format());
         let format = Format::from_content_type(answer.content_type, fallback).map_err(ScrapeError::ContentType)?;
+        let reads_start_times = answer.created == CreatedLines::StartTimes && format == Format::OpenMetrics;
+        let mut starts = StartTimeReader::default();
         let mut parser = Parser::new(answer.body, format);
         self.cache.begin();
         while let Some(entry) = parser.next_expecting(self.cache.expected()) {
             match entry.map_err(ScrapeError::Parse)? {
+                Entry::Series(series) if reads_start_times => {
+                    if !starts.is_created(&series, &mut reading.batch.rows) {
+                        let before = reading.batch.rows.len();
+                        self.sample(store, &series, answer.at, reading)?;
+                        reading.batch.rows[before..].iter_mut().for_each(|row| row.start = starts.start());
+                    }
+                }
                 Entry::Series(series) => self.sample(store, &series, answer.at, reading)?,
                 Entry::Type { name, kind } => self.declare(&name, |metadata| metadata.kind = kind, reading),
                 Entry::Help { name, text } => self.declare(&name, |metadata| set(&mut metadata.help, &text), reading),
@@ -233,7 +248,13 @@ impl TargetState {
             return Ok(());
         }
         reading.batch.added += u64::from(known.is_none());
-        reading.batch.rows.push(Row::new(handle, own_time.unwrap_or(at), series.value));
+        let at = own_time.unwrap_or(at);
+        reading.batch.rows.push(Row::new(handle, at, series.value));
+        if let Some(exemplar) = &series.exemplar {
+            let labels = Labels::from_pairs(exemplar.labels().map(|pair| (pair.name, pair.value)));
+            let at = exemplar.timestamp_ms.map_or(at, Timestamp::from_ms);
+            reading.batch.exemplars.push((handle, Exemplar { labels, value: exemplar.value, at }));
+        }
         Ok(())
     }
 

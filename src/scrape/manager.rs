@@ -9,12 +9,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ScrapeConfig;
+use super::created::CreatedLines;
 use super::pool::{Pool, PoolShared, States, end_target};
 use super::status::{DroppedTarget, TargetStatus, Targets};
 use super::target_loop::{ActiveTarget, Sinks};
 use crate::discovery::{self, DiscoveryMetrics};
 use crate::exposition::{Family, FamilyKind};
-use crate::store::{MetadataStore, Store};
+use crate::store::{ExemplarStore, MetadataStore, Store};
 
 /// Scrapes what it is told to.
 pub struct Manager {
@@ -39,11 +40,25 @@ impl Job {
     }
 }
 
+/// Where what is scraped goes.
+#[derive(Clone)]
+pub struct Destination {
+    /// Samples.
+    pub store: Arc<Store>,
+    /// Types and help texts.
+    pub metadata: Arc<MetadataStore>,
+    /// Examples of what samples count.
+    pub exemplars: Arc<ExemplarStore>,
+    /// What `_created` lines are taken for.
+    pub created: CreatedLines,
+}
+
 impl Manager {
-    /// A manager without jobs that stores into `store` and `metadata`.
-    pub fn new(store: Arc<Store>, metadata: Arc<MetadataStore>, discovery_metrics: Arc<DiscoveryMetrics>) -> Self {
+    /// A manager without jobs.
+    pub fn new(destination: Destination, discovery_metrics: Arc<DiscoveryMetrics>) -> Self {
+        let Destination { store, metadata, exemplars, created } = destination;
         Manager {
-            sinks: Sinks { store, metadata, metrics: Arc::default(), room: Arc::default() },
+            sinks: Sinks { store, metadata, exemplars, created, metrics: Arc::default(), room: Arc::default() },
             discovery_metrics,
             jobs: Mutex::default(),
             observed: parking_lot::Mutex::default(),

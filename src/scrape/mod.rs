@@ -15,12 +15,12 @@
 //! **Limits.** A body: [`BODY_BYTES_MAX`] unless `body_size_limit` says otherwise; those of all targets: [`BODIES_BYTES_MAX`]; [`AHEAD_MAX`]; those of `exposition`.
 //! **Source.** Prometheus 3.5 `scrape/scrape.go`, `scrape/target.go`, `scrape/manager.go`, `config/config.go`.
 //! **Differs:** protobuf is neither asked for nor read, so there are no native histograms from scrapes.
-//! **Differs:** exemplars are read and checked, but not stored.
 //! **Differs:** a target that is gone is marked stale at once; Prometheus waits up to two intervals.
 //! **Differs:** a client that cannot be built (a missing certificate) fails each scrape, visibly; Prometheus drops the job.
 
 mod cache;
 mod config;
+mod created;
 mod error;
 mod fetch;
 mod ingest;
@@ -38,9 +38,10 @@ mod target_loop;
 mod tests;
 
 pub use config::{Limits, ScrapeConfig, ScrapeDefaults};
+pub use created::CreatedLines;
 pub use error::ScrapeError;
 pub use ingest::{AHEAD_MAX, Answer, Batch, Outcome, TargetState};
-pub use manager::Manager;
+pub use manager::{Destination, Manager};
 pub use names::{NameEscaping, NameValidation, Names};
 pub use protocol::ScrapeProtocol;
 pub use status::{DroppedTarget, Health, LastScrape, TargetStatus, Targets};

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ScrapeConfig;
+use super::created::CreatedLines;
 use super::error::ScrapeError;
 use super::fetch::{Fetched, fetch};
 use super::ingest::{Answer, Batch, Outcome, TargetState};
@@ -21,7 +22,7 @@ use super::status::{Health, LastScrape};
 use super::target::Target;
 use crate::clock::{self, Stopwatch};
 use crate::model::Timestamp;
-use crate::store::{MetadataStore, Refusal, Store};
+use crate::store::{ExemplarStore, MetadataStore, Refusal, Store};
 
 /// A scrape that begins at most this late has the time of its slot, so that timestamps are regular. Prometheus's default.
 const ALIGN_TOLERANCE_MS: i64 = 2;
@@ -31,6 +32,8 @@ const ALIGN_TOLERANCE_MS: i64 = 2;
 pub(super) struct Sinks {
     pub(super) store: Arc<Store>,
     pub(super) metadata: Arc<MetadataStore>,
+    pub(super) exemplars: Arc<ExemplarStore>,
+    pub(super) created: CreatedLines,
     pub(super) metrics: Arc<ScrapeMetrics>,
     pub(super) room: Arc<Room>,
 }
@@ -146,9 +149,10 @@ fn digest(
     let body = fetched.and_then(|mut fetched| Ok((fetched.body()?, fetched)));
     let (mut batch, result) = match body {
         // What was fetched holds the room of the body until it is read.
-        Ok((body, fetched)) => {
-            state.ingest(&sinks.store, &Answer { body: &body, content_type: &fetched.content_type, at })
-        }
+        Ok((body, fetched)) => state.ingest(
+            &sinks.store,
+            &Answer { body: &body, content_type: &fetched.content_type, at, created: sinks.created },
+        ),
         Err(error) => (state.fail(at), Err(error)),
     };
     let duration = watch.elapsed();
@@ -176,5 +180,10 @@ fn commit(state: &mut TargetState, sinks: &Sinks, batch: &Batch, at: Timestamp) 
     }
     for (family, metadata) in &batch.metadata {
         sinks.metadata.update(family, metadata, at);
+    }
+    for (series, exemplar) in &batch.exemplars {
+        let labels = sinks.store.reader().labels(*series);
+        // Those that are too old or too long are counted by nobody, as in Prometheus.
+        let _ = labels.map(|labels| sinks.exemplars.add(&labels, exemplar.clone()));
     }
 }

@@ -280,7 +280,10 @@ impl Bench {
 
     fn scrape_uncommitted(&mut self, body: &str) -> (Batch, Result<(), ScrapeError>) {
         self.at = self.at.plus_ms(10_000);
-        self.state.ingest(&self.store, &Answer { body: body.as_bytes(), content_type: TEXT, at: self.at })
+        self.state.ingest(
+            &self.store,
+            &Answer { body: body.as_bytes(), content_type: TEXT, at: self.at, created: CreatedLines::Series },
+        )
     }
 
     fn commit(&self, rows: &[crate::store::Row]) -> Vec<String> {
@@ -514,4 +517,49 @@ mod properties {
             }
         }
     }
+}
+
+#[test]
+fn created_lines_are_start_times_where_asked_for_and_exemplars_are_kept() {
+    let body = "# TYPE a counter\n\
+                a_total{c=\"x\"} 5 # {trace_id=\"t\"} 1.5 1700000005.5\na_created{c=\"x\"} 1600000000.123\n\
+                a_total{c=\"y\"} 6\n\
+                # TYPE h histogram\n\
+                h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3 # {} 7\nh_count 3\nh_sum 9\nh_created 1600000001\n\
+                # TYPE g gauge\ng_created 1\n# EOF\n";
+    let check = |created: CreatedLines, expected: &[(&str, i64)]| {
+        let mut bench = Bench::new("");
+        let answer =
+            Answer { body: body.as_bytes(), content_type: "application/openmetrics-text", at: bench.at, created };
+        let (batch, result) = bench.state.ingest(&bench.store, &answer);
+        result.expect("a good body");
+        let name = |series| bench.store.reader().labels(series).expect("a known series").metric_name().to_owned();
+        let found: Vec<(String, i64)> =
+            batch.rows.iter().map(|row| (name(row.series), row.start.map_or(0, |start| start.at().as_ms()))).collect();
+        let expected: Vec<(String, i64)> = expected.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect();
+        assert_eq!(found, expected, "{created:?}");
+        let exemplars: Vec<(String, f64, i64)> = batch
+            .exemplars
+            .iter()
+            .map(|(series, exemplar)| (name(*series), exemplar.value, exemplar.at.as_ms()))
+            .collect();
+        let expected = [("a_total", 1.5, 1_700_000_005_500), ("h_bucket", 7.0, 1_700_000_000_000)];
+        assert_eq!(exemplars, expected.map(|(name, value, ms)| (name.to_owned(), value, ms)));
+    };
+    let (a, h) = (1_600_000_000_123, 1_600_000_001_000);
+    check(
+        CreatedLines::StartTimes,
+        &[
+            ("a_total", a),
+            ("a_total", 0),
+            ("h_bucket", h),
+            ("h_bucket", h),
+            ("h_count", h),
+            ("h_sum", h),
+            ("g_created", 0),
+        ],
+    );
+    let names =
+        ["a_total", "a_created", "a_total", "h_bucket", "h_bucket", "h_count", "h_sum", "h_created", "g_created"];
+    check(CreatedLines::Series, &names.map(|name| (name, 0)));
 }

@@ -34,7 +34,7 @@ use crate::promql::plan::Engine;
 use crate::remote::Receiver;
 use crate::router::{Event, Router};
 use crate::rules::Environment;
-use crate::scrape;
+use crate::scrape::{self, CreatedLines, Destination};
 use crate::slo::SloStatus;
 use crate::store::{ExemplarStore, MetadataStore, Store, StoreOptions};
 
@@ -96,6 +96,13 @@ impl Daemon {
         let store = Arc::new(Store::new(StoreOptions { retention: settings.duration("storage.tsdb.retention.time") }));
         let metadata = Arc::new(MetadataStore::default());
         let exemplars = Arc::new(ExemplarStore::new());
+        let features = FeatureFlags::read(&settings.list("enable-feature")).0;
+        let destination = Destination {
+            store: store.clone(),
+            metadata: metadata.clone(),
+            exemplars: exemplars.clone(),
+            created: if features.start_time_storage { CreatedLines::StartTimes } else { CreatedLines::Series },
+        };
         let shared = Shared {
             store: store.clone(),
             engine: Arc::new(Engine::new(store.clone())),
@@ -103,11 +110,11 @@ impl Daemon {
             latency: Arc::new(Latency::new()),
         };
         let parts = Arc::new(Parts {
-            scrapes: Arc::new(scrape::Manager::new(store.clone(), metadata.clone(), discovery_metrics.clone())),
+            scrapes: Arc::new(scrape::Manager::new(destination, discovery_metrics.clone())),
             receiver: Arc::new(Receiver::new(store.clone(), metadata.clone(), exemplars.clone())),
             live: Arc::new(RwLock::new(live(&config, &settings, &external_url, started_at))),
             groups: Arc::new(Groups::new(shared)),
-            features: FeatureFlags::read(&settings.list("enable-feature")).0,
+            features,
             settings,
             storage: Arc::default(),
             store,

@@ -7,7 +7,7 @@ use almenara::clock;
 use almenara::discovery::DiscoveryMetrics;
 use almenara::exposition::write_text;
 use almenara::model::{MatchOp, Matcher, Timestamp, is_stale};
-use almenara::scrape::{Health, Manager, ScrapeConfig, ScrapeDefaults, TargetStatus};
+use almenara::scrape::{CreatedLines, Destination, Health, Manager, ScrapeConfig, ScrapeDefaults, TargetStatus};
 use almenara::source::decode::Decoder;
 use almenara::source::{SourceFile, yaml};
 use almenara::store::{MetadataStore, Store, StoreOptions};
@@ -27,7 +27,15 @@ impl Scraper {
     fn new() -> Scraper {
         let store = Arc::new(Store::new(StoreOptions { retention: Duration::from_secs(3600) }));
         let metadata = Arc::new(MetadataStore::new());
-        let manager = Manager::new(store.clone(), metadata.clone(), Arc::new(DiscoveryMetrics::default()));
+        let manager = Manager::new(
+            Destination {
+                store: store.clone(),
+                metadata: metadata.clone(),
+                exemplars: Arc::default(),
+                created: CreatedLines::Series,
+            },
+            Arc::new(DiscoveryMetrics::default()),
+        );
         Scraper { store, metadata, manager }
     }
 

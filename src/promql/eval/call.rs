@@ -17,6 +17,10 @@ use super::selector::RangeSource;
 use super::window::Window;
 use super::{absent, calendar, extended, math, over_time, rate, regression, sorting, statistics};
 
+/// After so many windows of a series the evaluator asks again whether anybody waits: a window may hold millions of samples, and
+/// asking costs as much as reading some ten of them.
+const STEPS_BETWEEN_LOOKS: usize = 16;
+
 /// A call with a range argument, its arguments evaluated.
 struct RangeCall<'c> {
     call: &'c Call,
@@ -225,6 +229,9 @@ impl Evaluator<'_> {
         let mut row = Row { labels, drop_name, samples: Vec::new() };
         let (mut first, mut past, mut held) = (0, 0, 0);
         for (index, step) in grid.steps().enumerate() {
+            if index % STEPS_BETWEEN_LOOKS == 0 {
+                self.check_interrupt()?;
+            }
             let end = self.reference(source.at, source.offset_ms, step);
             let start = end.plus_ms(-source.range_ms);
             let reach_start = start.plus_ms(-source.reach_ms.0);

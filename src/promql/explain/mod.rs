@@ -19,7 +19,8 @@ use crate::promql::eval::{EvalError, QueryOptions, QueryValue, eval_instant};
 
 use super::Querier;
 
-pub use class::{Exactness, Kind};
+pub use class::Exactness;
+pub use super::plan::Kind;
 
 /// Series that are named of each selector.
 pub const EXAMPLES_MAX: usize = 5;
@@ -121,10 +122,19 @@ pub fn explain(
     querier: &dyn Querier,
     options: &QueryOptions<'_>,
 ) -> Result<Explanation, EvalError> {
-    let mut explainer = Explainer { at, querier, options, nodes: Vec::new(), known: HashMap::new(), is_cut: false };
+    let mut explainer = Explainer {
+        at,
+        querier,
+        options,
+        nodes: Vec::new(),
+        known: HashMap::new(),
+        kinds: HashMap::new(),
+        is_cut: false,
+    };
     let mut roots = Vec::new();
     for (name, expr) in expressions {
         let expr = expr.for_query(0, 0)?;
+        explainer.kinds.extend(super::plan::kinds(&expr));
         let Some(node) = explainer.node(&expr, Span { first: at, last: at })? else { break };
         explainer.nodes[node].uses += 1;
         let result = eval_instant(&expr, at, querier, options);
@@ -172,6 +182,8 @@ struct Explainer<'a> {
     nodes: Vec<Node>,
     /// By text and instants: the same selector reads more inside a subquery.
     known: HashMap<(String, Span), usize>,
+    /// As the plan of the expression has them, by text.
+    kinds: HashMap<String, Kind>,
     is_cut: bool,
 }
 
@@ -195,15 +207,14 @@ impl Explainer<'_> {
         inputs.iter().for_each(|input| self.nodes[*input].uses += 1);
         let reads = self.reads(expr, span)?;
         let (elements, error) = self.elements(expr, span)?;
-        let (kind, exactness) = class::of(expr);
         self.nodes.push(Node {
             text: key.0.clone(),
             operation: class::operation(expr),
             inputs,
             uses: 0,
             value_type: expr.value_type(),
-            kind,
-            exactness,
+            kind: self.kind(expr, &key.0),
+            exactness: class::exactness(expr),
             reads,
             elements,
             error,
@@ -232,6 +243,14 @@ impl Explainer<'_> {
             | ExprKind::MatrixSelector { .. } => Vec::new(),
         };
         parts.into_iter().filter(|part| part.value_type() != ValueType::String).map(|part| (part, span)).collect()
+    }
+
+    /// A window is no node of a plan but part of the function that reads it; what else is missing there belongs to a part that is
+    /// evaluated as a whole.
+    fn kind(&self, expr: &Expr, text: &str) -> Kind {
+        let is_window = matches!(&expr.kind, ExprKind::MatrixSelector { selector, .. } if selector.extension.is_none());
+        let missing = if is_window { Kind::Static } else { Kind::Dynamic };
+        self.kinds.get(text).copied().unwrap_or(missing)
     }
 
     fn reads(&self, expr: &Expr, span: Span) -> Result<Option<Reads>, EvalError> {

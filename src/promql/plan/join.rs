@@ -56,6 +56,11 @@ struct Pairs {
 }
 
 impl Join {
+    /// Whether the labels of a result depend on both partners.
+    pub(super) fn depends_on_pair(&self) -> bool {
+        matches!(self.results, Results::OfPair(_))
+    }
+
     pub(super) fn new(op: BinaryOp, comparison: Comparison, matching: VectorMatching) -> Self {
         let drops_name = changes_meaning(op) || comparison == Comparison::Bool;
         let results = match matching.cardinality {

@@ -54,6 +54,7 @@ mod window;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::model::Timestamp;
 use crate::store::Store;
@@ -65,7 +66,8 @@ pub use answer::Answer;
 pub use overlay::{Overlaid, Overlay};
 
 use arena::Plans;
-use node::NodeId;
+use compile::Compiler;
+use node::{Node, NodeId, Op};
 
 /// Why a plan gives no answer: the plain evaluator must be asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,6 +169,29 @@ impl Engine {
             None => eval_instant(&prepared.expr, at, &*self.store, options),
         }
     }
+}
+
+/// How a plan holds the result of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Each series of the input always leads to the same one of the result.
+    Static,
+    /// A series of the result has labels of the other side, which may change: the last partner is remembered.
+    Candidates,
+    /// The plain evaluator's, labels by hashing.
+    Dynamic,
+}
+
+/// How the parts of `expr` are held, by their text. A part without an entry belongs to one that is evaluated as a whole.
+pub(super) fn kinds(expr: &Expr) -> FxHashMap<String, Kind> {
+    let mut plans = Plans::default();
+    Compiler { plans: &mut plans }.compile(expr);
+    let kind = |node: &Node| match &node.op {
+        Op::Dynamic(_) => Kind::Dynamic,
+        Op::Join(join) if join.depends_on_pair() => Kind::Candidates,
+        _ => Kind::Static,
+    };
+    plans.all_nodes().map(|node| (node.text.clone(), kind(node))).collect()
 }
 
 /// Whether a value of this type is one element or many per step.

@@ -8,6 +8,7 @@ pub(crate) mod server;
 mod faults;
 mod main_job;
 mod mini_market;
+mod queries;
 mod reload;
 mod rotation;
 mod secrets;
