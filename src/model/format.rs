@@ -63,10 +63,10 @@ mod tests {
         assert_eq!(format_float(-0.0), "-0");
         assert_eq!(format_float(0.1 + 0.2), "0.30000000000000004");
         assert_eq!(format_float(1e21), "1000000000000000000000");
-        assert_eq!(format_float(1_560_241_665_511_130.25), "1560241665511130.2");
-        assert_eq!(format_float(-1_560_241_665_511_130.75), "-1560241665511130.8");
-        assert_eq!(format_float(10_000_000_000.007_812_5), "10000000000.007812");
-        assert_eq!(format_exponent(1_560_241_665_511_130.25), "1.5602416655111302e+15");
+        assert_eq!(format_float(1_560_241_665_511_130.0 + 0.25), "1560241665511130.2");
+        assert_eq!(format_float(-1_560_241_665_511_130.0 - 0.75), "-1560241665511130.8");
+        assert_eq!(format_float(10_000_000_000.0 + 0.007_812_5), "10000000000.007812");
+        assert_eq!(format_exponent(1_560_241_665_511_130.0 + 0.25), "1.5602416655111302e+15");
         assert_eq!(format_exponent(2.5e-7), "2.5e-07");
         assert_eq!(format_float(f64::NEG_INFINITY), "-Inf");
         assert_eq!(format_float(5e-324), format!("0.{}5", "0".repeat(323)));
