@@ -19,8 +19,8 @@ use crate::promql::eval::{EvalError, QueryOptions, QueryValue, eval_instant};
 
 use super::Querier;
 
-pub use class::Exactness;
 pub use super::plan::Kind;
+pub use class::Exactness;
 
 /// Series that are named of each selector.
 pub const EXAMPLES_MAX: usize = 5;
