@@ -2,5 +2,6 @@
 
 mod peer;
 mod requests;
+mod senders;
 
 pub(crate) use peer::{Pair, V1, pack, send};
