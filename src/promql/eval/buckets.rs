@@ -43,7 +43,8 @@ pub(in crate::promql) fn quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> (
         return (f64::NAN, forced);
     }
     let rank = q * observations;
-    let index = buckets[..last].partition_point(|bucket| bucket.count < rank);
+    // A rank that is NaN lies behind all of them, as in the source.
+    let index = buckets[..last].partition_point(|bucket| bucket.count < rank || rank.is_nan());
     let value = if index == last {
         buckets[last - 1].upper
     } else if index == 0 && buckets[0].upper <= 0.0 {

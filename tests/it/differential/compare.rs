@@ -167,7 +167,9 @@ fn compare_parse_errors(theirs: &str, ours: &str) -> Option<&'static str> {
     if has_help(&newer) {
         return Some(SUBQUERY_TEXT);
     }
-    if theirs.contains("parse error: unexpected colon ") && ours.contains(", expected ':'") {
+    let is_of_range =
+        theirs.contains("unexpected colon ") || theirs.contains("unexpected character in duration expression");
+    if is_of_range && (ours.contains(", expected ':'") || ours.contains("in subquery or range selector, expected")) {
         return Some(LEXER);
     }
     if let Some((head, tail)) = newer.split_once("\"<Item ")
@@ -208,8 +210,8 @@ fn compare_results(asked: Asked<'_>, theirs: &Json, ours: &Json) -> Option<&'sta
         () if adds_up(ours_data) && !adds_up(theirs_data) => Some(ADDS_UP),
         () if reads_rates && (is_as_long || asked.has(&["count_values"])) => Some(RATE),
         () if asked.has(&["histogram_fraction("]) && is_as_long => Some(FRACTION),
-        () if asked.has(&["mad_over_time("]) && ours_data.to_string().contains("\"NaN\"") => Some(MAD),
-        () if asked.has(&gathers) && asked.is_in_any_order() && is_as_long => Some(TIES),
+        () if asked.has(&["mad_over_time("]) && asked.has(&["w_weird", "__name__"]) => Some(MAD),
+        () if asked.has(&gathers) && (asked.is_in_any_order() || is_as_long) => Some(TIES),
         () if asked.has(&COMPARISONS) && asked.has(&adds) && asked.is_in_any_order() => Some(COMPARED),
         () => in_all,
     }
