@@ -2,6 +2,7 @@
 //!
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `query`, `queryRange`, in whose order parameters are checked: it decides
 //! which of several mistakes is reported.
+//! **Differs:** what a window function need not read does not count against `--query.max-samples`.
 //! **Differs:** statistics have no time of preparing and sorting apart from that of evaluating, and it stands there as zero.
 //! Times beyond the year 292277025 end there instead of
 //! wrapping round.
@@ -17,7 +18,9 @@ use super::parse_query::write_tree;
 use super::result::{QueryTimes, cut, write_stats, write_value};
 use super::state::AppState;
 use crate::clock::{self, Stopwatch};
+use crate::model::Timestamp;
 use crate::promql::eval::{EvalError, QueryOptions, QueryResult, eval_instant, eval_range};
+use crate::promql::plan::{Engine, Notes, Question, reads_little};
 use crate::promql::{Expr, parse_with};
 
 /// Points of one series in an answer. **Source.** `queryRange`: enough for a week at one minute or a year at one hour.
@@ -47,7 +50,7 @@ pub(super) async fn instant(State(state): State<AppState>, params: Params) -> Ap
     let limit = params.limit()?;
     let at = params.time_or("time", clock::now())?;
     let query = Query::read(state, &params, limit)?;
-    query.run(move |query, options| eval_instant(&query.expr, at, &*query.state.store, options)).await
+    query.run(move |query, options| query.eval_instant(at, options)).await
 }
 
 pub(super) async fn range(State(state): State<AppState>, params: Params) -> ApiResult {
@@ -112,6 +115,19 @@ impl Query {
         };
         let expr = parse_query(&state, params)?;
         Ok(Query { text: params.text("query").to_owned(), expr, limit, timeout, lookback_delta, stats, state })
+    }
+
+    /// By a plan where it reads little, long windows included. The plain evaluator counts what it reads, looks at the interrupt, and
+    /// does not hold the store while it works.
+    fn eval_instant(&self, at: Timestamp, options: &QueryOptions<'_>) -> Result<QueryResult, EvalError> {
+        let is_over = options.interrupt.is_some_and(|ask| ask().is_some());
+        if is_over || !matches!(self.stats, StatsAsked::No) || !reads_little(&self.expr) {
+            return eval_instant(&self.expr, at, &*self.state.store, options);
+        }
+        // An engine of its own, so that queries wait neither for each other nor for rules.
+        let engine = Engine::new(self.state.store.clone());
+        let prepared = engine.prepare(&self.expr);
+        engine.eval_instant(&prepared, &Question { at, overlay: None, options, notes: Notes::Wanted })
     }
 
     async fn run(

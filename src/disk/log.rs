@@ -9,7 +9,7 @@
 //! **Cost.** One write of the system a commit. `cargo bench --bench disk` has the figures.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,6 +114,14 @@ impl LogWriter {
     /// The state of this name.
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
         self.states.get(name).map(Vec::as_slice)
+    }
+
+    /// Removes the file if nothing was written to it, at the end: a look at a folder should leave no trace.
+    pub(super) fn discard_if_empty(&self) {
+        if self.len == MAGIC.len() as u64 {
+            // An empty log that stays does no harm.
+            let _ = fs::remove_file(path(&self.folder, self.number));
+        }
     }
 
     /// What to synchronise, if something was written since the last time.

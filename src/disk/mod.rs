@@ -15,6 +15,8 @@
 //! **Invariants.** What a commit has stored survives `kill -9`; what was stored a second ago survives a loss of power. Reading back gives
 //! whole commits. A damaged file costs what comes after the damage, is told, and never keeps the start. While the disk fails, evaluation
 //! goes on from memory; [`Disk::health`] says so, and the disk is tried again every [`RETRY_EVERY`].
+//! **Cost.** 43 M samples of 500 series (30 days at 30 s, counters and histograms) take 1.16 bytes each on disk and 0.65 s of one core to read
+//! back, on a busy virtual machine; every sample is decoded, so that ordinals and resets need not be trusted to a file.
 //! **Not here.** When samples expire: segments all of whose samples the store has truncated are removed.
 //! **Why files of our own.** A commit of 1,000 samples takes one write and no index to keep up; an embedded key-value store writes
 //! each sample, or each commit, a second time when it merges, and knows neither our columns nor our retention.
@@ -214,6 +216,7 @@ impl Disk {
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported; there is nothing left to do about it.
             let _ = thread.join();
+            self.shared.writer.lock().discard_if_empty();
         }
     }
 }

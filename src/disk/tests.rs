@@ -167,6 +167,17 @@ fn states_outlive_logs_and_a_folder_has_one_owner() {
 }
 
 #[test]
+fn a_look_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _disk, _) = open(folder.path());
+        commit(&store, 0);
+    }
+    (0..3).for_each(|_| drop(open(folder.path())));
+    assert_eq!(recovery::files(folder.path()).unwrap().logs.len(), 1);
+}
+
+#[test]
 fn segments_that_retention_has_emptied_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (store, disk, _) = open(folder.path());

@@ -14,15 +14,16 @@ use rustc_hash::FxHashMap;
 
 use super::cardinality::{self, Cardinality};
 use super::changes::{Change, ChangeKind, ChangeLog, NameHash, Touched};
+use super::chunk::Columns;
 use super::lookup::Windowed;
-use super::persist::{BadPiece, CommitLog, Piece};
+use super::persist::{BadPiece, CommitLog, Piece, StartList};
 use super::postings::Postings;
 use super::selection::{Edges, Point, Window};
 use super::series::{Held, StoredSeries};
 use super::summary::{Extremes, Summary, Sums, Transitions};
 use super::symbols::{Pair, Symbol, Symbols};
 use super::{Committed, Refusal, Row, SeriesRef, Stats};
-use crate::model::{Labels, Matcher, Series, StartTime, Timestamp};
+use crate::model::{Labels, Matcher, Series, Timestamp};
 
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,18 +291,21 @@ impl Head {
         &mut self,
         series: SeriesRef,
         piece: &Piece,
-        start_of: &mut impl FnMut(Timestamp) -> Option<StartTime>,
+        starts: StartList<'_>,
+        space: &mut Columns,
     ) -> Result<(), BadPiece> {
-        let samples = piece.samples()?;
+        let samples = piece.samples(space)?;
         let (first, last) = samples.span();
-        let stored = self.slots[series.0 as u32 as usize].series.as_mut().expect("BUG: a new series is gone");
+        let stored = self.slots[series.slot()].series.as_mut().expect("BUG: a new series is gone");
         if stored.takes_sealed(first) {
-            stored.restore(piece, &samples, start_of, &mut self.held);
+            stored.restore(piece, &samples, starts, &mut self.held);
             self.oldest = Some(self.oldest.map_or(first, |oldest| oldest.min(first)));
             self.newest = self.newest.max(Some(last));
-            return Ok(());
+        } else {
+            // It overlaps what is there: only what is newer is taken, one by one.
+            self.append_all(series, piece, starts, space)?;
         }
-        self.append_all(series, piece, start_of)
+        Ok(())
     }
 
     /// Appends the samples of `piece` that are not there yet.
@@ -309,11 +313,12 @@ impl Head {
         &mut self,
         series: SeriesRef,
         piece: &Piece,
-        start_of: &mut impl FnMut(Timestamp) -> Option<StartTime>,
+        starts: StartList<'_>,
+        space: &mut Columns,
     ) -> Result<(), BadPiece> {
-        for (at, value) in piece.samples()?.iter() {
+        for (at, value) in piece.samples(space)?.iter() {
             // What is refused is there already.
-            let _ = self.append(&Row { series, at, value, start: start_of(at) });
+            let _ = self.append(&Row { series, at, value, start: starts.at(at) });
         }
         Ok(())
     }

@@ -10,6 +10,11 @@
 //! first question that covers a chunk whole makes the [`Table`](super::summary::Table) of its block; sealing keeps it up to date. So only
 //! series that are asked pay for summaries.
 //!
+//! **Cost.** The same for five minutes and for months: two points and as many additions as there are resets; of a summary two chunks and
+//! at most 126 joins more than there are blocks. 500 series of 30 days at 30 s over HTTP, less the time of `vector(1)`, on a busy
+//! virtual machine: error ratio over 30 d of one service (50 series) 0.3 ms, of all five 0.5 ms, the 99th percentile of 250 series
+//! 0.3 ms, mean of 10 series 0.1 ms; reading the samples takes 140, 680, 590 and 10 ms. All in all such a process holds 1.5 bytes a sample.
+//!
 //! **Invariants.** Windows and look-backs are open on the left and closed on the right. Staleness markers are not in windows, but end a
 //! look-back. Neighbours are neighbours among live samples: a marker between two of them does not hide a reset.
 //! **Limits.** What is answered with "scan": windows with histograms, rates over runs that reset so often that they are no counter, sums

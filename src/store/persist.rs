@@ -132,26 +132,42 @@ impl Store {
     /// Puts back what was exported, in the order in which it was. Samples that are there already are left alone.
     pub fn restore(&self, exported: Exported) -> Result<(), BadPiece> {
         let series = self.series_ref(&exported.labels);
-        let mut starts = exported.starts.into_iter().peekable();
-        let mut start = None;
-        let mut start_of = |at: Timestamp| {
-            while let Some((_, next)) = starts.next_if(|(from, _)| *from <= at) {
-                start = next;
-            }
-            start
-        };
+        let starts = StartList(&exported.starts);
+        let mut columns = Columns::default();
         let mut head = self.head.write();
         head.forget_reads();
         for piece in &exported.sealed {
-            head.restore(series, piece, &mut start_of)?;
+            head.restore(series, piece, starts, &mut columns)?;
         }
-        head.append_all(series, &exported.open, &mut start_of)
+        head.append_all(series, &exported.open, starts, &mut columns)
+    }
+}
+
+/// From which sample on which start time holds.
+#[derive(Clone, Copy)]
+pub(super) struct StartList<'a>(&'a [(Timestamp, Option<StartTime>)]);
+
+impl StartList<'_> {
+    /// The start time of a sample.
+    pub(super) fn at(&self, at: Timestamp) -> Option<StartTime> {
+        let past = self.0.partition_point(|(from, _)| *from <= at);
+        past.checked_sub(1).and_then(|index| self.0[index].1)
+    }
+
+    /// The changes among the samples of a run, the first of which counts as one.
+    pub(super) fn changes(
+        &self,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, Option<StartTime>)> {
+        let inside = self.0.iter().copied().filter(move |(from, _)| *from > first && *from <= last);
+        std::iter::once((first, self.at(first))).chain(inside)
     }
 }
 
 /// The samples of a piece.
 pub(super) enum Samples<'a> {
-    Floats(Box<Columns>),
+    Floats(&'a Columns),
     Histograms(&'a [TimedHistogram]),
 }
 
@@ -180,8 +196,8 @@ impl Samples<'_> {
 }
 
 impl Piece {
-    /// Its samples; not empty, and in order.
-    pub(super) fn samples(&self) -> Result<Samples<'_>, BadPiece> {
+    /// Its samples, decoded into `space`; not empty, and in order.
+    pub(super) fn samples<'a>(&'a self, space: &'a mut Columns) -> Result<Samples<'a>, BadPiece> {
         match self {
             Piece::Histograms(samples) => {
                 let is_sorted = samples.windows(2).all(|pair| pair[0].0 < pair[1].0);
@@ -191,11 +207,10 @@ impl Piece {
                 if *len == 0 || *len > chunk::SAMPLES_MAX {
                     return Err(BadPiece);
                 }
-                let mut decoded = Box::<Columns>::default();
-                Chunk { first: *first, len: *len, bytes: columns }.decode(&mut decoded);
-                let is_sorted = decoded.at().windows(2).all(|pair| pair[0] < pair[1]);
-                let span_ms = decoded.at()[*len - 1].saturating_sub(decoded.at()[0]);
-                if is_sorted && span_ms <= SPAN_MAX_MS { Ok(Samples::Floats(decoded)) } else { Err(BadPiece) }
+                Chunk { first: *first, len: *len, bytes: columns }.decode(space);
+                let is_sorted = space.at().windows(2).all(|pair| pair[0] < pair[1]);
+                let span_ms = space.at()[*len - 1].saturating_sub(space.at()[0]);
+                if is_sorted && span_ms <= SPAN_MAX_MS { Ok(Samples::Floats(space)) } else { Err(BadPiece) }
             }
         }
     }

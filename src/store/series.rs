@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::block::SPAN_MAX_MS;
 use super::changes::{IDLE_MS, NameHash};
 use super::chunk::{self, SAMPLES_MAX};
-use super::persist::{Piece, Samples};
+use super::persist::{Piece, Samples, StartList};
 use super::sealed::{Run, Sealed, TimedHistogram};
 use super::starts::{self, Change, StartChanges};
 use super::symbols::Pair;
@@ -152,13 +152,7 @@ impl StoredSeries {
     }
 
     /// Puts sealed samples back; see [`StoredSeries::takes_sealed`].
-    pub(super) fn restore(
-        &mut self,
-        piece: &Piece,
-        samples: &Samples<'_>,
-        start_of: &mut impl FnMut(Timestamp) -> Option<StartTime>,
-        held: &mut Held,
-    ) {
+    pub(super) fn restore(&mut self, piece: &Piece, samples: &Samples<'_>, starts: StartList<'_>, held: &mut Held) {
         if self.open.first().is_some_and(|open| open < samples.span().0) {
             self.seal(held);
         } else if self.open.len() > 0 {
@@ -173,8 +167,9 @@ impl StoredSeries {
             (Samples::Histograms(samples), _) => self.sealed.push_histograms(samples),
             (Samples::Floats(_), Piece::Histograms(_)) => unreachable!("BUG: numbers in a run of histograms"),
         };
-        for (at, _) in samples.iter() {
-            self.note_start(at, start_of(at), held);
+        let (first, last) = samples.span();
+        for (at, start) in starts.changes(first, last) {
+            self.note_start(at, start, held);
         }
     }
 

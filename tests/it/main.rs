@@ -15,6 +15,7 @@ mod hostile;
 mod incidents;
 mod keys;
 mod layers;
+mod long_windows;
 mod loopback;
 mod mail_server;
 mod mistakes;

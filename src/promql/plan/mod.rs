@@ -49,6 +49,7 @@ mod rank;
 mod relabel;
 mod set_operation;
 mod slots;
+mod summarised;
 mod window;
 
 use std::sync::Arc;
@@ -64,6 +65,7 @@ use super::eval::{EvalError, QueryOptions, QueryResult, eval_instant};
 
 pub use answer::Answer;
 pub use overlay::{Overlaid, Overlay};
+pub use summarised::reads_little;
 
 use arena::Plans;
 use compile::Compiler;

@@ -9,6 +9,7 @@ use super::evaluate::View;
 use super::labels::NameDrop;
 use super::leaf::{Found, Leaf, nothing};
 use super::slots::Marks;
+use super::summarised::{self, Summarised};
 use crate::model::{Timestamp, is_stale};
 use crate::promql::ast::AtModifier;
 use crate::promql::eval::window::Point;
@@ -121,6 +122,17 @@ impl RangeFunction {
                     out.push(slot, rate::extrapolated_floats(id, &edges, (whole.start, whole.end)));
                 }
                 return Ok(Found::Something);
+            }
+            if grid.is_single() && uncommitted.is_none() {
+                let extent = (whole.start, whole.end);
+                match summarised::value(id, reader, series, extent, &mut scratch.window) {
+                    Summarised::Empty => return Ok(nothing(reader, series, whole.start, whole.end)),
+                    Summarised::Value(value) => {
+                        out.push(slot, value);
+                        return Ok(Found::Something);
+                    }
+                    Summarised::Unknown => {}
+                }
             }
             read(reader, series, &whole, uncommitted, &mut scratch.window)?;
             if scratch.window.at.is_empty() {
