@@ -8,20 +8,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::feature_flag;
+use super::{FAILED, FINE, LINT, feature_flag};
 use crate::model::Labels;
 use crate::promql::Features;
 use crate::rules::{RuleConfig, RuleFile};
 use crate::source::SourceFile;
 use crate::source::decode::UnknownKeys;
-
-const FINE: u8 = 0;
-const FAILED: u8 = 1;
-/// Lint findings, where they are fatal.
-const LINT: u8 = 3;
 
 /// The command line.
 pub(super) fn command() -> Command {
@@ -87,9 +83,10 @@ struct Options {
     features: Features,
 }
 
-struct Streams<'a> {
-    out: &'a mut dyn Write,
-    err: &'a mut dyn Write,
+/// Where results and complaints go.
+pub(super) struct Streams<'a> {
+    pub(super) out: &'a mut dyn Write,
+    pub(super) err: &'a mut dyn Write,
 }
 
 impl Streams<'_> {
@@ -104,7 +101,7 @@ impl Streams<'_> {
         for word in text.split(',') {
             match word {
                 "all" | "duplicate-rules" => options.duplicate_rules = true,
-                "none" => options.duplicate_rules = false,
+                "none" => {}
                 other => writeln!(self.out, "WARNING: unknown lint option: {other:?}")?,
             }
         }
@@ -153,26 +150,29 @@ impl Streams<'_> {
             writeln!(self.err, "  FAILED:\n{name}: not valid YAML: the file is not UTF-8")?;
             return Ok(Outcome::Failed);
         };
-        let (file, diagnostics) =
-            RuleFile::parse_with(&SourceFile::new(name, text), options.unknown_keys, options.features);
-        let Some(file) = file else {
+        let mut survey = Survey::default();
+        let source = SourceFile::new(name, text);
+        let diagnostics = RuleFile::survey(&source, options.unknown_keys, options.features, |rule| survey.add(rule));
+        if diagnostics.has_errors() {
             writeln!(self.err, "  FAILED:\n{diagnostics}")?;
             return Ok(Outcome::Failed);
-        };
+        }
         if !diagnostics.is_empty() {
             writeln!(self.err, "{diagnostics}")?;
         }
-        let rules: Vec<&RuleConfig> = file.groups.iter().flat_map(|group| &group.rules).collect();
-        if options.duplicate_rules {
-            let duplicates = duplicates(&rules);
-            if !duplicates.is_empty() {
-                self.tell_duplicates(&duplicates)?;
-                writeln!(self.out)?;
-                return Ok(Outcome::Linted);
-            }
+        self.lint(&survey, options.duplicate_rules)
+    }
+
+    /// Judges a file that could be read.
+    pub(super) fn lint(&mut self, survey: &Survey, duplicate_rules: bool) -> io::Result<Outcome> {
+        let duplicates = if duplicate_rules { survey.duplicates() } else { Vec::new() };
+        if duplicates.is_empty() {
+            writeln!(self.out, "  SUCCESS: {} rules found\n", survey.count)?;
+            return Ok(Outcome::Fine);
         }
-        writeln!(self.out, "  SUCCESS: {} rules found\n", rules.len())?;
-        Ok(Outcome::Fine)
+        self.tell_duplicates(&duplicates)?;
+        writeln!(self.out)?;
+        Ok(Outcome::Linted)
     }
 
     fn tell_duplicates(&mut self, duplicates: &[(String, Labels)]) -> io::Result<()> {
@@ -188,20 +188,33 @@ impl Streams<'_> {
 }
 
 /// How the check of a file went.
-enum Outcome {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
     Fine,
     Failed,
     Linted,
 }
 
-/// Name and labels that more than one rule has, once for each rule too many.
-fn duplicates(rules: &[&RuleConfig]) -> Vec<(String, Labels)> {
-    let mut counts: BTreeMap<(String, Labels), usize> = BTreeMap::new();
-    for rule in rules {
+/// What the lints need to know of the rules of a file.
+#[derive(Default)]
+pub(super) struct Survey {
+    count: usize,
+    /// How often each name stands with the same labels.
+    identities: BTreeMap<(Arc<str>, Labels), usize>,
+}
+
+impl Survey {
+    pub(super) fn add(&mut self, rule: &RuleConfig) {
+        self.count += 1;
         let labels = Labels::from_pairs(rule.labels.iter().map(|entry| (entry.name.clone(), entry.value.clone())));
-        *counts.entry((rule.name.to_string(), labels)).or_default() += 1;
+        *self.identities.entry((rule.name.clone(), labels)).or_default() += 1;
     }
-    counts.into_iter().flat_map(|(rule, count)| std::iter::repeat_n(rule, count - 1)).collect()
+
+    /// Name and labels that more than one rule has, each once, in order.
+    fn duplicates(&self) -> Vec<(String, Labels)> {
+        let repeated = self.identities.iter().filter(|(_, count)| **count > 1);
+        repeated.map(|((name, labels), _)| (name.to_string(), labels.clone())).collect()
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ macro_rules! say {
 }
 
 mod check_config;
+mod check_metrics;
 pub mod check_router;
 mod check_rules;
 mod check_slo;
@@ -44,6 +45,8 @@ use crate::config::Layer;
 pub(crate) const FAILED: u8 = 1;
 /// Nothing to complain about.
 pub(crate) const FINE: u8 = 0;
+/// A lint has found something.
+pub(crate) const LINT: u8 = 3;
 
 /// Runs the command line and returns the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -81,7 +84,8 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
 
 fn check(matches: &ArgMatches) -> ExitCode {
     match matches.subcommand() {
-        Some(("config", matches)) => check_config::run(&files(matches), feature_flag::read(matches)).into(),
+        Some(("config", matches)) => check_config::run(matches).into(),
+        Some(("metrics", matches)) => check_metrics::run(matches).into(),
         Some(("router", matches)) => {
             let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
             // A closed pipe is no failure of ours: whoever reads has seen enough.
@@ -105,7 +109,10 @@ pub(crate) fn command() -> Command {
                 .arg(feature_flag::arg())
                 .subcommand_required(true)
                 .arg_required_else_help(true)
-                .subcommand(with_files("config", "Check configuration files and everything they name"))
+                .arg(check_metrics::extended())
+                .arg(check_config::lookback_delta())
+                .subcommand(check_config::command())
+                .subcommand(check_metrics::command())
                 .subcommand(with_files("router", "Check routers in Alertmanager's form"))
                 .subcommand(check_rules::command())
                 .subcommand(with_files("slo", "Check SLO files and show their alert tiers")),

@@ -59,6 +59,15 @@ impl Config {
     /// Reads the file at `path` and all it names. `None` when anything is an error; warnings may come with a configuration.
     /// Rules are parsed by `features`.
     pub fn load(path: &Path, variable: &Variable<'_>, features: Features) -> (Option<Config>, Diagnostics) {
+        Self::load_with(path, variable, (UnknownKeys::Refuse, features))
+    }
+
+    /// As [`Config::load`], with a choice about keys that rules do not have.
+    pub fn load_with(
+        path: &Path,
+        variable: &Variable<'_>,
+        (unknown_keys, features): (UnknownKeys, Features),
+    ) -> (Option<Config>, Diagnostics) {
         let mut diagnostics = Diagnostics::default();
         let Some(source) = read(path, None, &mut diagnostics) else { return (None, diagnostics) };
         let directory = path.parent().unwrap_or(Path::new(""));
@@ -76,9 +85,8 @@ impl Config {
         }
         named.config.alerting.resolve_paths(directory);
         for path in matching(&source, directory, &named.rule_patterns, &mut diagnostics) {
-            let file = read(&path, None, &mut diagnostics).and_then(|source| {
-                checked(RuleFile::parse_with(&source, UnknownKeys::Refuse, features), &mut diagnostics)
-            });
+            let file = read(&path, None, &mut diagnostics)
+                .and_then(|source| checked(RuleFile::parse_with(&source, unknown_keys, features), &mut diagnostics));
             named.config.rule_files.extend(file);
         }
         for path in matching(&source, directory, &named.slo_patterns, &mut diagnostics) {
@@ -94,6 +102,13 @@ impl Config {
         }
         named.config.delivery = delivery(&named.config.router, &mut diagnostics);
         (Some(named.config).filter(|_| !diagnostics.has_errors()), diagnostics)
+    }
+
+    /// Reads the file at `path` and nothing that it names.
+    pub fn load_alone(path: &Path, variable: &Variable<'_>) -> (Option<Config>, Diagnostics) {
+        let mut diagnostics = Diagnostics::default();
+        let named = read(path, None, &mut diagnostics).and_then(|source| decode(&source, variable, &mut diagnostics));
+        (named.map(|named| named.config).filter(|_| !diagnostics.has_errors()), diagnostics)
     }
 
     /// A configuration that comes with the program: its rule and SLO files are handed in, and it names no others.

@@ -23,6 +23,7 @@ mod family;
 mod label_set;
 mod number;
 mod parser;
+pub mod promlint;
 mod write;
 
 pub use content_type::{ContentTypeError, Format};

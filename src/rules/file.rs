@@ -103,15 +103,42 @@ impl RuleFile {
         unknown_keys: UnknownKeys,
         features: Features,
     ) -> (Option<RuleFile>, Diagnostics) {
-        let (root, mut diagnostics) = yaml::parse(source);
-        let Some(root) = root else { return (None, diagnostics) };
-        let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
-        let groups = decode_root(&mut decoder, &root, features);
-        let has_errors = decoder.has_errors();
-        diagnostics.extend(decoder.finish());
-        let file = (!has_errors).then(|| RuleFile { source: source.clone(), groups });
-        (file, diagnostics)
+        let (groups, diagnostics) = read(source, (unknown_keys, features), &mut Some);
+        (groups.map(|groups| RuleFile { source: source.clone(), groups }), diagnostics)
     }
+
+    /// As [`RuleFile::parse_with`], for who wants to know whether the file is good and see each rule once: `look` gets them in file
+    /// order, those of a file with errors too, and none is kept.
+    pub fn survey(
+        source: &SourceFile,
+        unknown_keys: UnknownKeys,
+        features: Features,
+        mut look: impl FnMut(&RuleConfig),
+    ) -> Diagnostics {
+        let mut each = |rule: RuleConfig| {
+            look(&rule);
+            None
+        };
+        read(source, (unknown_keys, features), &mut each).1
+    }
+}
+
+/// Keeps a rule, or does not.
+type Each<'a> = dyn FnMut(RuleConfig) -> Option<RuleConfig> + 'a;
+
+/// The groups, unless there are errors, with the rules that `each` gives back.
+fn read(
+    source: &SourceFile,
+    (unknown_keys, features): (UnknownKeys, Features),
+    each: &mut Each<'_>,
+) -> (Option<Vec<GroupConfig>>, Diagnostics) {
+    let (root, mut diagnostics) = yaml::parse(source);
+    let Some(root) = root else { return (None, diagnostics) };
+    let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
+    let groups = decode_root(&mut decoder, &root, features, each);
+    let has_errors = decoder.has_errors();
+    diagnostics.extend(decoder.finish());
+    ((!has_errors).then_some(groups), diagnostics)
 }
 
 impl RuleConfig {
@@ -121,11 +148,11 @@ impl RuleConfig {
     }
 }
 
-fn decode_root(decoder: &mut Decoder<'_>, root: &Node, features: Features) -> Vec<GroupConfig> {
+fn decode_root(decoder: &mut Decoder<'_>, root: &Node, features: Features, each: &mut Each<'_>) -> Vec<GroupConfig> {
     let Some(mut fields) = decoder.fields(root, "rule file") else { return Vec::new() };
     let mut names = HashSet::new();
     let groups = fields.optional("groups", |decoder, node| {
-        decoder.list(node, |decoder, node| decode_group(decoder, node, &mut names, features))
+        decoder.list(node, |decoder, node| decode_group(decoder, node, &mut names, (features, &mut *each)))
     });
     fields.finish();
     groups.unwrap_or_default()
@@ -135,7 +162,7 @@ fn decode_group(
     decoder: &mut Decoder<'_>,
     node: &Node,
     names: &mut HashSet<String>,
-    features: Features,
+    (features, each): (Features, &mut Each<'_>),
 ) -> Option<GroupConfig> {
     let mut fields = decoder.fields(node, "group")?;
     let name_node = fields.node("name");
@@ -159,7 +186,8 @@ fn decode_group(
     let rules = fields.optional("rules", |decoder, node| {
         decoder.list(node, |decoder, node| {
             number += 1;
-            decode_rule(decoder, node, &Context { group: &name, number, group_labels: &labels, features })
+            let context = Context { group: &name, number, group_labels: &labels, features };
+            decode_rule(decoder, node, &context).and_then(&mut *each)
         })
     });
     fields.finish();

@@ -8,6 +8,8 @@
 //! **Source.** Prometheus 3.14 `rules/group.go`.
 //! **Differs:** the samples of all rules of a slot are committed in one go, after all of them ran.
 
+mod replay;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,8 @@ use super::query::{self, RulePlan, Source};
 use super::reads::may_read;
 use super::status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
 use super::{Entry, EvalContext, Evaluator, GroupConfig, Outcome, Recorded, RuleConfig, RuleKind, recording};
+
+pub use replay::{ReplaySlots, Replayed};
 
 /// What a group takes where it says nothing itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -21,7 +21,7 @@ pub use alerting::AlertState;
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
 pub use file::{Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
 pub use format::format_rule_file;
-pub use group::{Elapsed, Group, GroupDefaults};
+pub use group::{Elapsed, Group, GroupDefaults, ReplaySlots, Replayed};
 pub(crate) use place::place_of;
 pub use sending::RESOLVED_RETENTION;
 pub use status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};

@@ -3,12 +3,12 @@
 //! A rule's own expression goes through the engine's plan where there is an engine; it is prepared at the first evaluation.
 //! What a plan leaves to the plain evaluator, and what templates ask for, is evaluated plainly.
 
-use crate::model::{Labels, Timestamp, Value};
-use crate::promql::eval::{QueryOptions, QueryValue, eval_instant};
+use crate::model::{Labels, Series, Timestamp, Value};
+use crate::promql::eval::{QueryOptions, QueryValue, eval_instant, eval_range};
 use crate::promql::plan::{Answer, Engine, Notes, Overlaid, Overlay, Prepared, Question};
 use crate::promql::{self, Expr, Querier};
 
-use super::{Environment, EvalContext};
+use super::{Environment, EvalContext, ReplaySlots};
 
 /// The plan of a rule's expression, and the labels of its result by slot.
 #[derive(Debug, Default)]
@@ -104,6 +104,21 @@ pub(super) fn elements(
         }
         QueryValue::Scalar { value, .. } => Ok(vec![(Labels::empty(), Value::Float(value))]),
         QueryValue::String { .. } | QueryValue::Matrix(_) => Err("rule result is not a vector or scalar".to_owned()),
+    }
+}
+
+/// As [`elements`], at all `slots` at once: a series for each label set that the expression gives at any of them.
+pub(super) fn elements_of_range(
+    expr: &Expr,
+    slots: ReplaySlots,
+    querier: &dyn Querier,
+    environment: &Environment,
+) -> Result<Vec<Series>, String> {
+    let options = options(environment);
+    let result = eval_range(expr, slots.start, slots.end, slots.step, querier, &options);
+    match result.map_err(|error| error.to_string())?.value {
+        QueryValue::Matrix(series) => Ok(series),
+        _ => unreachable!("BUG: a range query gives a matrix"),
     }
 }
 

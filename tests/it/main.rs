@@ -29,6 +29,7 @@ mod parser_peer;
 mod peers;
 mod prometheus_peer;
 mod promql_scripts;
+mod promtool_checks_peer;
 mod promtool_peer;
 mod promtool_tests_peer;
 mod real;

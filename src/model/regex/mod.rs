@@ -26,6 +26,7 @@ mod translator;
 mod tests;
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use regex::{Captures, Regex, RegexBuilder};
 
@@ -34,6 +35,8 @@ use translator::Flags;
 
 /// A compiled expression may not need more than this many bytes: patterns come from users.
 const COMPILED_BYTES_MAX: usize = 10 << 20;
+/// A longer expression is compiled when it is read.
+const LAZY_BYTES_MAX: usize = 256;
 /// Deepest nesting of groups, repetitions, alternations and sequences: compilation is recursive.
 const NESTING_MAX: u32 = 250;
 
@@ -68,17 +71,49 @@ impl fmt::Display for PatternError {
 
 impl std::error::Error for PatternError {}
 
-/// A compiled expression.
+/// A checked expression. Clones share what is compiled.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: Box<str>,
-    regex: Regex,
+    compiled: Arc<Compiled>,
     /// Names of groups with the groups' numbers, in the order of the groups; Go lets several share one name.
     names: Box<[(String, usize)]>,
 }
 
+/// An expression in Rust's syntax. A short one is compiled when it is first matched: most of those in a rule file that is checked,
+/// or whose rules a test does not reach, never are, and to compile one takes longer than to read the rule around it.
+#[derive(Debug)]
+struct Compiled {
+    source: Box<str>,
+    regex: OnceLock<Regex>,
+}
+
+impl Compiled {
+    fn new(source: String) -> Result<Compiled, regex::Error> {
+        let compiled = Compiled { regex: OnceLock::new(), source: source.into() };
+        // Without repetition by number and without classes of Unicode so short a text stays far below all limits.
+        let has_unicode_class = compiled.source.contains(r"\p") || compiled.source.contains(r"\P");
+        let is_small = compiled.source.len() <= LAZY_BYTES_MAX && !compiled.source.contains('{') && !has_unicode_class;
+        if !is_small {
+            let regex = build(&compiled.source)?;
+            compiled.regex.get_or_init(|| regex);
+        }
+        Ok(compiled)
+    }
+
+    fn regex(&self) -> &Regex {
+        let build =
+            || build(&self.source).unwrap_or_else(|error| panic!("BUG: a small expression is refused: {error}"));
+        self.regex.get_or_init(build)
+    }
+}
+
+fn build(source: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(source).size_limit(COMPILED_BYTES_MAX).nest_limit(NESTING_MAX).build()
+}
+
 impl Pattern {
-    /// Compiles `text`.
+    /// Checks `text`, and compiles it where it may be too large.
     pub fn new(text: &str, anchoring: Anchoring) -> Result<Pattern, PatternError> {
         let is_dot_all = anchoring == Anchoring::Whole;
         let translated = translator::translate(text, Flags { is_dot_all, ..Flags::default() })?;
@@ -86,13 +121,12 @@ impl Pattern {
             Anchoring::Whole => format!("^(?s:{})$", translated.source),
             Anchoring::Anywhere => translated.source,
         };
-        let regex = RegexBuilder::new(&source).size_limit(COMPILED_BYTES_MAX).nest_limit(NESTING_MAX).build();
-        let regex = regex.map_err(|error| match error {
+        let compiled = Compiled::new(source).map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => PatternError::new("expression too large", text),
             // The translator writes nothing else that the engine refuses; a test over random patterns holds this.
             _ => PatternError::new("expression nests too deeply", text),
         })?;
-        Ok(Pattern { text: text.into(), regex, names: translated.names.into() })
+        Ok(Pattern { text: text.into(), compiled: Arc::new(compiled), names: translated.names.into() })
     }
 
     /// The pattern as written.
@@ -102,18 +136,18 @@ impl Pattern {
 
     /// Whether `text` matches.
     pub fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        self.compiled.regex().is_match(text)
     }
 
     /// The first match in `text` and its groups.
     pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
-        self.regex.captures(text)
+        self.compiled.regex().captures(text)
     }
 
     /// `text` with every match replaced.
     pub fn replace_all(&self, text: &str, replacement: &Replacement) -> String {
         let expand = |captures: &Captures<'_>| replacement.expand(self, captures);
-        self.regex.replace_all(text, expand).into_owned()
+        self.compiled.regex().replace_all(text, expand).into_owned()
     }
 
     /// The first group of this name that took part in the match.

@@ -4,7 +4,8 @@
 //! many threads as it likes: groups share the parsed rules and nothing else. Groups of rules are the daemon's own.
 //!
 //! At each step the samples up to it are committed, then the groups are evaluated in order, then the alerts asked about are compared;
-//! expressions are compared after the last step. Only rules that a test can reach are evaluated ([`reach`]), which changes no verdict.
+//! expressions are compared after the last step. Where no rule could tell the difference, each rule is evaluated at all steps at once. Only rules that a test can
+//! reach are evaluated ([`reach`]), which changes no verdict.
 //!
 //! **Invariant.** The texts of failures are promtool's, byte for byte; what is ours is an opt-in key or a warning.
 //! **Source.** Prometheus 3.5 `cmd/promtool/unittest.go`, compared with the program itself.
@@ -12,6 +13,7 @@
 //! **Differs:** a query of a test may load 50,000,000 samples, as in the daemon; promtool refuses more than 10,000.
 
 mod alerts;
+mod at_once;
 mod coverage;
 mod diff;
 mod dump;

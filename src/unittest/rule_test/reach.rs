@@ -25,12 +25,14 @@ pub(super) struct Reads {
     pub(super) selectors: Vec<Vec<Matcher>>,
     /// Whether it may give something, or fail, without data.
     pub(super) speaks: bool,
+    /// Whether it looks at instants other than its own and those before it, or depends on the range of the query.
+    pub(super) wanders: bool,
 }
 
 impl Reads {
     /// Of a whole expression.
     pub(super) fn of(expr: &Expr) -> Reads {
-        let mut reads = Reads { selectors: Vec::new(), speaks: expr.value_type() == ValueType::Scalar };
+        let mut reads = Reads { speaks: expr.value_type() == ValueType::Scalar, ..Reads::default() };
         reads.walk(expr);
         reads
     }
@@ -39,9 +41,13 @@ impl Reads {
         match &expr.kind {
             ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
             ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
+                self.wanders |= selector.offset_ms < 0 || selector.at.is_some() || selector.durations.is_some();
                 self.selectors.push(selector.matchers.clone());
             }
-            ExprKind::Subquery(subquery) => self.walk(&subquery.expr),
+            ExprKind::Subquery(subquery) => {
+                self.wanders |= subquery.offset_ms < 0 || subquery.at.is_some() || subquery.durations.is_some();
+                self.walk(&subquery.expr);
+            }
             ExprKind::Call(call) => {
                 self.speaks |= gives_without_data(call);
                 call.args.iter().for_each(|arg| self.walk(arg));
@@ -122,7 +128,7 @@ impl<'a> Sight<'a> {
     }
 
     fn has(&self, matchers: &[Matcher]) -> bool {
-        let names: Vec<&Matcher> = matchers.iter().filter(|matcher| &*matcher.name == METRIC_NAME).collect();
+        let names: Vec<&Matcher> = names_of(matchers).collect();
         let passes = |labels: &&Labels| matchers.iter().all(|matcher| matcher.matches_labels(labels));
         if let Some(equal) = names.iter().find(|matcher| matcher.op == MatchOp::Equal) {
             return self.written.contains(&equal.value)
@@ -132,6 +138,23 @@ impl<'a> Sight<'a> {
         self.written.iter().any(|name| names.iter().all(|matcher| matcher.matches(name)))
             || self.by_name.values().flatten().any(passes)
     }
+}
+
+fn names_of(matchers: &[Matcher]) -> impl Iterator<Item = &Matcher> {
+    matchers.iter().filter(|matcher| &*matcher.name == METRIC_NAME)
+}
+
+/// The names of the metrics that a rule writes.
+pub(super) fn written_by(config: &RuleConfig) -> Vec<&str> {
+    match config.kind {
+        RuleKind::Recording => vec![&*config.name],
+        RuleKind::Alerting => ALERT_SERIES.to_vec(),
+    }
+}
+
+/// Whether a selector with these matchers may find a metric of this name.
+pub(super) fn may_find(matchers: &[Matcher], name: &str) -> bool {
+    names_of(matchers).all(|matcher| matcher.matches(name))
 }
 
 #[cfg(test)]

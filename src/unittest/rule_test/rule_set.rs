@@ -44,6 +44,8 @@ pub(super) struct ReachedGroup {
     pub(super) config: GroupConfig,
     /// Of each rule of `config`.
     pub(super) ids: Vec<RuleId>,
+    /// Likewise.
+    pub(super) reads: Vec<Reads>,
 }
 
 impl RuleSet {
@@ -89,6 +91,7 @@ impl RuleSet {
             let rules = indices.iter().map(|index| config.rules[*index].clone()).collect();
             groups.push(ReachedGroup {
                 file_name: analysed.file.source.name.clone(),
+                reads: indices.iter().map(|index| analysed.reads[*group][*index].clone()).collect(),
                 config: GroupConfig { name: config.name.clone(), rules, ..*config },
                 ids: indices.into_iter().map(|index| (*file, *group, index)).collect(),
             });

@@ -9,7 +9,7 @@ use crate::promql::Dialect;
 use crate::promql::eval::QueryOptions;
 use crate::promql::eval::native::is_reset;
 use crate::promql::plan::Engine;
-use crate::rules::{Environment, EvalContext, Evaluator, Group, GroupDefaults, Outcome};
+use crate::rules::{Environment, EvalContext, Evaluator, Group, GroupDefaults, Recorded, ReplaySlots};
 use crate::source::{Diagnostic, Span};
 use crate::store::{Refusal, Row, SeriesRef, Store, StoreOptions};
 use crate::unittest::series::SeriesValue;
@@ -19,7 +19,7 @@ use super::coverage::{Coverage, Watch};
 use super::go_text::go_duration;
 use super::rule_set::{ReachedGroup, RuleSet};
 use super::samples::{self, Comparison};
-use super::{AlertTest, TestFile, TestGroup, dump};
+use super::{AlertTest, TestFile, TestGroup, at_once, dump};
 
 /// Nothing is ever expired.
 const RETENTION: Duration = Duration::from_secs(1_000 * 365 * 86_400);
@@ -93,7 +93,14 @@ pub fn run(file: &TestFile, index: usize, rules: &RuleSet, options: RunOptions) 
     let mut report = GroupReport { warnings: warnings(file, test, rules), ..GroupReport::default() };
     let mut stage = Stage::new(file, test, rules, options.dialect);
     let mut watch = options.coverage.then(|| Watch::new(&stage.groups));
-    stage.play(options.style, &mut watch, &mut report.failures);
+    let is_at_once = !file.group_intervals && at_once::is_possible(&stage.groups, test);
+    let is_played = is_at_once && stage.play_and_compare(options.style, &mut watch, &mut report.failures);
+    if !is_played {
+        if is_at_once {
+            stage = Stage::new(file, test, rules, options.dialect);
+        }
+        stage.play(options.style, &mut watch, &mut report.failures);
+    }
     let is_complete = report.failures.iter().all(|failure| failure.kind != FailureKind::Rule);
     if is_complete {
         stage.check_expressions(&mut report.failures);
@@ -138,14 +145,14 @@ pub(super) struct Played {
     interval: Duration,
 }
 
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     file: &'a TestFile,
     test: &'a TestGroup,
     /// What reads the store for the groups; it holds the store.
     engine: Engine,
-    store: Arc<Store>,
-    environment: Environment,
-    groups: Vec<Played>,
+    pub(super) store: Arc<Store>,
+    pub(super) environment: Environment,
+    pub(super) groups: Vec<Played>,
     input: Vec<Input<'a>>,
     /// The last instant asked about, since the start.
     until: Duration,
@@ -199,6 +206,47 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// All steps at once. Gives false where something fails: then nothing is told, and the stage is of no more use.
+    fn play_and_compare(&mut self, style: Style, watch: &mut Option<Watch>, failures: &mut Vec<Failure>) -> bool {
+        let step = self.file.evaluation_interval;
+        let step_of = |test: &AlertTest| {
+            let count = test.eval_time.as_millis() / step.as_millis().max(1);
+            self.test.start.plus_ms(i64::try_from(count * step.as_millis()).unwrap_or(i64::MAX))
+        };
+        let mut tests: Vec<(Timestamp, &AlertTest)> =
+            self.test.alert_tests.iter().map(|test| (step_of(test), test)).collect();
+        tests.sort_by_key(|(_, test)| test.eval_time);
+        let mut asked: Vec<Timestamp> = tests.iter().map(|(at, _)| *at).collect();
+        asked.dedup();
+        let slots = ReplaySlots { start: self.test.start, end: self.test.start + self.until, step };
+        let Some(alerts) = self.play_at_once(slots, &asked) else { return false };
+        if let Some(watch) = watch {
+            let mut at = slots.start;
+            while at <= slots.end {
+                watch.look(&self.groups, &*self.store, at, &self.query_options());
+                at = at + step;
+            }
+        }
+        for (at, test) in tests {
+            let mut firing = Vec::new();
+            for played in &self.groups {
+                for (config, id) in played.reached.config.rules.iter().zip(&played.reached.ids) {
+                    let Some(alerts) = alerts.get(&(*id, at)).filter(|_| *config.name == *test.alertname) else {
+                        continue;
+                    };
+                    let before = firing.len();
+                    firing.extend(alerts::firing(alerts, config));
+                    if let Some(watch) = watch {
+                        watch.asked(*id, firing.len() > before);
+                    }
+                }
+            }
+            let text = alerts::difference(test, &self.test.name, firing, style);
+            failures.extend(text.map(|text| self.failure(FailureKind::Alert, test.span, text)));
+        }
+        true
+    }
+
     /// All steps: samples, rules, alerts asked about. Ends at the first step at which a rule fails.
     fn play(&mut self, style: Style, watch: &mut Option<Watch>, failures: &mut Vec<Failure>) {
         let mut asked: Vec<&AlertTest> = self.test.alert_tests.iter().collect();
@@ -238,7 +286,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Commits the input up to `until`.
-    fn feed(&mut self, until: Timestamp) {
+    pub(super) fn feed(&mut self, until: Timestamp) {
         let mut rows = Vec::new();
         for input in &mut self.input {
             while let Some(row) = input.next_until(until, self.test) {
@@ -260,7 +308,9 @@ impl<'a> Stage<'a> {
             let context =
                 EvalContext { querier: &*self.store, engine: Some(&self.engine), environment: &self.environment };
             let outcome = played.group.eval(at, &context);
-            for (rule, reason) in commit(&self.store, outcome) {
+            let refused = commit(&self.store, &outcome.recorded);
+            let refused = refused.into_iter().filter(|failure| !outcome.failures.contains(failure)).collect::<Vec<_>>();
+            for (rule, reason) in outcome.failures.into_iter().chain(refused) {
                 let time = go_duration(at.as_ms());
                 let text = format!("    rule: {rule}, time: {time}, err: {reason}");
                 failures.push(Failure { kind: FailureKind::Rule, line, text });
@@ -349,14 +399,17 @@ impl Input<'_> {
     }
 }
 
-/// Stores what a group recorded; gives the rules that failed, also those whose samples the store refuses.
-fn commit(store: &Store, outcome: Outcome) -> Vec<(String, String)> {
-    let mut failed = outcome.failures;
-    let rows: Vec<Row> = outcome
-        .recorded
+/// Stores what was recorded; gives the rules whose samples the store refuses, and why.
+pub(super) fn commit(store: &Store, recorded: &[Recorded]) -> Vec<(String, String)> {
+    let mut refused = Vec::new();
+    let mut last: Option<(&Labels, SeriesRef)> = None;
+    let rows: Vec<Row> = recorded
         .iter()
         .map(|recorded| {
-            let series = recorded.series.unwrap_or_else(|| store.series_ref(&recorded.labels));
+            // Samples of one series mostly follow each other.
+            let known = last.filter(|(labels, _)| **labels == recorded.labels).map(|(_, series)| series);
+            let series = recorded.series.or(known).unwrap_or_else(|| store.series_ref(&recorded.labels));
+            last = Some((&recorded.labels, series));
             Row::new(series, recorded.at, recorded.value.clone())
         })
         .collect();
@@ -368,12 +421,12 @@ fn commit(store: &Store, outcome: Outcome) -> Vec<(String, String)> {
             Refusal::Duplicate => "duplicate sample for timestamp",
             Refusal::TooOld | Refusal::Gone => continue,
         };
-        let labels = &outcome.recorded[index].labels;
+        let labels = &recorded[index].labels;
         let rule = labels.get(ALERT_NAME).filter(|_| labels.metric_name().starts_with("ALERTS"));
         let failure = (rule.unwrap_or(labels.metric_name()).to_owned(), reason.to_owned());
-        if !failed.contains(&failure) {
-            failed.push(failure);
+        if !refused.contains(&failure) {
+            refused.push(failure);
         }
     }
-    failed
+    refused
 }
