@@ -6,7 +6,7 @@
 //! **Differs:** `check metrics` reads a body as our scraper does: an unknown escape, a blank at the end of a line are accepted, the type
 //! `gaugehistogram` is not; what cannot be read is told of in the scraper's words, with line and column.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, Format, Parser};
 use crate::model::{METRIC_NAME, MetricKind};
@@ -25,7 +25,7 @@ pub struct ExposedFamily {
 /// A series, or the series that are one histogram or summary.
 #[derive(Clone, Debug)]
 struct ExposedMetric {
-    /// Sorted.
+    /// As written; sorted where several series are one metric.
     labels: Vec<(String, String)>,
     /// Buckets or quantiles.
     parts: usize,
@@ -71,10 +71,10 @@ pub fn families(body: &[u8]) -> Result<Families, String> {
             Entry::Series(series) => {
                 let mut labels: Vec<(String, String)> =
                     series.labels().map(|pair| (pair.name.into_owned(), pair.value.into_owned())).collect();
-                labels.sort();
                 let name = labels.iter().position(|(name, _)| name == METRIC_NAME);
                 let name = name.map(|index| labels.remove(index).1).unwrap_or_default();
-                if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                let names: BTreeSet<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();
+                if names.len() < labels.len() {
                     return Err(placed(format!("duplicate label names for metric {name:?}")));
                 }
                 add(&mut families, name, labels);
@@ -108,6 +108,7 @@ fn add(families: &mut Families, name: String, mut labels: Vec<(String, String)>)
             return;
         }
     };
+    labels.sort();
     let before = labels.len();
     labels.retain(|(name, _)| name != own_label);
     let parts = before - labels.len();
@@ -177,8 +178,8 @@ fn lint_family(name: &str, family: &ExposedFamily, texts: &mut Vec<String>) {
                 found("label names should be written in 'snake_case' not 'camelCase'");
             }
         }
-        // Once for each label set, however often it comes.
-        if family.metrics[..index].iter().filter(|other| other.labels == metric.labels).count() == 1 {
+        // In another order the same labels pass, as in promtool.
+        if family.metrics[..index].iter().any(|other| other.labels == metric.labels) {
             found("metric not unique");
         }
     }

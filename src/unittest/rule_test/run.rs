@@ -209,16 +209,16 @@ impl<'a> Stage<'a> {
     /// All steps at once. Gives false where something fails: then nothing is told, and the stage is of no more use.
     fn play_and_compare(&mut self, style: Style, watch: &mut Option<Watch>, failures: &mut Vec<Failure>) -> bool {
         let step = self.file.evaluation_interval;
-        let step_of = |test: &AlertTest| {
-            let count = test.eval_time.as_millis() / step.as_millis().max(1);
+        let step_at = |eval_time: Duration| {
+            let count = eval_time.as_millis() / step.as_millis().max(1);
             self.test.start.plus_ms(i64::try_from(count * step.as_millis()).unwrap_or(i64::MAX))
         };
         let mut tests: Vec<(Timestamp, &AlertTest)> =
-            self.test.alert_tests.iter().map(|test| (step_of(test), test)).collect();
+            self.test.alert_tests.iter().map(|test| (step_at(test.eval_time), test)).collect();
         tests.sort_by_key(|(_, test)| test.eval_time);
         let mut asked: Vec<Timestamp> = tests.iter().map(|(at, _)| *at).collect();
         asked.dedup();
-        let slots = ReplaySlots { start: self.test.start, end: self.test.start + self.until, step };
+        let slots = ReplaySlots { start: self.test.start, end: step_at(self.until), step };
         let Some(alerts) = self.play_at_once(slots, &asked) else { return false };
         if let Some(watch) = watch {
             let mut at = slots.start;

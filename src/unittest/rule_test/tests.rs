@@ -125,3 +125,38 @@ fn coverage_names_what_no_test_has_shown() {
     );
     assert_eq!((points, found), ((11, 11), Vec::new()));
 }
+
+/// Without an interval of its own no group is evaluated otherwise for `group_intervals`, but all go step by step.
+#[test]
+fn all_steps_at_once_give_what_the_steps_give() {
+    let rules = "groups:
+- name: g
+  rules:
+  - {record: 'load:sum', expr: sum by (host) (load), labels: {tier: gold}}
+  - {record: 'load:rate', expr: 'rate(load[4m])'}
+  - {alert: High, expr: 'load:sum > 4', for: 2m, keep_firing_for: 1m, annotations: {v: '{{ $labels.host }} {{ $value }}'}}
+  - {alert: Gone, expr: absent(load)}
+  - {alert: Any, expr: 'load > 1 unless on (host) load:rate > 0.01', labels: {v: '{{ $value }}'}}
+  - {record: later, expr: 'count_over_time(ALERTS[3m])'}";
+    let head = "evaluation_interval: 45s
+tests:
+- interval: 1m
+  input_series:
+  - {series: 'load{host=\"a\",disk=\"1\"}', values: '1 2 3 _ _ 5x3 stale _x8 3+1x5'}
+  - {series: 'load{host=\"a\",disk=\"2\"}', values: '3x4 _ 0+2x9 _x7 stale'}
+  - {series: 'load{host=\"b\",disk=\"1\"}', values: '9-1x9 _x9 stale 4 4 4'}
+  alert_rule_test: [{eval_time: 4m, alertname: High}, {eval_time: 10m10s, alertname: Any}, {eval_time: 30m, alertname: Gone}]
+  promql_expr_test: [{expr: 'load:sum', eval_time: 14m}, {expr: later, eval_time: 20m}]";
+    let (file, _) = TestFile::parse(&SourceFile::new("tests.yml", head));
+    let (parsed, _) = RuleFile::parse(&SourceFile::new("rules.yml", rules));
+    let set = RuleSet::new(vec![Arc::new(AnalysedFile::new(parsed.unwrap()))], &file.unwrap());
+    let at_once = play(rules, head);
+    let by_steps = play(rules, &format!("group_intervals: true\n{head}"));
+    let texts = |report: &GroupReport| report.failures.iter().map(|failure| failure.text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&at_once), texts(&by_steps));
+    assert_eq!(at_once.dump, by_steps.dump);
+    assert!(at_once.dump.as_deref().is_some_and(|dump| dump.contains("alertstate=\"firing\"")));
+    let points =
+        |report: &GroupReport| report.coverage.report(&set).iter().map(|rule| rule.reached).collect::<Vec<_>>();
+    assert_eq!(points(&at_once), points(&by_steps));
+}
