@@ -15,6 +15,10 @@ use crate::store::Selection;
 /// Nodes, found by number or by the text of their expression.
 #[derive(Default)]
 pub(super) struct Plans {
+    /// Tells engines, and the lives of an engine, apart.
+    pub(super) identity: Arc<()>,
+    /// True while nodes may be missing: an evaluation that leaves it so has panicked.
+    pub(super) is_evaluating: bool,
     /// `None`: free, or being evaluated.
     nodes: Vec<Option<Box<Node>>>,
     free: Vec<NodeId>,

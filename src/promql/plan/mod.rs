@@ -54,7 +54,7 @@ mod window;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 
 use crate::model::Timestamp;
@@ -77,8 +77,6 @@ pub(super) struct Stop;
 
 /// The prepared plans of a process and what they remember. See the [module](self).
 pub struct Engine {
-    /// Tells engines apart.
-    identity: Arc<()>,
     store: Arc<Store>,
     plans: Mutex<Plans>,
 }
@@ -119,12 +117,21 @@ pub enum Notes {
 impl Engine {
     /// An engine without plans.
     pub fn new(store: Arc<Store>) -> Self {
-        Engine { identity: Arc::new(()), store, plans: Mutex::default() }
+        Engine { store, plans: Mutex::default() }
     }
 
-    /// Whether `prepared` was prepared by this engine.
+    /// Whether `prepared` was prepared by this engine, and not before it lost its plans to a panic.
     pub fn knows(&self, prepared: &Prepared) -> bool {
-        Arc::ptr_eq(&self.identity, &prepared.engine)
+        Arc::ptr_eq(&self.plans().identity, &prepared.engine)
+    }
+
+    /// The plans; new ones if an evaluation panicked half-way: that costs the evaluation and what was prepared, and nothing else.
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        let mut plans = self.plans.lock();
+        if plans.is_evaluating {
+            *plans = Plans::default();
+        }
+        plans
     }
 
     /// The store it reads.
@@ -134,27 +141,29 @@ impl Engine {
 
     /// Compiles `expr` for evaluation at single instants.
     pub fn prepare(&self, expr: &Expr) -> Prepared {
-        let mut plans = self.plans.lock();
+        let mut plans = self.plans();
         plans.sweep();
         let prepared = expr.for_query(0, 0).ok().and_then(|settled| plans.add_root(&settled));
         let (root, token) = prepared.unzip();
-        Prepared { engine: self.identity.clone(), expr: Arc::new(expr.clone()), root, _use: token.unwrap_or_default() }
+        Prepared { engine: plans.identity.clone(), expr: Arc::new(expr.clone()), root, _use: token.unwrap_or_default() }
     }
 
     /// How many nodes there are, each counted once however many expressions read it.
     pub fn nodes_len(&self) -> usize {
-        self.plans.lock().nodes_len()
+        self.plans().nodes_len()
     }
 
-    /// The answer; `None` if the plain evaluator must be asked.
-    ///
-    /// # Panics
-    /// If `prepared` was prepared by another engine.
+    /// The answer; `None` if the plain evaluator must be asked, as for what this engine does not know.
     pub fn eval(&self, prepared: &Prepared, question: &Question<'_>) -> Option<Answer<'_>> {
-        assert!(self.knows(prepared), "BUG: an expression was prepared by another engine");
         let root = prepared.root?;
-        let mut plans = self.plans.lock();
-        plans.eval_root(root, question, &self.store).ok()?;
+        let mut plans = self.plans();
+        if !Arc::ptr_eq(&plans.identity, &prepared.engine) {
+            return None;
+        }
+        plans.is_evaluating = true;
+        let outcome = plans.eval_root(root, question, &self.store);
+        plans.is_evaluating = false;
+        outcome.ok()?;
         Some(Answer::new(plans, root, &self.store))
     }
 

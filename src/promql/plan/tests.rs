@@ -77,3 +77,19 @@ fn results_are_remembered_until_something_is_written_to_what_they_read() {
     assert_eq!(version(100), first, "what was written is later or of another name");
     assert!(version(101) > first);
 }
+
+#[test]
+fn a_panic_costs_what_was_prepared_and_nothing_else() {
+    let store = store();
+    let engine = Engine::new(store.clone());
+    append(&store, &Labels::from_pairs([("__name__", "a")]), 100, 1.0);
+    let before = prepare(&engine, "a + 1");
+    // What a panic leaves behind: a node that is not put back.
+    let mut plans = engine.plans.lock();
+    plans.is_evaluating = true;
+    plans.take(before.root.unwrap());
+    drop(plans);
+    assert!(!engine.knows(&before) && engine.eval(&before, &question(at(100))).is_none());
+    let after = prepare(&engine, "a + 1");
+    assert!(engine.eval(&after, &question(at(100))).is_some());
+}
