@@ -14,14 +14,23 @@ pub enum Format {
     OpenMetrics,
 }
 
-impl Format {
+/// How a body is to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyFormat {
+    /// As lines of text.
+    Text(Format),
+    /// As length-delimited messages.
+    Protobuf,
+}
+
+impl BodyFormat {
     /// The format that `content_type` names. Where it names none, the configured `fallback` counts.
-    pub fn from_content_type(content_type: &str, fallback: Option<Format>) -> Result<Format, ContentTypeError> {
+    pub fn from_content_type(content_type: &str, fallback: Option<BodyFormat>) -> Result<BodyFormat, ContentTypeError> {
         let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         match media_type.as_str() {
-            "text/plain" => Ok(Format::Text),
-            "application/openmetrics-text" => Ok(Format::OpenMetrics),
-            "application/vnd.google.protobuf" => Err(ContentTypeError::Protobuf),
+            "text/plain" => Ok(BodyFormat::Text(Format::Text)),
+            "application/openmetrics-text" => Ok(BodyFormat::Text(Format::OpenMetrics)),
+            "application/vnd.google.protobuf" => Ok(BodyFormat::Protobuf),
             _ if fallback.is_some() => fallback.ok_or(ContentTypeError::Blank),
             _ if content_type.is_empty() => Err(ContentTypeError::Blank),
             "" => Err(ContentTypeError::Malformed(content_type.to_owned())),
@@ -39,8 +48,6 @@ pub enum ContentTypeError {
     Malformed(String),
     /// Another format, such as JSON or HTML.
     Unsupported(String),
-    /// The binary format, for which nobody asked.
-    Protobuf,
 }
 
 impl fmt::Display for ContentTypeError {
@@ -55,7 +62,6 @@ impl fmt::Display for ContentTypeError {
             ContentTypeError::Unsupported(text) => {
                 write!(f, "received unsupported Content-Type {text:?} and no fallback_scrape_protocol specified for target")
             }
-            ContentTypeError::Protobuf => f.write_str("the target sent protobuf, which was not asked for"),
         }
     }
 }

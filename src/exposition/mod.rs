@@ -1,6 +1,6 @@
-//! The text formats of metrics: bytes in, samples out; and our own metrics, values in, text out.
+//! The formats of metrics: bytes in, samples out; and our own metrics, values in, text out.
 //!
-//! In the flow: `scrape` reads what targets answer through [`Parser`]; `api` answers `/metrics` with [`write_text`]. The
+//! In the flow: `scrape` reads what targets answer through [`Parser`] and [`read_protobuf`]; `api` answers `/metrics` with [`write_text`]. The
 //! parser borrows from the body: a series is its bytes until somebody asks for its labels, so that a scrape that repeats
 //! the last one costs a comparison and a number per line ([`Parser::next_expecting`]).
 //! **Invariants.** No byte sequence panics. A malformed line is an error for the whole body, never a line left out.
@@ -17,6 +17,7 @@
 //! **Differs:** `{foo,a="b"}` is an error; Prometheus takes `o` for the metric's name.
 //! **Differs:** an empty metric or label name is an error of its line, even where relabelling would have removed it.
 
+mod classic;
 mod content_type;
 mod error;
 mod family;
@@ -24,19 +25,28 @@ mod label_set;
 mod number;
 mod parser;
 pub mod promlint;
+mod protobuf;
 mod write;
 
-pub use content_type::{ContentTypeError, Format};
+pub use classic::ClassicHistogram;
+pub use content_type::{BodyFormat, ContentTypeError, Format};
 pub use error::{ParseError, Problem};
 pub use family::{Family, FamilyKind, Point};
 pub use label_set::{LabelPair, LabelPairs};
 pub use parser::{Entry, Exemplar, Parser, Series};
+pub use protobuf::{
+    FamilyHead, HistogramHandling, Item, Measured, NativeCounts, NativeHistogram, ProtobufError, ProtobufExemplar,
+    ProtobufSample, read_protobuf,
+};
 pub use write::{TEXT_CONTENT_TYPE, write_text};
 
 /// Bytes of one entry (a series with its labels, a help text). Real series stay below 10 KB.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// Labels of one series or exemplar. Real series have fewer than 50.
 pub const LABELS_MAX: usize = 1024;
+/// Bytes of what tells the series of a protobuf body apart. It names a family once and a text in every line, so that a short body
+/// could stand for endless ones; this is as long as a text may be where nothing else is configured.
+pub const EXPANDED_BYTES_MAX: usize = 256 << 20;
 
 #[cfg(test)]
 mod tests;

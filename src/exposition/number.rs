@@ -69,7 +69,11 @@ fn parse_any(token: &[u8]) -> Result<f64, Problem> {
 /// A bucket bound or quantile as OpenMetrics writes it (`1` becomes `1.0`, a million `1e+06`), so that a target's series
 /// stay the same whichever format it answers in. A text that is no number stays.
 pub(super) fn normal_bound(text: &str) -> Option<String> {
-    let value = parse_value(text.as_bytes()).ok()?;
+    parse_value(text.as_bytes()).ok().map(format_bound)
+}
+
+/// As [`normal_bound`].
+pub(super) fn format_bound(value: f64) -> String {
     if value.is_nan() || value.is_infinite() {
         let text = if value.is_nan() {
             "NaN"
@@ -78,7 +82,7 @@ pub(super) fn normal_bound(text: &str) -> Option<String> {
         } else {
             "-Inf"
         };
-        return Some(text.to_owned());
+        return text.to_owned();
     }
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').expect("BUG: a float in scientific form without exponent");
@@ -86,10 +90,15 @@ pub(super) fn normal_bound(text: &str) -> Option<String> {
     // Go's %g with the shortest precision switches at these exponents.
     if !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
-        return Some(format!("{mantissa}e{sign}{:02}", exponent.abs()));
+        return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
     let plain = format!("{value}");
-    Some(if plain.contains('.') { plain } else { format!("{plain}.0") })
+    if plain.contains('.') { plain } else { format!("{plain}.0") }
+}
+
+/// Every NaN as Prometheus's ordinary one.
+pub(super) fn normal_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value }
 }
 
 #[cfg(test)]

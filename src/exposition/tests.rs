@@ -230,18 +230,20 @@ fn an_expected_series_is_taken_only_where_it_ends() {
 
 #[test]
 fn content_types() {
+    let (text, om) = (BodyFormat::Text(TEXT), BodyFormat::Text(OM));
     for (content_type, fallback, expected) in [
-        ("text/plain", None, Ok(TEXT)),
-        ("text/plain; version=0.0.4; charset=utf-8", None, Ok(TEXT)),
-        ("Application/OpenMetrics-Text; version=1.0.0", None, Ok(OM)),
-        ("", Some(TEXT), Ok(TEXT)),
-        ("text/html", Some(OM), Ok(OM)),
+        ("text/plain", None, Ok(text)),
+        ("text/plain; version=0.0.4; charset=utf-8", None, Ok(text)),
+        ("Application/OpenMetrics-Text; version=1.0.0", None, Ok(om)),
+        ("", Some(text), Ok(text)),
+        ("text/html", Some(om), Ok(om)),
+        ("", Some(BodyFormat::Protobuf), Ok(BodyFormat::Protobuf)),
         ("", None, Err(ContentTypeError::Blank)),
         (";;;", None, Err(ContentTypeError::Malformed(";;;".to_owned()))),
         ("text/html", None, Err(ContentTypeError::Unsupported("text/html".to_owned()))),
-        ("application/vnd.google.protobuf; encoding=delimited", Some(TEXT), Err(ContentTypeError::Protobuf)),
+        ("application/vnd.google.protobuf; encoding=delimited", Some(text), Ok(BodyFormat::Protobuf)),
     ] {
-        assert_eq!(Format::from_content_type(content_type, fallback), expected, "{content_type:?}");
+        assert_eq!(BodyFormat::from_content_type(content_type, fallback), expected, "{content_type:?}");
     }
 }
 

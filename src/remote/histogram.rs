@@ -14,7 +14,7 @@ const EXPONENTIAL_SCHEMAS: std::ops::RangeInclusive<i32> = -4..=8;
 const BUCKET_INDEX_MAX: i64 = 1 << 20;
 
 /// Ours, or what is wrong with it.
-pub(super) fn read(wire: message::Histogram) -> Result<Histogram, String> {
+pub(crate) fn read(wire: message::Histogram) -> Result<Histogram, String> {
     let is_custom = wire.schema == CUSTOM_SCHEMA;
     check_schema(wire.schema)?;
     if is_custom { check_custom(&wire) } else { check_exponential(&wire) }?;

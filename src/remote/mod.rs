@@ -34,6 +34,7 @@ mod request;
 
 use std::time::Duration;
 
+pub(crate) use histogram::read as read_histogram;
 pub use receiver::{Receiver, Reply, Written};
 
 /// Bytes of a request after decompression. **Source.** Prometheus 3.5.3 `decodeWriteLimit`.

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::histogram;
 use super::names::{NameKeys, Names};
 use super::protocol::{self, ScrapeProtocol};
 use crate::discovery::SdConfigs;
+use crate::exposition::HistogramHandling;
 use crate::http::ClientConfig;
 use crate::relabel::RelabelConfig;
 use crate::source::decode::{Decoder, Fields};
@@ -68,8 +70,10 @@ pub struct ScrapeDefaults {
     pub scrape_interval: Duration,
     /// For one scrape.
     pub scrape_timeout: Duration,
-    /// In order of preference.
-    pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// In order of preference, where they are configured.
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// Which histograms are read.
+    pub histograms: HistogramHandling,
     /// See [`Limits`].
     pub limits: Limits,
     pub(super) names: NameKeys,
@@ -80,7 +84,8 @@ impl Default for ScrapeDefaults {
         ScrapeDefaults {
             scrape_interval: DEFAULT_INTERVAL,
             scrape_timeout: DEFAULT_TIMEOUT,
-            scrape_protocols: protocol::DEFAULTS.to_vec(),
+            scrape_protocols: None,
+            histograms: HistogramHandling::default(),
             limits: Limits::default(),
             names: NameKeys::default(),
         }
@@ -99,11 +104,11 @@ impl ScrapeDefaults {
             fields.decoder.error_with_help(span, "global scrape timeout greater than scrape interval", help);
         }
         let timeout = if timeout.is_zero() { DEFAULT_TIMEOUT.min(interval) } else { timeout };
-        let protocols = protocol::decode_list(fields, "global config");
         ScrapeDefaults {
             scrape_interval: interval,
             scrape_timeout: timeout,
-            scrape_protocols: protocols.unwrap_or_else(|| protocol::DEFAULTS.to_vec()),
+            scrape_protocols: protocol::decode_list(fields, "global config"),
+            histograms: decode_histograms(fields, HistogramHandling::default()),
             limits: Limits::decode(fields, &Limits::default()),
             names: NameKeys::decode(fields),
         }
@@ -135,6 +140,12 @@ pub struct ScrapeConfig {
     pub enable_compression: bool,
     /// In order of preference.
     pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// Which histograms are read.
+    pub histograms: HistogramHandling,
+    /// Buckets of a native histogram, which is read at a lower resolution where it has more; zero is no bound.
+    pub histogram_buckets_max: u64,
+    /// The highest resolution that native histograms are kept at.
+    pub histogram_schema_max: i32,
     /// What a body is taken for whose `Content-Type` says nothing.
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
     /// See [`Limits`].
@@ -183,6 +194,7 @@ impl ScrapeConfig {
             fields.decoder.error_with_help(span, "job_name is empty", "write job_name: NAME");
         }
         let (scrape_interval, scrape_timeout) = decode_times(&mut fields, &job_name, defaults);
+        let histograms = decode_histograms(&mut fields, defaults.histograms);
         let protocols = protocol::decode_list(&mut fields, &format!("scrape config with job name {job_name:?}"));
         let config = ScrapeConfig {
             scrape_interval,
@@ -194,8 +206,17 @@ impl ScrapeConfig {
             honor_timestamps: fields.or("honor_timestamps", true, Decoder::bool),
             track_timestamps_staleness: fields.or("track_timestamps_staleness", false, Decoder::bool),
             enable_compression: fields.or("enable_compression", true, Decoder::bool),
-            scrape_protocols: protocols.unwrap_or_else(|| defaults.scrape_protocols.clone()),
-            fallback_scrape_protocol: fields.optional("fallback_scrape_protocol", protocol::decode).flatten(),
+            scrape_protocols: protocols
+                .or_else(|| defaults.scrape_protocols.clone())
+                .unwrap_or_else(|| protocol::defaults(histograms)),
+            histograms,
+            histogram_buckets_max: fields.or("native_histogram_bucket_limit", 0, Decoder::count),
+            histogram_schema_max: histogram::schema_of_factor(fields.or(
+                "native_histogram_min_bucket_factor",
+                0.0,
+                Decoder::float,
+            )),
+            fallback_scrape_protocol: fields.optional("fallback_scrape_protocol", protocol::decode),
             limits: Limits::decode(&mut fields, &defaults.limits),
             names: NameKeys::decode_job(&mut fields, defaults.names),
             discovery: SdConfigs::decode(&mut fields),
@@ -220,6 +241,14 @@ impl ScrapeConfig {
     pub fn resolve_paths(&mut self, directory: &Path) {
         self.discovery.resolve_paths(directory);
         self.client.resolve_paths(directory);
+    }
+}
+
+fn decode_histograms(fields: &mut Fields<'_, '_, '_>, defaults: HistogramHandling) -> HistogramHandling {
+    HistogramHandling {
+        reads_native: fields.or("scrape_native_histograms", defaults.reads_native, Decoder::bool),
+        keeps_classic: fields.or("always_scrape_classic_histograms", defaults.keeps_classic, Decoder::bool),
+        makes_custom: fields.or("convert_classic_histograms_to_nhcb", defaults.makes_custom, Decoder::bool),
     }
 }
 

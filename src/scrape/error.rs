@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::exposition::{ContentTypeError, ParseError};
+use crate::exposition::{ContentTypeError, ParseError, ProtobufError};
 use crate::http::HttpError;
 
 /// Why a scrape failed. Holds no URL and no header: it goes to the log.
@@ -25,8 +25,12 @@ pub enum ScrapeError {
     ContentType(ContentTypeError),
     /// A malformed body.
     Parse(ParseError),
+    /// A malformed body in protobuf.
+    Protobuf(ProtobufError),
     /// More samples than allowed.
     SampleLimit,
+    /// A native histogram with more buckets than allowed, which no lower resolution helps.
+    BucketLimit,
     /// A sample with too many or too long labels; the text is Prometheus's.
     LabelLimit(String),
     /// A sample that cannot be a series; the text is Prometheus's.
@@ -53,6 +57,8 @@ impl fmt::Display for ScrapeError {
             ),
             ScrapeError::ContentType(error) => error.fmt(f),
             ScrapeError::Parse(error) => error.fmt(f),
+            ScrapeError::Protobuf(error) => error.fmt(f),
+            ScrapeError::BucketLimit => f.write_str("histogram bucket limit exceeded"),
             ScrapeError::SampleLimit => f.write_str("sample limit exceeded"),
             ScrapeError::Gzip(text) | ScrapeError::LabelLimit(text) | ScrapeError::Sample(text) => f.write_str(text),
             ScrapeError::TargetLimit { targets, limit } => {
@@ -67,6 +73,12 @@ impl std::error::Error for ScrapeError {}
 impl From<HttpError> for ScrapeError {
     fn from(error: HttpError) -> Self {
         ScrapeError::Http(error)
+    }
+}
+
+impl From<ProtobufError> for ScrapeError {
+    fn from(error: ProtobufError) -> Self {
+        ScrapeError::Protobuf(error)
     }
 }
 

@@ -17,9 +17,12 @@ use rustc_hash::FxHashMap;
 use super::cache::SeriesCache;
 use super::config::ScrapeConfig;
 use super::created::{CreatedLines, StartTimeReader};
+use super::custom::Collector;
 use super::error::ScrapeError;
+use super::exposed::Exposed;
+use super::histogram;
 use super::sample_labels;
-use crate::exposition::{Entry, Format, Parser, Series};
+use crate::exposition::{BodyFormat, Entry, Format, Item, Parser, read_protobuf};
 use crate::model::{Exemplar, Labels, METRIC_NAME, Metadata, MetricKind, Timestamp, stale_nan};
 use crate::store::{Row, SeriesRef, Store};
 
@@ -118,7 +121,11 @@ impl TargetState {
             return (batch, Ok(()));
         }
         let mut tracked = Vec::with_capacity(self.tracked.len());
-        match self.read(store, answer, &mut Reading { batch: &mut batch, tracked: &mut tracked }) {
+        match self.read(
+            store,
+            answer,
+            &mut Reading { batch: &mut batch, tracked: &mut tracked, has_wide_histogram: false },
+        ) {
             Ok(()) => {
                 self.cache.finish();
                 self.mark_stale(&mut batch, tracked, at);
@@ -175,26 +182,14 @@ impl TargetState {
 
     fn read(&mut self, store: &Store, answer: &Answer<'_>, reading: &mut Reading<'_>) -> Result<(), ScrapeError> {
         let fallback = self.config.fallback_scrape_protocol.map(|protocol| protocol.format());
-        let format = Format::from_content_type(answer.content_type, fallback).map_err(ScrapeError::ContentType)?;
-        let reads_start_times = answer.created == CreatedLines::StartTimes && format == Format::OpenMetrics;
-        let mut starts = StartTimeReader::default();
-        let mut parser = Parser::new(answer.body, format);
+        let format = BodyFormat::from_content_type(answer.content_type, fallback).map_err(ScrapeError::ContentType)?;
         self.cache.begin();
-        while let Some(entry) = parser.next_expecting(self.cache.expected()) {
-            match entry.map_err(ScrapeError::Parse)? {
-                Entry::Series(series) if reads_start_times => {
-                    if !starts.is_created(&series, &mut reading.batch.rows) {
-                        let before = reading.batch.rows.len();
-                        self.sample(store, &series, answer.at, reading)?;
-                        reading.batch.rows[before..].iter_mut().for_each(|row| row.start = starts.start());
-                    }
-                }
-                Entry::Series(series) => self.sample(store, &series, answer.at, reading)?,
-                Entry::Type { name, kind } => self.declare(&name, |metadata| metadata.kind = kind, reading),
-                Entry::Help { name, text } => self.declare(&name, |metadata| set(&mut metadata.help, &text), reading),
-                Entry::Unit { name, unit } => self.declare(&name, |metadata| set(&mut metadata.unit, &unit), reading),
-                Entry::Comment(_) | Entry::Eof => {}
+        match format {
+            BodyFormat::Text(format) if self.config.histograms.makes_custom => {
+                self.read_text_with_custom(store, answer, format, reading)?;
             }
+            BodyFormat::Text(format) => self.read_text(store, answer, format, reading)?,
+            BodyFormat::Protobuf => self.read_protobuf(store, answer, reading)?,
         }
         if self.scrapes.is_multiple_of(METADATA_SCRAPES) {
             let mut all: Vec<_> = self.families.iter().map(|(name, data)| (name.clone(), data.clone())).collect();
@@ -202,22 +197,102 @@ impl TargetState {
             reading.batch.metadata = all;
         }
         let limit = self.config.limits.samples;
-        if limit > 0 && reading.batch.kept > limit { Err(ScrapeError::SampleLimit) } else { Ok(()) }
+        if limit > 0 && reading.batch.kept > limit {
+            return Err(ScrapeError::SampleLimit);
+        }
+        if reading.has_wide_histogram { Err(ScrapeError::BucketLimit) } else { Ok(()) }
+    }
+
+    fn read_text(
+        &mut self,
+        store: &Store,
+        answer: &Answer<'_>,
+        format: Format,
+        reading: &mut Reading<'_>,
+    ) -> Result<(), ScrapeError> {
+        let reads_start_times = answer.created == CreatedLines::StartTimes && format == Format::OpenMetrics;
+        let mut starts = StartTimeReader::default();
+        let mut parser = Parser::new(answer.body, format);
+        while let Some(entry) = parser.next_expecting(self.cache.expected()) {
+            match entry.map_err(ScrapeError::Parse)? {
+                Entry::Series(series) if reads_start_times => {
+                    if !starts.is_created(&series, &mut reading.batch.rows) {
+                        let before = reading.batch.rows.len();
+                        self.sample(store, series, answer.at, reading)?;
+                        reading.batch.rows[before..].iter_mut().for_each(|row| row.start = starts.start());
+                    }
+                }
+                Entry::Series(series) => self.sample(store, series, answer.at, reading)?,
+                entry => self.declare_entry(&entry, reading),
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::read_text`], with the series of each classic histogram as one custom histogram after them, or instead of them.
+    fn read_text_with_custom(
+        &mut self,
+        store: &Store,
+        answer: &Answer<'_>,
+        format: Format,
+        reading: &mut Reading<'_>,
+    ) -> Result<(), ScrapeError> {
+        let mut collector = Collector::default();
+        for entry in Parser::new(answer.body, format) {
+            let entry = entry.map_err(ScrapeError::Parse)?;
+            let (finished, is_part) = match &entry {
+                Entry::Series(series) => collector.series(series),
+                Entry::Type { name, .. } => (collector.family(name), false),
+                _ => (collector.finish(), false),
+            };
+            if let Some(custom) = finished {
+                self.sample(store, custom, answer.at, reading)?;
+            }
+            match entry {
+                Entry::Series(_) if is_part && !self.config.histograms.keeps_classic => {}
+                Entry::Series(series) => self.sample(store, series, answer.at, reading)?,
+                entry => self.declare_entry(&entry, reading),
+            }
+        }
+        match collector.finish() {
+            Some(custom) => self.sample(store, custom, answer.at, reading),
+            None => Ok(()),
+        }
+    }
+
+    fn read_protobuf(
+        &mut self,
+        store: &Store,
+        answer: &Answer<'_>,
+        reading: &mut Reading<'_>,
+    ) -> Result<(), ScrapeError> {
+        read_protobuf(answer.body, self.config.histograms, &mut |item| match item {
+            Item::Sample(sample) => self.sample(store, sample, answer.at, reading),
+            Item::Family(family) => {
+                let all = |metadata: &mut Metadata| {
+                    metadata.kind = family.kind;
+                    set(&mut metadata.help, family.help);
+                    set(&mut metadata.unit, family.unit);
+                };
+                self.declare(family.name, all, reading);
+                Ok(())
+            }
+        })
     }
 
     fn sample(
         &mut self,
         store: &Store,
-        series: &Series<'_>,
+        sample: impl Exposed,
         at: Timestamp,
         reading: &mut Reading<'_>,
     ) -> Result<(), ScrapeError> {
         reading.batch.scraped += 1;
-        let known = self.cache.find(series.text, series.kind);
+        let known = self.cache.find(sample.key(), sample.kind());
         let id = match known {
             Some(id) => id,
             None => {
-                let labels = sample_labels::resolve(series, &self.labels, &self.config)?;
+                let labels = sample_labels::resolve(&sample.labels()?, &self.labels, &self.config)?;
                 let limit = self.config.limits.samples;
                 // Over the limit nothing is stored, so nothing may be made in the store either.
                 let over_limit = limit > 0 && reading.batch.kept >= limit;
@@ -229,13 +304,13 @@ impl TargetState {
                     Some(labels) => Some(store.series_ref(&labels)),
                     None => None,
                 };
-                self.cache.insert(series.text, series.kind, handle)
+                self.cache.insert(sample.key(), sample.kind(), handle)
             }
         };
         let visit = self.cache.visit(id);
         let Some(handle) = visit.series else { return Ok(()) };
         reading.batch.kept += 1;
-        let own_time = series.timestamp_ms.filter(|_| self.config.honor_timestamps).map(Timestamp::from_ms);
+        let own_time = sample.timestamp_ms().filter(|_| self.config.honor_timestamps).map(Timestamp::from_ms);
         if own_time.is_none() || self.config.track_timestamps_staleness {
             reading.tracked.push(handle);
         }
@@ -247,15 +322,29 @@ impl TargetState {
             reading.batch.out_of_bounds += 1;
             return Ok(());
         }
+        let time = own_time.unwrap_or(at);
+        let exemplars = sample.exemplars(time)?;
+        reading.batch.exemplars.extend(exemplars.into_iter().map(|exemplar| (handle, exemplar)));
+        let start = sample.start();
+        let value = match histogram::value(sample.measured(), &self.config) {
+            Err(ScrapeError::BucketLimit) => {
+                reading.has_wide_histogram = true;
+                return Ok(());
+            }
+            value => value?,
+        };
         reading.batch.added += u64::from(known.is_none());
-        let at = own_time.unwrap_or(at);
-        reading.batch.rows.push(Row::new(handle, at, series.value));
-        if let Some(exemplar) = &series.exemplar {
-            let labels = Labels::from_pairs(exemplar.labels().map(|pair| (pair.name, pair.value)));
-            let at = exemplar.timestamp_ms.map_or(at, Timestamp::from_ms);
-            reading.batch.exemplars.push((handle, Exemplar { labels, value: exemplar.value, at }));
-        }
+        reading.batch.rows.push(Row { series: handle, at: time, value, start });
         Ok(())
+    }
+
+    fn declare_entry(&mut self, entry: &Entry<'_>, reading: &mut Reading<'_>) {
+        match entry {
+            Entry::Type { name, kind } => self.declare(name, |metadata| metadata.kind = *kind, reading),
+            Entry::Help { name, text } => self.declare(name, |metadata| set(&mut metadata.help, text), reading),
+            Entry::Unit { name, unit } => self.declare(name, |metadata| set(&mut metadata.unit, unit), reading),
+            Entry::Series(_) | Entry::Comment(_) | Entry::Eof => {}
+        }
     }
 
     /// Notes a line of metadata; new or changed ones go to the batch.
@@ -304,6 +393,8 @@ pub struct Outcome {
 struct Reading<'a> {
     batch: &'a mut Batch,
     tracked: &'a mut Vec<SeriesRef>,
+    /// A native histogram was over the limit of buckets.
+    has_wide_histogram: bool,
 }
 
 impl Reading<'_> {

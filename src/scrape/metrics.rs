@@ -17,6 +17,7 @@ use crate::store::{Committed, Refusal};
 pub(super) struct ScrapeMetrics {
     body_size: AtomicU64,
     sample_limit: AtomicU64,
+    bucket_limit: AtomicU64,
     label_limits: AtomicU64,
     pub(super) target_limit: AtomicU64,
     pub(super) duplicates: AtomicU64,
@@ -33,6 +34,7 @@ impl ScrapeMetrics {
         let counter = match error {
             ScrapeError::BodySize => &self.body_size,
             ScrapeError::SampleLimit => &self.sample_limit,
+            ScrapeError::BucketLimit => &self.bucket_limit,
             ScrapeError::LabelLimit(_) => &self.label_limits,
             _ => return,
         };
@@ -72,6 +74,11 @@ impl ScrapeMetrics {
                 "prometheus_target_scrapes_exceeded_sample_limit_total",
                 "Total number of scrapes that hit the sample limit and were rejected.",
                 &self.sample_limit,
+            ),
+            (
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
+                &self.bucket_limit,
             ),
             (
                 "prometheus_target_scrape_pool_exceeded_label_limits_total",

@@ -14,15 +14,17 @@
 //! **Units.** Timestamps are those of the slot that a scrape belongs to, when it starts within 2 ms of it.
 //! **Limits.** A body: [`BODY_BYTES_MAX`] unless `body_size_limit` says otherwise; those of all targets: [`BODIES_BYTES_MAX`]; [`AHEAD_MAX`]; those of `exposition`.
 //! **Source.** Prometheus 3.5 `scrape/scrape.go`, `scrape/target.go`, `scrape/manager.go`, `config/config.go`.
-//! **Differs:** protobuf is neither asked for nor read, so there are no native histograms from scrapes.
 //! **Differs:** a target that is gone is marked stale at once; Prometheus waits up to two intervals.
 //! **Differs:** a client that cannot be built (a missing certificate) fails each scrape, visibly; Prometheus drops the job.
 
 mod cache;
 mod config;
 mod created;
+mod custom;
 mod error;
+mod exposed;
 mod fetch;
+mod histogram;
 mod ingest;
 mod manager;
 mod metrics;

@@ -3,13 +3,15 @@
 use std::fmt::Write;
 
 use super::names::NameEscaping;
-use crate::exposition::Format;
+use crate::exposition::{BodyFormat, Format, HistogramHandling};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
 
 /// A format with its version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ScrapeProtocol {
+    /// `PrometheusProto`
+    Protobuf,
     /// `OpenMetricsText1.0.0`
     OpenMetrics1,
     /// `OpenMetricsText0.0.1`
@@ -20,23 +22,42 @@ pub enum ScrapeProtocol {
     Text0,
 }
 
-/// Prometheus's order of preference, without protobuf.
-pub(super) const DEFAULTS: [ScrapeProtocol; 4] =
+/// Prometheus's order of preference where native histograms are not scraped.
+const DEFAULTS: [ScrapeProtocol; 4] =
     [ScrapeProtocol::OpenMetrics1, ScrapeProtocol::OpenMetrics0, ScrapeProtocol::Text1, ScrapeProtocol::Text0];
 
-const SUPPORTED: &str = "OpenMetricsText0.0.1 OpenMetricsText1.0.0 PrometheusText0.0.4 PrometheusText1.0.0";
+/// Native histograms come by protobuf only.
+const PROTOBUF_FIRST: [ScrapeProtocol; 5] = [
+    ScrapeProtocol::Protobuf,
+    ScrapeProtocol::OpenMetrics1,
+    ScrapeProtocol::OpenMetrics0,
+    ScrapeProtocol::Text1,
+    ScrapeProtocol::Text0,
+];
+
+const SUPPORTED: &str =
+    "OpenMetricsText0.0.1 OpenMetricsText1.0.0 PrometheusProto PrometheusText0.0.4 PrometheusText1.0.0";
+
+/// What is asked for where nothing is configured.
+pub(super) fn defaults(histograms: HistogramHandling) -> Vec<ScrapeProtocol> {
+    if histograms.reads_native { PROTOBUF_FIRST.to_vec() } else { DEFAULTS.to_vec() }
+}
 
 impl ScrapeProtocol {
     /// How a body in this protocol is read.
-    pub fn format(self) -> Format {
+    pub fn format(self) -> BodyFormat {
         match self {
-            ScrapeProtocol::OpenMetrics1 | ScrapeProtocol::OpenMetrics0 => Format::OpenMetrics,
-            ScrapeProtocol::Text1 | ScrapeProtocol::Text0 => Format::Text,
+            ScrapeProtocol::Protobuf => BodyFormat::Protobuf,
+            ScrapeProtocol::OpenMetrics1 | ScrapeProtocol::OpenMetrics0 => BodyFormat::Text(Format::OpenMetrics),
+            ScrapeProtocol::Text1 | ScrapeProtocol::Text0 => BodyFormat::Text(Format::Text),
         }
     }
 
     fn media_type(self) -> &'static str {
         match self {
+            ScrapeProtocol::Protobuf => {
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            }
             ScrapeProtocol::OpenMetrics1 => "application/openmetrics-text;version=1.0.0",
             ScrapeProtocol::OpenMetrics0 => "application/openmetrics-text;version=0.0.1",
             ScrapeProtocol::Text1 => "text/plain;version=1.0.0",
@@ -64,18 +85,15 @@ pub(super) fn accept_header(protocols: &[ScrapeProtocol], escaping: NameEscaping
     header
 }
 
-/// One protocol by its name. `Some(None)` is protobuf: known, warned about, not used.
-pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<Option<ScrapeProtocol>> {
+/// One protocol by its name.
+pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node) -> Option<ScrapeProtocol> {
     let name = decoder.string(node)?;
     Some(match name.as_str() {
-        "OpenMetricsText1.0.0" => Some(ScrapeProtocol::OpenMetrics1),
-        "OpenMetricsText0.0.1" => Some(ScrapeProtocol::OpenMetrics0),
-        "PrometheusText1.0.0" => Some(ScrapeProtocol::Text1),
-        "PrometheusText0.0.4" => Some(ScrapeProtocol::Text0),
-        "PrometheusProto" => {
-            decoder.warning(node.span, "PrometheusProto is not asked for: only the text formats are read");
-            None
-        }
+        "PrometheusProto" => ScrapeProtocol::Protobuf,
+        "OpenMetricsText1.0.0" => ScrapeProtocol::OpenMetrics1,
+        "OpenMetricsText0.0.1" => ScrapeProtocol::OpenMetrics0,
+        "PrometheusText1.0.0" => ScrapeProtocol::Text1,
+        "PrometheusText0.0.4" => ScrapeProtocol::Text0,
         _ => {
             let message = format!("unknown scrape protocol {name}, supported: [{SUPPORTED}]");
             decoder.error_with_help(node.span, message, "write one of these");
@@ -89,7 +107,7 @@ pub(super) fn decode_list(fields: &mut Fields<'_, '_, '_>, whose: &str) -> Optio
     let named = fields.optional("scrape_protocols", |decoder, node| decoder.list(node, decode))?;
     let span = fields.key_span("scrape_protocols").unwrap_or(fields.span);
     let mut protocols: Vec<ScrapeProtocol> = Vec::new();
-    for protocol in named.into_iter().flatten() {
+    for protocol in named {
         if protocols.contains(&protocol) {
             fields.decoder.error(span, format!("duplicated protocol in scrape_protocols for {whose}"));
         } else {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::config::ScrapeConfig;
 use super::error::ScrapeError;
-use crate::exposition::{LabelPair, Series};
+use crate::exposition::LabelPair;
 use crate::model::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_name};
 use crate::relabel;
 
@@ -17,14 +17,13 @@ const SHOWN_CHARS_MAX: usize = 50;
 
 /// The labels under which a sample is stored; `None` when relabelling drops it.
 pub(super) fn resolve(
-    series: &Series<'_>,
+    exposed: &[LabelPair<'_>],
     target: &Labels,
     config: &ScrapeConfig,
 ) -> Result<Option<Labels>, ScrapeError> {
-    let exposed: Vec<LabelPair<'_>> = series.labels().collect();
-    refuse_repeated_names(&exposed)?;
+    refuse_repeated_names(exposed)?;
     let mut builder = LabelsBuilder::default();
-    for pair in &exposed {
+    for pair in exposed {
         builder.set(&*pair.name, &*pair.value);
     }
     if config.honor_labels {
@@ -33,7 +32,7 @@ pub(super) fn resolve(
             builder.set(label.name.clone(), label.value.clone());
         }
     } else {
-        join_under_target(&mut builder, &exposed, target);
+        join_under_target(&mut builder, exposed, target);
     }
     if !relabel::process_builder(&mut builder, &config.metric_relabel_configs) {
         return Ok(None);

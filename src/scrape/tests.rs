@@ -96,10 +96,6 @@ fn refuses_jobs_with_the_texts_of_prometheus() {
             "the key \"consul_sd_configs\" in scrape config is not supported",
         ),
         (
-            "[{job_name: a, always_scrape_classic_histograms: true}]",
-            "the key \"always_scrape_classic_histograms\" in scrape config is not supported: native",
-        ),
-        (
             "[{job_name: a, metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}]",
             "utf8 metric names requested but validation scheme is not set to UTF8",
         ),
@@ -113,8 +109,6 @@ fn refuses_jobs_with_the_texts_of_prometheus() {
     }
     let (_, problems) = decode("global: {scrape_interval: 1s, scrape_timeout: 2s}\nscrape_configs: []");
     assert!(problems[0].contains("global scrape timeout greater than scrape interval"), "{problems:?}");
-    let neutral = "always_scrape_classic_histograms: false, metric_name_validation_scheme: utf8";
-    job(neutral);
 }
 
 #[test]
@@ -124,6 +118,22 @@ fn asks_for_formats_as_prometheus() {
         "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,\
          text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     );
+    let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,";
+    let text_only = "scrape_protocols: [PrometheusText0.0.4]";
+    let native = "scrape_native_histograms: true";
+    for (global, keys, is_first) in [
+        ("", native, true),
+        (native, "", true),
+        (native, "scrape_native_histograms: false", false),
+        (native, text_only, false),
+        (text_only, native, false),
+        ("", "scrape_protocols: [PrometheusProto]", true),
+    ] {
+        let (configs, problems) = decode(&format!("global: {{{global}}}\nscrape_configs: [{{job_name: a, {keys}}}]"));
+        assert!(problems.is_empty(), "{problems:?}");
+        let header = protocol::accept_header(&configs[0].scrape_protocols, configs[0].names.escaping);
+        assert_eq!(header.starts_with(protobuf), is_first, "{global} {keys}: {header}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The newest exemplars: examples of what samples count, each with the trace that led to it.
 //!
-//! In the flow: remote writes [`ExemplarStore::add`]; the exemplar API [`ExemplarStore::select`]s. Apart from samples: they are
+//! In the flow: scrapes and remote writes [`ExemplarStore::add`]; the exemplar API [`ExemplarStore::select`]s. Apart from samples: they are
 //! neither evaluated nor kept for the retention time; the newest [`EXEMPLARS_MAX`] of all series are.
 //!
 //! **Invariants.** Those of a series are in order of time, then value, then labels.

@@ -232,9 +232,13 @@ fn limits_are_those_of_the_code() {
         format!("| an answer of a target | {} MiB,", scrape::BODY_BYTES_MAX / MIB),
         format!("| large answers of all targets at once | {} MiB;", scrape::BODIES_BYTES_MAX / MIB),
         format!(
-            "| a line of an answer | {} MiB, {} labels |",
+            "| a line of an answer; a metric of one in protobuf | {} MiB, {} labels |",
             exposition::ENTRY_BYTES_MAX / MIB,
             grouped(exposition::LABELS_MAX)
+        ),
+        format!(
+            "| names and labels that an answer in protobuf stands for | {} MiB |",
+            exposition::EXPANDED_BYTES_MAX / MIB
         ),
         format!("| a file of targets | {} MiB |", discovery::FILE_BYTES_MAX as usize / MIB),
         format!("| a YAML file | {} nodes, {} levels |", grouped(yaml::NODES_MAX), yaml::DEPTH_MAX),

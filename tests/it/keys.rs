@@ -82,7 +82,7 @@ fn each_key_does_what_the_table_says() {
     }
     let [acted, neutral, refused] = counts;
     eprintln!("in all places: {acted} keys acted on, {neutral} taken at a neutral value only, {refused} refused");
-    assert!(acted > 180 && neutral > 2 && refused > 100, "{counts:?}");
+    assert!(acted > 180 && neutral > 0 && refused > 100, "{counts:?}");
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod promql_scripts;
 mod promtool_checks_peer;
 mod promtool_peer;
 mod promtool_tests_peer;
+mod protobuf_peer;
 mod real;
 mod receivers_peer;
 mod remote;

@@ -184,7 +184,7 @@ pub(crate) fn compacted(histogram: &Histogram) -> Histogram {
 }
 
 /// The same histogram at a lower resolution.
-pub(super) fn at_schema(histogram: &Histogram, schema: i32) -> Histogram {
+pub(crate) fn at_schema(histogram: &Histogram, schema: i32) -> Histogram {
     let mut open = Open::of(histogram);
     open.reduce_schema(schema);
     open.close()

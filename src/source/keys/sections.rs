@@ -3,7 +3,6 @@
 use super::{Key, Section, acted, neutral, refused};
 
 const NO_SECRET_MANAGER: &str = "there is no secret manager; name a file instead";
-const NO_NATIVE: &str = "native histograms come by protobuf only, which is not scraped";
 const NO_OTHER_GRANT: &str = "a token is had by client_id and client_secret only";
 const NO_SUCH_DISCOVERY: &str =
     "targets come from static_configs, file_sd_configs, http_sd_configs, dns_sd_configs and kubernetes_sd_configs";
@@ -88,9 +87,9 @@ static HISTOGRAMS_AND_NAMES: Section = Section {
     frame: "",
     needs: &[],
     keys: &[
-        neutral("scrape_native_histograms", "true", "false", NO_NATIVE).since("3.8"),
-        neutral("always_scrape_classic_histograms", "true", "false", NO_NATIVE),
-        neutral("convert_classic_histograms_to_nhcb", "true", "false", "classic histograms are kept as they are"),
+        acted("scrape_native_histograms", "true").since("3.8"),
+        acted("always_scrape_classic_histograms", "true"),
+        acted("convert_classic_histograms_to_nhcb", "true"),
         acted("metric_name_validation_scheme", "legacy"),
         acted("metric_name_escaping_scheme", "underscores"),
         neutral("extra_scrape_metrics", "true", "false", "there are no extra series of scrapes").since("3.10"),
@@ -149,8 +148,8 @@ pub static SCRAPE: Section = Section {
         acted("fallback_scrape_protocol", "PrometheusText0.0.4"),
         acted("relabel_configs", "[{action: keep, source_labels: [a]}]"),
         acted("metric_relabel_configs", "[{action: labeldrop, regex: a}]"),
-        neutral("native_histogram_bucket_limit", "160", "0", NO_NATIVE),
-        neutral("native_histogram_min_bucket_factor", "1.1", "0", NO_NATIVE),
+        acted("native_histogram_bucket_limit", "160"),
+        acted("native_histogram_min_bucket_factor", "1.1"),
         refused("scrape_failure_log_file", "s.log", "a target that goes down is logged once, with the reason"),
     ],
     includes: &[&LIMITS, &HISTOGRAMS_AND_NAMES, &DISCOVERY, &HTTP_CLIENT],
