@@ -3,6 +3,9 @@
 //! Appending is measured as scrapes are: one commit of a sample for each series of a target. Selecting is what a rule over a
 //! short window does, and a window over sealed chunks.
 
+// Sizes stand beside the times in what the benchmark prints.
+#![allow(clippy::print_stdout)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
