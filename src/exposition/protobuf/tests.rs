@@ -199,7 +199,7 @@ fn broken_bodies_are_named_as_prometheus_names_them() {
         assert_eq!(said(&body, NATIVE), expected, "{:?}", &body[..body.len().min(20)]);
     }
     // An unread field, a group of groups, and a family without metrics say nothing.
-    let deep = [vec![0xf3, 0x01].repeat(100_000), vec![0xf4, 0x01].repeat(100_000)].concat();
+    let deep = [[0xf3, 0x01].repeat(100_000), [0xf4, 0x01].repeat(100_000)].concat();
     assert_eq!(said(&delimited(&deep), NATIVE), "");
     assert_eq!(said(&delimited(&[0xf3, 0x01].repeat(100_000)), NATIVE), "unexpected EOF");
 }
