@@ -247,7 +247,7 @@ fn keys_page() -> String {
     let [acted, neutral, refused] = counts();
     let mut page = format!(
         "# Every key of Prometheus 3\n\n\
-         Of {} keys in the configuration file of Prometheus 3 (up to 3.14), {acted} are acted on, {neutral} are taken at their neutral value only, and\n\
+         Of {} keys in the configuration file of Prometheus 3 (up to 3.14), {acted} are acted on, {neutral} at a neutral value only, and\n\
          {refused} are refused with an error at their place. The decoder reads this table, and tests feed every key of it to the decoder and to\n\
          Prometheus's own check. What the keys mean is told in [Configuration](configuration.md). A version stands at keys that came after 3.5.\n",
         acted + neutral + refused

@@ -169,7 +169,7 @@ fn good_rules_are_told_alike() {
 #[test]
 fn rules_in_the_field_are_told_alike() {
     let Some(promtool) = peer("promtool") else { return };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus/mixins");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/mixins");
     let Ok(mixins) = fs::read_dir(&folder) else { return };
     let folders = mixins.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
