@@ -37,13 +37,7 @@ pub(super) fn command() -> Command {
         .arg(flag("ignore-unknown-fields", "Pass over keys in rule files that rules do not have"))
         .arg(flag("syntax-only", "Check the file itself and none that it names"))
         .arg(flag("agent", "Refuse, since there is no agent mode; promtool checks for Prometheus's"))
-        .arg(
-            Arg::new("files")
-                .value_name("FILE")
-                .required(true)
-                .action(ArgAction::Append)
-                .value_parser(clap::value_parser!(PathBuf)),
-        )
+        .arg(super::files_arg())
 }
 
 /// `--query.lookback-delta`, which promtool has on `check` itself.

@@ -138,13 +138,16 @@ pub(crate) fn command() -> Command {
 
 /// A command that takes files and nothing else.
 fn with_files(name: &'static str, about: &'static str) -> Command {
-    Command::new(name).about(about).arg(
-        Arg::new("files")
-            .value_name("FILE")
-            .required(true)
-            .action(ArgAction::Append)
-            .value_parser(clap::value_parser!(PathBuf)),
-    )
+    Command::new(name).about(about).arg(files_arg())
+}
+
+/// At least one file.
+fn files_arg() -> Arg {
+    Arg::new("files")
+        .value_name("FILE")
+        .required(true)
+        .action(ArgAction::Append)
+        .value_parser(clap::value_parser!(PathBuf))
 }
 
 /// Whether all are files; says what is wrong with the first that is none, as promtool does before it reads any.

@@ -105,9 +105,11 @@ fn grid(start: &str, end: &str, step: &str) -> Result<Grid, String> {
     Ok(Grid { start, end, step })
 }
 
+/// An instant within the years that the calendar knows.
 fn time(text: &str) -> Option<Timestamp> {
     if let Ok(secs) = text.parse::<f64>() {
-        return secs.is_finite().then(|| Timestamp::from_secs_f64(secs));
+        let years = jiff::Timestamp::MIN.as_second() as f64..jiff::Timestamp::MAX.as_second() as f64;
+        return years.contains(&secs).then(|| Timestamp::from_secs_f64(secs));
     }
     text.parse::<jiff::Timestamp>().ok().map(|instant| Timestamp::from_ms(instant.as_millisecond()))
 }

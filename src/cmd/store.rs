@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use super::{FAILED, FINE, files};
 use crate::clock::Stopwatch;
@@ -40,13 +40,7 @@ pub(super) fn command() -> Command {
     let import = Command::new("import")
         .about("Add samples from OpenMetrics text with timestamps, plain or gzip")
         .arg(path())
-        .arg(
-            Arg::new("files")
-                .value_name("FILE")
-                .required(true)
-                .action(ArgAction::Append)
-                .value_parser(clap::value_parser!(PathBuf)),
-        );
+        .arg(super::files_arg());
     Command::new("store")
         .about("Look after stored samples while no daemon runs")
         .subcommand_required(true)

@@ -58,13 +58,7 @@ pub(super) fn command() -> Command {
                 .default_value("text")
                 .help("text as promtool prints it, or json"),
         )
-        .arg(
-            Arg::new("files")
-                .value_name("FILE")
-                .required(true)
-                .action(ArgAction::Append)
-                .value_parser(clap::value_parser!(PathBuf)),
-        )
+        .arg(super::files_arg())
 }
 
 /// `--junit`, which promtool has on `test` itself.

@@ -7,7 +7,7 @@
 //! A tier's runs are raw conditions at the instants of the grid; what alerts make of them (holding, suppressing) is not among them.
 //! **Cost.** One pass over the samples, in slices of [`SLICE_MS`]; then two look-ups per window and instant.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::model::{Labels, Series, Timestamp};
@@ -93,9 +93,12 @@ fn account(slo: &Slo, recording: &Recording, grid: Grid) -> Accounting {
     let batch = batch(slo, recording);
     let reach = slo.window.longest() + grid.end.max(last).since(first.min(grid.start));
     let mut accounting = Accounting::reaching(slo, reach);
-    let mut through = first.plus_ms(-1);
-    while through < grid.end.min(last) {
-        through = through.plus_ms(SLICE_MS).min(grid.end);
+    // Only slices with samples: a timestamp that is far off must not cost a slice for each hour up to it.
+    let instants = batch.iter().flat_map(|(_, all)| *all).flat_map(|series| &series.samples).map(|sample| sample.at);
+    let slices: BTreeSet<i64> =
+        instants.filter(|at| *at < grid.end).map(|at| at.as_ms().div_euclid(SLICE_MS)).collect();
+    for slice in slices {
+        let through = Timestamp::from_ms(slice.saturating_add(1).saturating_mul(SLICE_MS)).min(grid.end);
         accounting.feed(&batch, through, History::Complete);
     }
     accounting.feed(&batch, grid.end, History::Complete);

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! **Invariants.** Points strictly increase in time. What is decoded is what was added, to the bit: a block whose counts are not all
-//! integers below 2^53 keeps its points as they are.
+//! integers below 2^53, or ever fall, keeps its points as they are.
 //! **Cost.** A look-up is a binary search over blocks, then over the open points or through at most [`BLOCK_LEN`] decoded ones, whatever the
 //! window's length. One point for each scrape that changed the counts: 5 bytes where counts are integers (24 where not), so that
 //! 30 days of one target scraped every 15 s are 0.8 MiB.
@@ -63,7 +63,7 @@ impl Counts {
 
 type Point = (Timestamp, Totals);
 
-/// `C(t)`: a step function that never falls.
+/// `C(t)`: a step function. It falls only where a count is a difference of counters that do not agree.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Curve {
     sealed: VecDeque<Block>,
@@ -108,6 +108,15 @@ impl Curve {
     /// The instant of the first point that is kept.
     pub(super) fn first_at(&self) -> Option<Timestamp> {
         self.sealed.front().map(|block| block.first.0).or_else(|| self.open.first().map(|(at, _)| *at))
+    }
+
+    /// The instant of the first point after `at`.
+    pub(super) fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
+        let ended = self.sealed.partition_point(|block| block.first.0 <= at);
+        // The block before may reach past `at`.
+        let blocks = self.sealed.range(ended.saturating_sub(1)..).take(2);
+        let sealed = blocks.flat_map(Block::points).map(|(point_at, _)| point_at);
+        sealed.chain(self.open.iter().map(|(point_at, _)| *point_at)).find(|point_at| *point_at > at)
     }
 
     /// Removes the points after `at`.
@@ -162,7 +171,10 @@ const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 impl Block {
     fn seal(points: Vec<Point>) -> Self {
         let is_integer = |count: f64| (0.0..=INTEGER_MAX).contains(&count) && count.fract() == 0.0;
-        let can_pack = points.iter().all(|(_, totals)| is_integer(totals.part) && is_integer(totals.total));
+        // A difference of counters may fall where its two do not agree.
+        let grows = |pair: &[Point]| pair[0].1.part <= pair[1].1.part && pair[0].1.total <= pair[1].1.total;
+        let can_pack = points.iter().all(|(_, totals)| is_integer(totals.part) && is_integer(totals.total))
+            && points.windows(2).all(grows);
         let first = points[0];
         let rest = if can_pack { Rest::Packed(pack(&points)) } else { Rest::Plain(points[1..].into()) };
         Block { first, rest }
@@ -276,6 +288,22 @@ mod tests {
         assert!(bytes <= 5 * BLOCK_LEN * curve.sealed.len(), "{bytes} bytes for {} blocks", curve.sealed.len());
     }
 
+    #[test]
+    fn a_count_that_falls_keeps_its_points() {
+        let mut curve = Curve::default();
+        let mut sums = Vec::new();
+        let mut sum = 0.0;
+        for step in 0..3 * BLOCK_LEN {
+            let part = if step % 10 == 9 { -4.0 } else { 1.0 };
+            sum += part;
+            sums.push(sum);
+            curve.add(Timestamp::from_ms(step as i64), part, 1.0);
+        }
+        assert!(!curve.sealed.is_empty());
+        let read = (0..sums.len()).map(|step| curve.at(Timestamp::from_ms(step as i64)).part);
+        assert_eq!(read.collect::<Vec<_>>(), sums);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -305,6 +333,7 @@ mod tests {
             let naive = |at: Timestamp| plain.iter().rfind(|(point_at, _)| *point_at <= at).map_or(Totals::default(), |p| p.1);
             for at in (0..50).map(|part| Timestamp::from_ms(now_ms / 49 * part)) {
                 prop_assert_eq!(curve.at(at), naive(at));
+                prop_assert_eq!(curve.next_after(at), plain.iter().map(|point| point.0).find(|next| *next > at));
             }
             let horizon = Timestamp::from_ms(now_ms / 2);
             curve.drop_before(horizon);

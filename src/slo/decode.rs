@@ -144,8 +144,11 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
     let implied_span = implied.map_or(fields.span, |(_, _, span)| span);
     let objective_span = node.get("objective").map_or(implied_span, |node| node.span);
     let policy = policy(fields.decoder, alerting, (judged_by, objective_span), window.nominal());
-    for key in ["calendar", "time_slices", "exclusions", "timeWindow", "sli"] {
-        fields.unsupported(key, "not built yet");
+    fields.unsupported("calendar", "write window: month (day, week, quarter, year)");
+    fields.unsupported("time_slices", "write budgeting: {time_slices: {slice: 5m, target: 99}}");
+    fields.unsupported("exclusions", "not built yet");
+    for key in ["timeWindow", "sli"] {
+        fields.unsupported(key, "it is of another tool's form; write window and indicator");
     }
     fields.finish();
     Some(Slo {

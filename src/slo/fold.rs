@@ -16,7 +16,7 @@
 //! own samples that both lie within the absence. A target that was not scraped at all says nothing: what its counters gained
 //! meanwhile is counted at the next scrape.
 //!
-//! **Differs:** where the daemon reads stored samples it has no start timestamps, and it looks for witnesses among the counters of the
+//! **Differs:** start timestamps of stored samples are not read, and the daemon looks for witnesses among the counters of the
 //! indicator and `process_start_time_seconds`; a backtest may feed every counter of the target.
 
 use std::collections::{BTreeSet, HashMap};

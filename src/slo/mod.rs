@@ -2,7 +2,8 @@
 //!
 //! In the flow: a file becomes [`SloFile`] (`decode`), then a [`SloGroup`], which a driver steps like a rule group: it counts new samples
 //! (`feed`, [`Accounting`], `fold`, `curve`), computes [`Figures`], raises alerts, and records series that PromQL can read.
-//! **No clock, no I/O.** A backtest drives [`Accounting`] and [`Figures`] over recorded samples itself.
+//! Files of Sloth, Pyrra and OpenSLO become the same (`import`). [`backtest()`] replays objectives over a [`Recording`] with the same counting.
+//! **No clock, no I/O.**
 //!
 //! **An objective is three counters per group**: bad events, total events, covered time, each a function `C(t)` of raw samples. A window
 //! is `C(t) - C(t - w)`, so that 90 days cost what 5 minutes cost, and nothing is extrapolated or averaged.

@@ -4,7 +4,7 @@
 //!
 //! **Invariants.** Slice `k` of length `s` is `(ks, (k + 1)s]`, from the epoch in UTC. It counts where it lies entirely inside the window
 //! and had events.
-//! **Cost.** Two look-ups a slice, once; a window of slices is two look-ups, as one of events is.
+//! **Cost.** Two look-ups a slice with events, once, and a third after an idle one, however long the idle time; a window of slices is two look-ups, as one of events is.
 
 use std::time::Duration;
 
@@ -52,8 +52,12 @@ impl Slices {
             let counts = events.counts(start, end, judge.part_is);
             if counts.total > 0.0 {
                 self.curve.add(end, judge.good(counts), 1.0);
+                start = end;
+            } else {
+                // Nothing happens before the next event, however far away it is.
+                let next = events.next_after(end).unwrap_or(through).min(through);
+                start = end.max(judge.floor(next.plus_ms(-1)));
             }
-            start = end;
         }
         self.through = Some(start);
     }
@@ -142,5 +146,18 @@ mod tests {
         let ratios = Budgeting::RatioTimeSlices { slice: MINUTE };
         check(ratios, (0, 240), 2.4, 3.0);
         check(Budgeting::Occurrences, (0, 400), 0.0, 0.0);
+    }
+
+    #[test]
+    fn idle_time_costs_nothing() {
+        let mut events = Curve::default();
+        let far = i64::MAX / 4_000;
+        for secs in [-far, -30, 30, far] {
+            events.add(at(secs), 0.0, 1.0);
+        }
+        let mut slices = Slices::new(Budgeting::RatioTimeSlices { slice: MINUTE }, PartIs::Bad);
+        slices.advance(&events, at(far + 60));
+        assert_eq!(slices.counts(at(-far - 120), at(far + 120)).total, 4.0);
+        assert_eq!(slices.counts(at(-60), at(60)).total, 2.0);
     }
 }

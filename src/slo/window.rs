@@ -104,13 +104,14 @@ impl Unit {
         }
     }
 
-    fn span(self, times: i64) -> Span {
+    /// So many of it; an error where that is longer than the calendar.
+    fn span(self, times: i64) -> Result<Span, jiff::Error> {
         match self {
-            Unit::Day => Span::new().days(times),
-            Unit::Week => Span::new().weeks(times),
-            Unit::Month => Span::new().months(times),
-            Unit::Quarter => Span::new().months(3 * times),
-            Unit::Year => Span::new().years(times),
+            Unit::Day => Span::new().try_days(times),
+            Unit::Week => Span::new().try_weeks(times),
+            Unit::Month => Span::new().try_months(times),
+            Unit::Quarter => Span::new().try_months(3 * times),
+            Unit::Year => Span::new().try_years(times),
         }
     }
 }
@@ -179,6 +180,9 @@ impl Calendar {
 
     /// The last boundary before `at`.
     fn boundary_before(&self, at: Timestamp) -> Timestamp {
+        // Beyond the years of the calendar there is no boundary to find: those are the ends of time here.
+        let (first, last) = (jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond());
+        let at = Timestamp::from_ms(at.as_ms().clamp(first + 1, last));
         let nominal_ms = i64::try_from(u64::from(self.count) * self.unit.nominal_days() * DAY_SECS * 1000);
         let nominal_ms = nominal_ms.expect("BUG: a period longer than time");
         let mut period = at.ms_since(self.boundary(0)).div_euclid(nominal_ms);
@@ -196,7 +200,7 @@ impl Calendar {
     fn boundary(&self, number: i64) -> Timestamp {
         let times = number * i64::from(self.count);
         let limit = if number < 0 { DateTime::MIN } else { DateTime::MAX };
-        let local = self.anchor.checked_add(self.unit.span(times)).unwrap_or(limit);
+        let local = self.unit.span(times).and_then(|span| self.anchor.checked_add(span)).unwrap_or(limit);
         let instant = self.zone.to_ambiguous_timestamp(local).compatible();
         let at_limit = if number < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         Timestamp::from_ms(instant.unwrap_or(at_limit).as_millisecond())
@@ -239,6 +243,19 @@ mod tests {
         check(Unit::Year, "UTC", "2016-02-29T00:00:00Z", "2016-01-01T00:00:00Z");
         // A midnight that the clock skips.
         check(Unit::Day, "America/Santiago", "2024-09-08T12:00:00Z", "2024-09-08T04:00:00Z");
+    }
+
+    #[test]
+    fn there_is_a_boundary_before_any_instant() {
+        let anchors = [DateTime::MIN, DateTime::constant(2018, 1, 1, 0, 0, 0, 0), DateTime::MAX];
+        let instants = [i64::MIN, -377_705_023_201_001, -1, 0, 253_402_207_200_000, i64::MAX];
+        for (unit, anchor) in Unit::ALL.into_iter().flat_map(|unit| anchors.map(|anchor| (unit, anchor))) {
+            let calendar = Calendar { count: 1, unit, anchor, zone: time_zone("Europe/Madrid").unwrap() };
+            for at in instants.map(Timestamp::from_ms) {
+                let start = Window::Calendar(calendar.clone()).start(at);
+                assert!(start < at || at < Timestamp::from_ms(-377_705_000_000_000), "{unit:?} {anchor} {at:?}");
+            }
+        }
     }
 
     #[test]

@@ -10,22 +10,18 @@ use almenara::source::SourceFile;
 use crate::corpus::{self, CorpusFile};
 use crate::mutate::Mutator;
 
-/// Mutations of each file in every run of the tests.
+/// Mutations of each file, unless [`COUNT_VARIABLE`] asks for another number: 1,000 take eight minutes.
 const MUTATIONS: usize = 40;
-/// Mutations of each file in the long run.
-const MUTATIONS_LONG: usize = 1_000;
+/// `ALMENARA_MUTATIONS_PER_FILE=1000 cargo test --test it parser_mutations -- --nocapture`
+const COUNT_VARIABLE: &str = "ALMENARA_MUTATIONS_PER_FILE";
 const THREADS: usize = 2;
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are what one asks for more mutations for")]
 fn no_mutation_panics() {
-    run(MUTATIONS);
-}
-
-#[test]
-#[ignore = "takes minutes: cargo test --test it parser_mutations -- --ignored --nocapture"]
-#[expect(clippy::print_stderr, reason = "the figures are what one runs it for")]
-fn no_mutation_panics_long() {
-    let (files, texts, accepted) = run(MUTATIONS_LONG);
+    let asked =
+        std::env::var(COUNT_VARIABLE).map(|count| count.parse().expect("ALMENARA_MUTATIONS_PER_FILE is a number"));
+    let (files, texts, accepted) = run(asked.unwrap_or(MUTATIONS));
     eprintln!("{files} files, {texts} mutated texts, {accepted} of them accepted, no panic");
 }
 

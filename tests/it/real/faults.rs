@@ -111,6 +111,40 @@ fn a_kill_does_no_harm() {
     assert_eq!(deployment.daemon.wait(), Some(0));
 }
 
+/// What a query has shown is there after `kill -9`, once and whole.
+#[test]
+fn samples_outlive_kills() {
+    const KILLS: u32 = 8;
+    let target = Server::start(Behaviour::Answers("m_a 1\nm_b 2\n"));
+    let configuration = format!(
+        "scrape_configs:\n- job_name: a\n  scrape_interval: 50ms\n  scrape_timeout: 50ms\n  static_configs: [{{targets: ['127.0.0.1:{}']}}]\n",
+        target.port
+    );
+    let mut deployment = Deployment::start(&[("almenara.yml", &configuration)], &[]);
+    let times = |deployment: &Deployment, name: &str| -> Vec<String> {
+        let data = deployment.data(&format!("/api/v1/query?query={name}%5B1h%5D"));
+        let values = data["result"][0]["values"].as_array().cloned().unwrap_or_default();
+        values.iter().map(|sample| sample[0].to_string()).collect()
+    };
+    let mut known: Vec<String> = Vec::new();
+    for kill in 0..KILLS {
+        let shown =
+            wait_for("more samples", || Some(times(&deployment, "m_a")).filter(|shown| shown.len() > known.len() + 2));
+        // At another moment between two scrapes each time.
+        std::thread::sleep(Duration::from_millis(u64::from(7 * kill)));
+        deployment.daemon.signal("KILL");
+        assert_eq!(deployment.daemon.wait(), Some(-1));
+        deployment.start_again();
+        let after = times(&deployment, "m_a");
+        assert_eq!(after[..shown.len().min(after.len())], shown, "kill {kill}");
+        let of_both = [after, times(&deployment, "m_b")].map(|times| times[..shown.len()].to_vec());
+        assert_eq!(of_both[0], of_both[1], "half a scrape");
+        known = shown;
+    }
+    let distinct: std::collections::BTreeSet<&String> = known.iter().collect();
+    assert_eq!(distinct.len(), known.len(), "a sample is there twice");
+}
+
 /// Whoever manages the configuration may signal before we are ready.
 #[test]
 fn a_signal_during_the_start_does_not_kill() {
