@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::frame;
 use super::record::{self, CommitWriter};
+use super::StateChange;
 use crate::model::Labels;
 use crate::store::{Committed, Row, Store};
 
@@ -52,7 +53,7 @@ pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
 impl LogWriter {
     /// Begins the log `number`, which must not exist.
     pub(super) fn create(folder: &Path, number: u64, states: BTreeMap<String, Vec<u8>>) -> io::Result<Self> {
-        let (file, len) = begin(folder, number, &states)?;
+        let (file, len) = begin(folder, number, Some(&states).filter(|states| !states.is_empty()))?;
         Ok(LogWriter {
             folder: folder.to_owned(),
             number,
@@ -73,7 +74,7 @@ impl LogWriter {
             self.file.sync_data()?;
         }
         let next = self.number + 1;
-        let (file, len) = begin(&self.folder, next, &self.states)?;
+        let (file, len) = begin(&self.folder, next, Some(&self.states))?;
         (self.file, self.len, self.is_dirty) = (Arc::new(file), len, true);
         self.defined.clear();
         (self.failure, self.missed) = (None, 0);
@@ -103,17 +104,25 @@ impl LogWriter {
         }
     }
 
-    /// Notes the state of another part; the newest of a name holds. Whether it reached the operating system.
-    pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) -> bool {
+    /// Notes the states of other parts in one record; the newest of a name holds.
+    pub(super) fn put(&mut self, changes: Vec<StateChange>) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        frame::write(&mut buffer, |out| record::write_state(out, name, &bytes));
-        self.states.insert(name.to_owned(), bytes);
-        self.failure.is_none() && self.write(buffer)
+        frame::write(&mut buffer, |out| record::write_states(out, &changes));
+        for (name, state) in changes {
+            match state {
+                Some(state) => self.states.insert(name, state),
+                None => self.states.remove(&name),
+            };
+        }
+        if self.failure.is_none() {
+            self.write(buffer);
+        }
     }
 
-    /// The state of this name.
-    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.states.get(name).map(Vec::as_slice)
+    /// The states of names that begin with `prefix`.
+    pub(super) fn states(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let from = self.states.range(prefix.to_owned()..);
+        from.take_while(|(name, _)| name.starts_with(prefix)).map(|(name, state)| (name.clone(), state.clone())).collect()
     }
 
     /// Removes the file if nothing was written to it, at the end: a look at a folder should leave no trace.
@@ -188,10 +197,10 @@ impl LogWriter {
 }
 
 /// A new file with the states. A file of this number that a failed attempt left is begun anew.
-fn begin(folder: &Path, number: u64, states: &BTreeMap<String, Vec<u8>>) -> io::Result<(File, u64)> {
+fn begin(folder: &Path, number: u64, states: Option<&BTreeMap<String, Vec<u8>>>) -> io::Result<(File, u64)> {
     let mut bytes = MAGIC.to_vec();
-    for (name, state) in states {
-        frame::write(&mut bytes, |out| record::write_state(out, name, state));
+    if let Some(states) = states {
+        frame::write(&mut bytes, |out| record::write_all_states(out, states));
     }
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(path(folder, number))?;
     file.write_all(&bytes)?;

@@ -26,7 +26,6 @@ mod log;
 mod record;
 mod recovery;
 mod segment;
-mod wire;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -91,6 +90,9 @@ struct Checkpoint {
     /// Whether a failure has left out samples that only a checkpoint can bring.
     is_owed: bool,
 }
+
+/// A name, and what holds under it from now on.
+pub type StateChange = (String, Option<Vec<u8>>);
 
 /// Whether samples reach the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -182,15 +184,15 @@ impl Disk {
         self.shared.checkpoint()
     }
 
-    /// Notes the state of another part under a name; the newest holds. It survives the end of the process when this returns, unless
-    /// the disk fails.
-    pub fn put(&self, name: &str, bytes: Vec<u8>) {
-        self.shared.writer.lock().put(name, bytes);
+    /// Notes the states of other parts, each under a name; the newest holds, and `None` removes it. All of them or none survive the
+    /// end of the process once this returns, unless the disk fails.
+    pub fn put(&self, states: Vec<StateChange>) {
+        self.shared.writer.lock().put(states);
     }
 
-    /// What was last put under a name, in this life or an earlier one.
-    pub fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.shared.writer.lock().get(name).map(<[u8]>::to_vec)
+    /// What was last put under each name that begins with `prefix`, in this life or an earlier one, in order of name.
+    pub fn states(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        self.shared.writer.lock().states(prefix)
     }
 
     /// Bytes of the files.

@@ -4,17 +4,24 @@
 //! commit:  1  series that this log meets for the first time: number, labels …
 //!             count  time of the first row
 //!             rows: distance of series number, distance of time, flags, value, start time …
-//! state:   2  name  bytes                                      the newest of a name holds
+//! state:   2  name  bytes                                      the newest of a name holds (of former versions)
+//! states:  3  count  name  whether there is one  bytes …       likewise, several at once; without one, the name is removed
+//!          4  …                                                the same, and there are no others
 //! ```
 //!
 //! **Invariants.** A log defines each series before or in the record that first names it, so a log is read without any other.
 //! **Cost.** About 5 bytes a sample of an integer counter, 10 of an arbitrary float.
 
-use super::wire::{Malformed, Read, Write};
 use crate::model::{Labels, StartTime, Timestamp, Value};
+use std::collections::BTreeMap;
+
+use super::StateChange;
+use crate::model::wire::{Malformed, Read, Write};
 
 const COMMIT: u8 = 1;
 const STATE: u8 = 2;
+const STATES: u8 = 3;
+const ALL_STATES: u8 = 4;
 
 /// A row of a commit: its series by the number that the log gives it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +36,7 @@ pub(super) struct LoggedRow {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Record<'a> {
     Commit { defined: Vec<(u64, Labels)>, rows: Vec<LoggedRow> },
-    State { name: &'a str, bytes: &'a [u8] },
+    States { changes: Vec<(&'a str, Option<&'a [u8]>)>, are_all: bool },
 }
 
 /// Writes a commit, row by row.
@@ -66,11 +73,22 @@ impl<'a> CommitWriter<'a> {
     }
 }
 
-/// Writes a state.
-pub(super) fn write_state(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
-    out.push(STATE);
-    out.bytes(name.as_bytes());
-    out.bytes(bytes);
+/// Writes changes of states.
+pub(super) fn write_states(out: &mut Vec<u8>, changes: &[StateChange]) {
+    out.push(STATES);
+    out.list(changes.iter(), |out, (name, state)| {
+        out.text(name);
+        out.option(state.as_deref(), |out, state| out.bytes(state));
+    });
+}
+
+/// Writes all states that there are.
+pub(super) fn write_all_states(out: &mut Vec<u8>, states: &BTreeMap<String, Vec<u8>>) {
+    out.push(ALL_STATES);
+    out.list(states.iter(), |out, (name, state)| {
+        out.text(name);
+        out.option(Some(state), |out, state| out.bytes(state));
+    });
 }
 
 /// Reads a record.
@@ -78,7 +96,12 @@ pub(super) fn read(payload: &[u8]) -> Result<Record<'_>, Malformed> {
     let mut read = Read(payload);
     match read.byte()? {
         COMMIT => read_commit(&mut read),
-        STATE => Ok(Record::State { name: read.text()?, bytes: read.bytes()? }),
+        STATE => Ok(Record::States { changes: vec![(read.text()?, Some(read.bytes()?))], are_all: false }),
+        kind @ (STATES | ALL_STATES) => {
+            let changes = read.list(|read| Ok((read.text()?, read.option(Read::bytes)?)))?;
+            let record = Record::States { changes, are_all: kind == ALL_STATES };
+            if read.is_empty() { Ok(record) } else { Err(Malformed) }
+        }
         _ => Err(Malformed),
     }
 }

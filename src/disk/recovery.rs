@@ -173,8 +173,16 @@ impl Recovered {
         let mut place = Place::First;
         while let Some(frame) = frames.next() {
             let fault = match frame.map_err(Fault::from).and_then(|frame| Ok(record::read(frame)?)) {
-                Ok(Record::State { name, bytes }) => {
-                    self.states.insert(name.to_owned(), bytes.to_vec());
+                Ok(Record::States { changes, are_all }) => {
+                    if are_all {
+                        self.states.clear();
+                    }
+                    for (name, state) in changes {
+                        match state {
+                            Some(state) => self.states.insert(name.to_owned(), state.to_vec()),
+                            None => self.states.remove(name),
+                        };
+                    }
                     continue;
                 }
                 Ok(record) => {

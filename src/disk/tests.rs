@@ -127,9 +127,10 @@ fn what_a_failing_disk_misses_comes_with_the_next_checkpoint() {
         let (store, disk, _) = open(folder.path());
         (0..130).for_each(|step| commit(&store, step));
         assert_eq!(disk.health(), Health::Good);
+        disk.put(vec![("gone".to_owned(), Some(Vec::new()))]);
         disk.shared.writer.lock().fail(&io::Error::other("no space left"));
         (130..140).for_each(|step| commit(&store, step));
-        disk.put("kept", b"in memory".to_vec());
+        disk.put(vec![("kept".to_owned(), Some(b"in memory".to_vec())), ("gone".to_owned(), None)]);
         assert_eq!(disk.health(), Health::Failing { error: "no space left".to_owned(), missed: 30 });
         // As long as a directory stands where the segment would be written, the disk fails.
         let blocked = folder.path().join("unfinished");
@@ -145,7 +146,7 @@ fn what_a_failing_disk_misses_comes_with_the_next_checkpoint() {
     let (store, disk, recovered) = open(folder.path());
     assert_eq!((recovered.losses.len(), recovered.interrupted_bytes), (0, 0));
     assert_eq!(contents(&store), prefixes(145)[145]);
-    assert_eq!(disk.get("kept").as_deref(), Some(&b"in memory"[..]));
+    assert_eq!(disk.states(""), [("kept".to_owned(), b"in memory".to_vec())], "what was removed while the disk failed stays so");
 }
 
 #[test]
@@ -153,17 +154,17 @@ fn states_outlive_logs_and_a_folder_has_one_owner() {
     let folder = tempfile::tempdir().unwrap();
     {
         let (store, disk, _) = open(folder.path());
-        disk.put("a", b"1".to_vec());
-        disk.put("b", b"2".to_vec());
-        disk.put("a", b"3".to_vec());
+        let state = |name: &str, state: &str| (name.to_owned(), Some(state.as_bytes().to_vec()));
+        disk.put(vec![state("x/a", "1"), state("x/b", "2"), state("y", "4"), state("x/c", "5")]);
+        disk.put(vec![state("x/a", "3")]);
+        disk.put(vec![("x/c".to_owned(), None)]);
         disk.checkpoint().unwrap();
         assert!(matches!(Disk::open(folder.path(), &store, Timestamp::MIN), Err(DiskError::Locked(_))));
     }
     let (_store, disk, _) = open(folder.path());
-    assert_eq!(
-        (disk.get("a").as_deref(), disk.get("b").as_deref(), disk.get("c")),
-        (Some(&b"3"[..]), Some(&b"2"[..]), None)
-    );
+    let expected = [("x/a", "3"), ("x/b", "2")].map(|(name, state)| (name.to_owned(), state.as_bytes().to_vec()));
+    assert_eq!(disk.states("x/"), expected);
+    assert_eq!(disk.states("").len(), 3);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod regex;
 mod sample;
 mod start_time;
 mod timestamp;
+pub mod wire;
 
 pub use self::regex::{Anchoring, Pattern, PatternError, Replacement};
 pub use alert::Alert;

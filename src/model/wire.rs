@@ -1,24 +1,54 @@
 //! Numbers, texts and histograms as bytes.
 //!
-//! In the flow: records and segments are written and read with these.
+//! In the flow: what must survive the process (samples, alerts, groups, the history) is written and read with these.
 //! **Invariants.** Reading never panics and never allocates more than the input is long: what does not fit is [`Malformed`].
 
 use std::sync::Arc;
 
-use crate::model::{CounterResetHint, Histogram, HistogramSpan, Label, Labels, Value};
+use super::{CounterResetHint, Histogram, HistogramSpan, Label, Labels, Timestamp, Value};
 
 /// Bytes that are not what they should be, although their checksum is right: another version wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub struct Malformed;
 
 /// Appends to bytes.
-pub(super) trait Write {
+pub trait Write {
+    /// A number, short where it is small.
     fn varint(&mut self, value: u64);
+    /// A number, short where it is near zero.
     fn signed(&mut self, value: i64);
+    /// A length and as many bytes.
     fn bytes(&mut self, bytes: &[u8]);
+    /// A float, to the bit.
     fn float(&mut self, value: f64);
+    /// A float or a histogram.
     fn value(&mut self, value: &Value);
+    /// A label set.
     fn labels(&mut self, labels: &Labels);
+
+    /// A text.
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// An instant.
+    fn instant(&mut self, at: Timestamp) {
+        self.signed(at.as_ms());
+    }
+
+    /// What may be absent.
+    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.varint(u64::from(value.is_some()));
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    /// A number of things, one after the other.
+    fn list<T>(&mut self, items: impl ExactSizeIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+        self.varint(items.len() as u64);
+        items.for_each(|item| write(self, item));
+    }
 }
 
 impl Write for Vec<u8> {
@@ -92,20 +122,23 @@ fn write_histogram(out: &mut Vec<u8>, histogram: &Histogram) {
 
 /// Takes from the front of bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Read<'a>(pub(super) &'a [u8]);
+pub struct Read<'a>(pub &'a [u8]);
 
 impl<'a> Read<'a> {
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether all was taken.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+    /// One byte.
+    pub fn byte(&mut self) -> Result<u8, Malformed> {
         let (first, rest) = self.0.split_first().ok_or(Malformed)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+    /// See [`Write::varint`].
+    pub fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -117,18 +150,20 @@ impl<'a> Read<'a> {
         Err(Malformed)
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, Malformed> {
+    /// See [`Write::signed`].
+    pub fn signed(&mut self) -> Result<i64, Malformed> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
     /// A number of things that follow, each of at least one byte.
-    pub(super) fn count(&mut self) -> Result<usize, Malformed> {
+    pub fn count(&mut self) -> Result<usize, Malformed> {
         let count = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
         if count > self.0.len() { Err(Malformed) } else { Ok(count) }
     }
 
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+    /// See [`Write::bytes`].
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let (bytes, rest) = {
             let len = self.count()?;
             self.0.split_at(len)
@@ -137,15 +172,18 @@ impl<'a> Read<'a> {
         Ok(bytes)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+    /// See [`Write::text`].
+    pub fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
     }
 
-    pub(super) fn float(&mut self) -> Result<f64, Malformed> {
+    /// See [`Write::float`].
+    pub fn float(&mut self) -> Result<f64, Malformed> {
         Ok(f64::from_bits(self.varint()?.swap_bytes()))
     }
 
-    pub(super) fn value(&mut self) -> Result<Value, Malformed> {
+    /// See [`Write::value`].
+    pub fn value(&mut self) -> Result<Value, Malformed> {
         match self.byte()? {
             0 => Ok(Value::Float(self.float()?)),
             1 => Ok(Value::Histogram(Arc::new(self.histogram()?))),
@@ -153,12 +191,33 @@ impl<'a> Read<'a> {
         }
     }
 
-    pub(super) fn labels(&mut self) -> Result<Labels, Malformed> {
+    /// See [`Write::labels`].
+    pub fn labels(&mut self) -> Result<Labels, Malformed> {
         let mut labels = Vec::new();
         for _ in 0..self.count()? {
             labels.push(Label { name: self.text()?.into(), value: self.text()?.into() });
         }
         Ok(Labels::new(labels))
+    }
+
+    /// See [`Write::instant`].
+    pub fn instant(&mut self) -> Result<Timestamp, Malformed> {
+        self.signed().map(Timestamp::from_ms)
+    }
+
+    /// See [`Write::option`].
+    pub fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<Option<T>, Malformed> {
+        match self.varint()? {
+            0 => Ok(None),
+            1 => read(self).map(Some),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// See [`Write::list`].
+    pub fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
+        let count = self.count()?;
+        (0..count).map(|_| read(self)).collect()
     }
 
     fn histogram(&mut self) -> Result<Histogram, Malformed> {
