@@ -24,6 +24,7 @@
 //! **Differs:** after Prometheus's message, the error of an expression says what to write instead, where we can tell.
 //! **Differs:** `targets/metadata` and what deletes samples are not there.
 
+mod alert_explain;
 mod answer;
 mod compression;
 mod cors;
@@ -31,9 +32,11 @@ mod execution;
 mod exemplars;
 mod explain;
 mod federate;
+mod history;
 mod json;
 mod lifecycle;
 mod metadata;
+mod outcomes;
 mod params;
 mod parse_query;
 mod query;
@@ -49,6 +52,7 @@ pub mod v2;
 mod write;
 
 pub use explain::explanation_json;
+pub use history::{AlertEvent, AlertEventFilter, AlertEvents};
 pub use state::{AppState, Collector, Live, Queries, QuerySettings, ReloadRequest, Source};
 
 use axum::Router;
@@ -91,6 +95,9 @@ pub fn router(state: AppState) -> Router {
         .route("/write", post(write::write).layer(from_fn_with_state(state.clone(), lifecycle::require_ready)));
     let own = Router::new()
         .route("/slos", get(slos::slos))
+        .route("/alerts/history", get(history::history))
+        .route("/alerts/explain", get(alert_explain::explain))
+        .route("/rules/outcomes", get(outcomes::outcomes))
         .route("/explain", get(explain::explain).post(explain::explain))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -1,18 +1,18 @@
 //! `/api/v1/rules`, `/api/v1/alerts`.
 //!
-//! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `rules`, `alerts`.
-//! **Differs:** the token of a page is a hash of its own, not SHA-1; clients only hand it back.
+//! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `rules`, `alerts`; the token of a page is that of 3.13, SHA-256.
 
 use std::borrow::Cow;
 
 use axum::extract::State;
+use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, ApiError, ApiResult};
 use super::json::{Json, go_exponent};
 use super::params::{Params, parse_integer, parse_truth};
 use super::series::{MatcherSets, read_matchers};
 use super::state::AppState;
-use crate::model::{Fingerprint, Labels, Timestamp};
+use crate::model::Timestamp;
 use crate::rules::{AlertState, AlertStatus, AlertingStatus, GroupStatus, RuleStatus};
 
 /// What Go prints for a time that was never set.
@@ -26,7 +26,7 @@ enum Kind {
 }
 
 /// Which rules a request is about. Empty lists pass everything.
-struct Filter<'a> {
+pub(super) struct Filter<'a> {
     kind: Kind,
     names: Vec<&'a str>,
     groups: Vec<&'a str>,
@@ -81,14 +81,14 @@ pub(super) async fn alerts(State(state): State<AppState>) -> ApiResult {
     Ok(Answer::of(|json| json.object(|json| json.key("alerts").list(alerts, write_alert))))
 }
 
-fn sorted_groups(state: &AppState) -> Vec<GroupStatus> {
+pub(super) fn sorted_groups(state: &AppState) -> Vec<GroupStatus> {
     let mut groups = (state.rules)();
     groups.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
     groups
 }
 
 impl<'a> Filter<'a> {
-    fn read(params: &'a Params) -> Result<Self, ApiError> {
+    pub(super) fn read(params: &'a Params) -> Result<Self, ApiError> {
         let matchers = read_matchers(params, ApiError::bad_data, |error| ApiError::bad_data(error.to_string()))?;
         let kind = match params.text("type").to_lowercase().as_str() {
             "" => Kind::Any,
@@ -100,11 +100,11 @@ impl<'a> Filter<'a> {
         Ok(Filter { kind, names, groups, files, matchers })
     }
 
-    fn passes_group(&self, group: &GroupStatus) -> bool {
+    pub(super) fn passes_group(&self, group: &GroupStatus) -> bool {
         is_in(&self.groups, &group.name) && is_in(&self.files, &group.file)
     }
 
-    fn passes_rule(&self, rule: &RuleStatus) -> bool {
+    pub(super) fn passes_rule(&self, rule: &RuleStatus) -> bool {
         let is_kind = match self.kind {
             Kind::Any => true,
             Kind::Alerting => rule.alerting.is_some(),
@@ -173,7 +173,8 @@ impl<'a> Page<'a> {
 }
 
 fn token_of(group: &GroupStatus) -> String {
-    Fingerprint::of(&Labels::from_pairs([("file", group.file.clone()), ("group", group.name.clone())])).to_string()
+    let hash = Sha256::digest(format!("{};{}", group.file, group.name));
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn write_group(json: &mut Json, group: &GroupStatus, rules: &[&RuleStatus], alerts: Alerts) {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::history::AlertEvents;
+use super::v2::RouterHandle;
 use crate::exposition::Family;
 use crate::model::{Labels, Timestamp};
 use crate::notifier::Alertmanagers;
@@ -46,6 +48,10 @@ pub struct AppState {
     pub live: Arc<RwLock<Live>>,
     /// The rule groups, in any order.
     pub rules: Source<Vec<GroupStatus>>,
+    /// What happened to alerts.
+    pub alert_events: AlertEvents,
+    /// Who is told of alerts by ourselves; `None` where there is no router.
+    pub router: Option<RouterHandle>,
     /// The objectives, one for each group, in order of file and name.
     pub slos: Source<Vec<SloStatus>>,
     /// The targets.

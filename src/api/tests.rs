@@ -12,7 +12,7 @@ use super::*;
 use crate::model::{Histogram, HistogramSpan, Labels, Metadata, MetricKind, Timestamp, Value};
 use crate::notifier::Alertmanagers;
 use crate::promql::Dialect;
-use crate::rules::{AlertState, AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
+use crate::rules::{AlertState, AlertStatus, AlertingStatus, GroupStatus, Health, Policy, RuleOutcomes, RuleStatus};
 use crate::scrape::{self, DroppedTarget, LastScrape, TargetStatus, Targets};
 use crate::store::{ExemplarStore, MetadataStore, Row, Store, StoreOptions};
 
@@ -55,6 +55,8 @@ fn state() -> AppState {
         queries: Arc::new(Queries::new(settings())),
         live: Arc::new(RwLock::new(live())),
         rules: Arc::new(groups),
+        alert_events: Arc::new(|_| Ok(Vec::new())),
+        router: None,
         slos: Arc::new(Vec::new),
         targets: Arc::new(targets),
         alertmanagers: Arc::new(|| Alertmanagers {
@@ -103,6 +105,8 @@ fn groups() -> Vec<GroupStatus> {
         last_error: None,
         evaluation_duration: Duration::from_micros(350),
         evaluated_at: Some(Timestamp::from_ms(2_250)),
+        outcomes: RuleOutcomes::default(),
+        has_matched: true,
         alerting,
     };
     let alert = |job: &str, state, keep_firing_since| AlertStatus {
@@ -112,11 +116,17 @@ fn groups() -> Vec<GroupStatus> {
         active_at: Timestamp::from_ms(1_000),
         keep_firing_since,
         value: Value::Float(1.0),
+        element: Labels::empty(),
+        fired_at: None,
+        last_sent_at: None,
+        held: None,
     };
     let alerting = AlertingStatus {
         hold_duration: Duration::from_secs(2),
         keep_firing_for: Duration::from_millis(1_500),
         annotations: Labels::from_pairs([("summary", "{{ $value }}")]),
+        policy: Policy::default(),
+        recover_when: None,
         state: Some(AlertState::Firing),
         alerts: vec![
             alert("a", AlertState::Firing, Some(Timestamp::from_ms(2_000))),

@@ -13,6 +13,7 @@ macro_rules! say {
     }};
 }
 
+mod alerts;
 mod check_config;
 mod check_metrics;
 pub mod check_router;
@@ -75,6 +76,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
         Some(("fmt", matches)) => fmt::run(matches).into(),
         Some(("store", matches)) => store::run(matches).into(),
         Some(("query", matches)) => query::run(matches).into(),
+        Some(("alerts", matches)) => alerts::run(matches).into(),
         Some(("slo", matches)) => slo::run(matches).into(),
         Some(("explain", matches)) => explain::run(matches).into(),
         Some(("demo", matches)) => demo::run(matches).into(),
@@ -131,6 +133,7 @@ pub(crate) fn command() -> Command {
         .subcommand(fmt::command())
         .subcommand(store::command())
         .subcommand(query::command())
+        .subcommand(alerts::command())
         .subcommand(explain::command())
         .subcommand(slo::command())
         .subcommand(demo::command())

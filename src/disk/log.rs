@@ -14,9 +14,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::StateChange;
 use super::frame;
 use super::record::{self, CommitWriter};
-use super::StateChange;
 use crate::model::Labels;
 use crate::store::{Committed, Row, Store};
 
@@ -122,7 +122,9 @@ impl LogWriter {
     /// The states of names that begin with `prefix`.
     pub(super) fn states(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         let from = self.states.range(prefix.to_owned()..);
-        from.take_while(|(name, _)| name.starts_with(prefix)).map(|(name, state)| (name.clone(), state.clone())).collect()
+        from.take_while(|(name, _)| name.starts_with(prefix))
+            .map(|(name, state)| (name.clone(), state.clone()))
+            .collect()
     }
 
     /// Removes the file if nothing was written to it, at the end: a look at a folder should leave no trace.

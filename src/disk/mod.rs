@@ -22,6 +22,7 @@
 //! each sample, or each commit, a second time when it merges, and knows neither our columns nor our retention.
 
 mod frame;
+mod journal;
 mod log;
 mod record;
 mod recovery;
@@ -42,6 +43,7 @@ use log::LogWriter;
 use recovery::IntoStore;
 use segment::{Header, SegmentWriter};
 
+pub use journal::{FILE_LEN_MAX, FILES_LEN_MAX, Journal, JournalLimits};
 pub use recovery::{Loss, LossReason, Recovered};
 
 /// A log longer than this is replaced by a segment. Reading it back takes about a second.

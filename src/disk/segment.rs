@@ -18,8 +18,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::frame::{self, Damage, Frames};
-use crate::model::{Label, Labels, StartTime, Timestamp, Value};
 use crate::model::wire::{Malformed, Read, Write};
+use crate::model::{Label, Labels, StartTime, Timestamp, Value};
 use crate::store::{CHUNK_FORMAT, Exported, Piece, Saved, SeriesRef};
 
 /// First bytes of a segment.

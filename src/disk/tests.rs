@@ -146,7 +146,11 @@ fn what_a_failing_disk_misses_comes_with_the_next_checkpoint() {
     let (store, disk, recovered) = open(folder.path());
     assert_eq!((recovered.losses.len(), recovered.interrupted_bytes), (0, 0));
     assert_eq!(contents(&store), prefixes(145)[145]);
-    assert_eq!(disk.states(""), [("kept".to_owned(), b"in memory".to_vec())], "what was removed while the disk failed stays so");
+    assert_eq!(
+        disk.states(""),
+        [("kept".to_owned(), b"in memory".to_vec())],
+        "what was removed while the disk failed stays so"
+    );
 }
 
 #[test]

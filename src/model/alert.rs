@@ -1,5 +1,6 @@
 //! An alert on its way from a rule to the people who must know.
 
+use super::wire::{Malformed, Read, Write};
 use super::{Fingerprint, Labels, Timestamp};
 
 /// An alert as rules hand it to the notifier and the router; the wire form of Alertmanager's API v2.
@@ -41,6 +42,26 @@ impl Alert {
             self.labels = labels.build();
         }
         self
+    }
+
+    /// Appends it to bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.labels(&self.labels);
+        out.labels(&self.annotations);
+        out.instant(self.starts_at);
+        out.instant(self.ends_at);
+        out.text(&self.generator_url);
+    }
+
+    /// Takes one from bytes.
+    pub fn read(read: &mut Read<'_>) -> Result<Alert, Malformed> {
+        Ok(Alert {
+            labels: read.labels()?,
+            annotations: read.labels()?,
+            starts_at: read.instant()?,
+            ends_at: read.instant()?,
+            generator_url: read.text()?.to_owned(),
+        })
     }
 
     /// Whether it has ended at `now`.

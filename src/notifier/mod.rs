@@ -33,6 +33,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use config::{AlertingConfig, AlertmanagerConfig};
 pub use queue::QueueLimits;
+pub use sender::Observer;
 
 use crate::discovery::DiscoveryMetrics;
 use crate::exposition::{Family, FamilyKind};
@@ -77,6 +78,12 @@ impl Notifier {
             applying: Mutex::default(),
             work: RwLock::default(),
         }
+    }
+
+    /// Has `observer` told what Alertmanagers make of alerts; the first one stays.
+    pub fn observe(&self, observer: Observer) {
+        // A second one has nobody to replace.
+        let _ = self.traffic.observer.set(observer);
     }
 
     /// Takes a new configuration, or leaves everything as it was if one of its clients cannot be made. Alertmanagers that stay

@@ -3,8 +3,8 @@
 //! **Units.** One task per URL; one request at a time, so that the states of an alert arrive in order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -41,7 +41,6 @@ enum Phase {
     Draining,
 }
 
-#[derive(Debug)]
 struct Shared {
     url: String,
     timeout: Duration,
@@ -49,6 +48,7 @@ struct Shared {
     line: Mutex<Line>,
     filled: Notify,
     counts: Arc<Counts>,
+    observer: Arc<OnceLock<Observer>>,
 }
 
 /// What waits and what is on its way.
@@ -58,6 +58,12 @@ struct Line {
     in_flight: Vec<Taken>,
     /// Somebody else sends to this URL now: what the task still learns about its batch concerns nobody.
     handed_over: bool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("url", &self.url).field("line", &self.line).finish_non_exhaustive()
+    }
 }
 
 impl Sender {
@@ -76,6 +82,7 @@ impl Sender {
             line: Mutex::new(Line { queue: Queue::new(limits), in_flight: Vec::new(), handed_over: false }),
             filled: Notify::new(),
             counts: traffic.of(url),
+            observer: traffic.observer.clone(),
         });
         let phase = watch::Sender::new(Phase::Running);
         let task = tokio::spawn(run(shared.clone(), phase.subscribe()));
@@ -165,6 +172,7 @@ async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
             continue;
         }
         let outcome = shared.post(&alerts).await;
+        shared.observe(&alerts, &outcome);
         if shared.settle(outcome) == Next::Batch {
             failures = 0;
             continue;
@@ -225,6 +233,16 @@ impl Shared {
         if again { Next::Pause } else { Next::Batch }
     }
 
+    fn observe(&self, alerts: &[Arc<Alert>], outcome: &Outcome) {
+        if let Some(observer) = self.observer.get() {
+            let refusal = match outcome {
+                Outcome::Accepted => None,
+                Outcome::Failed { reason, .. } => Some(reason.as_str()),
+            };
+            observer(&self.url, alerts, refusal);
+        }
+    }
+
     async fn post(&self, alerts: &[Arc<Alert>]) -> Outcome {
         let stopwatch = Stopwatch::start();
         let answer = self.client.post_json(&self.url, wire::encode(alerts), self.timeout).await;
@@ -254,9 +272,21 @@ enum Outcome {
     Failed { reason: String, again: bool },
 }
 
+/// Is told what an Alertmanager made of alerts: its URL, and why it did not take them.
+pub type Observer = Box<dyn Fn(&str, &[Arc<Alert>], Option<&str>) + Send + Sync>;
+
 /// What was sent where. Numbers of a URL live as long as something is sent there.
-#[derive(Debug, Default)]
-pub(super) struct Traffic(Mutex<BTreeMap<String, Arc<Counts>>>);
+#[derive(Default)]
+pub(super) struct Traffic {
+    counts: Mutex<BTreeMap<String, Arc<Counts>>>,
+    pub(super) observer: Arc<OnceLock<Observer>>,
+}
+
+impl std::fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.counts.fmt(f)
+    }
+}
 
 /// The numbers of one URL.
 #[derive(Debug, Default)]
@@ -270,11 +300,11 @@ struct Counts {
 
 impl Traffic {
     fn of(&self, url: &str) -> Arc<Counts> {
-        self.0.lock().entry(url.to_owned()).or_default().clone()
+        self.counts.lock().entry(url.to_owned()).or_default().clone()
     }
 
     pub(super) fn collect(&self, capacity: usize, families: &mut Vec<Family>) {
-        let mut all = self.0.lock();
+        let mut all = self.counts.lock();
         all.retain(|_, counts| Arc::strong_count(counts) > 1);
         let mut add = |name, help, kind, value: &dyn Fn(&Counts) -> f64| {
             let mut family = Family::new(name, help, kind);

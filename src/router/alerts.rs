@@ -49,6 +49,21 @@ impl AlertStore {
         (fingerprint, &stored.alert)
     }
 
+    /// Takes up an alert of an earlier life.
+    pub(crate) fn restore(&mut self, stored: StoredAlert) {
+        self.version += 1;
+        self.alerts.insert(stored.alert.fingerprint(), StoredAlert { version: self.version, ..stored });
+    }
+
+    /// The version of the last change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.alerts.len()
+    }
+
     pub(crate) fn get(&self, fingerprint: Fingerprint) -> Option<&StoredAlert> {
         self.alerts.get(&fingerprint)
     }

@@ -24,6 +24,7 @@ use super::heartbeat::Pulses;
 use super::inhibit::Inhibitor;
 use super::log::{LogEntry, RETENTION, States};
 use super::receiver::IntegrationId;
+use super::saved::Changes;
 use super::silence::Silences;
 use super::{Event, Notification, NotificationId, Route};
 use crate::model::{Alert, Fingerprint, Labels, Timestamp};
@@ -53,7 +54,9 @@ pub struct Router {
     pub(super) pulses: Pulses,
     collected_at: Timestamp,
     /// The latest time seen.
-    seen_at: Timestamp,
+    pub(super) seen_at: Timestamp,
+    /// `None` where nobody keeps them.
+    pub(super) changes: Option<Changes>,
 }
 
 impl Router {
@@ -73,6 +76,7 @@ impl Router {
             pulses,
             collected_at: now,
             seen_at: now,
+            changes: None,
         }
     }
 
@@ -160,13 +164,17 @@ impl Router {
         let (fingerprint, alert) = self.alerts.put(alert, is_timeout, now);
         for route in root.matching(&alert.labels) {
             let labels = route.options.group_by.group_labels(alert);
-            join(&mut self.groups, route, labels, (fingerprint, alert), now);
+            let id = join(&mut self.groups, route, labels, (fingerprint, alert), now);
+            if let Some((id, changes)) = id.zip(self.changes.as_mut()) {
+                changes.note(id);
+            }
         }
     }
 
     fn report(&mut self, id: NotificationId, now: Timestamp, outcome: Outcome) {
         // A report on something superseded or from a former configuration has no one to inform.
         let Some(UnderWay { key, at, states }) = self.under_way.remove(&id) else { return };
+        self.touch(&key.0);
         let Some(group) = self.groups.get_mut(&key.0) else { return };
         if outcome == Outcome::Accepted {
             let repeat_interval = group.options.repeat_interval;
@@ -185,6 +193,7 @@ impl Router {
 
     /// Lets go of the ended alerts of a flush that everyone accepted, unless they changed meanwhile.
     pub(super) fn finish_flush(&mut self, id: &GroupId) {
+        self.touch(id);
         let Some(group) = self.groups.get_mut(id) else { return };
         let Some(flush) = group.flush.take().filter(|flush| !flush.is_failed) else { return };
         for (fingerprint, version) in flush.resolved {
@@ -211,6 +220,7 @@ impl Router {
         if back.is_zero() {
             return;
         }
+        self.touch_all();
         self.collected_at = self.collected_at - back;
         self.groups.values_mut().for_each(|group| group.shift_back(back));
         self.pulses.shift_back(back);
@@ -222,6 +232,12 @@ impl Router {
     pub fn apply(&mut self, config: RouterConfig, now: Timestamp) {
         self.follow_clock(now);
         self.config = Arc::new(config);
+        self.apply_again(now);
+    }
+
+    /// Brings everything in line with the configuration.
+    pub(super) fn apply_again(&mut self, now: Timestamp) {
+        self.touch_all();
         let config = Arc::clone(&self.config);
         self.pulses.adopt(&config, now);
         self.forget_missing_integrations(&config);
@@ -289,6 +305,7 @@ impl Router {
 
     fn collect_garbage(&mut self, now: Timestamp) {
         self.collected_at = now;
+        self.touch_all();
         self.silences.collect_garbage(now);
         let groups = &self.groups;
         let held: BTreeSet<Fingerprint> = groups.values().flat_map(|group| group.members.keys().copied()).collect();
@@ -298,6 +315,7 @@ impl Router {
 
     /// Ends that nobody would take for [`RETENTION`] are given up.
     pub(super) fn give_up_old_ends(&mut self, id: &GroupId, now: Timestamp) {
+        self.touch(id);
         let Some(group) = self.groups.get_mut(id) else { return };
         let alerts = &self.alerts;
         let is_old = |fingerprint: Fingerprint| {
@@ -321,21 +339,23 @@ enum Outcome {
     GivenUp,
 }
 
-/// Puts an alert into its group, creating it if need be. An alert that is older than the route's wait does not wait again.
+/// Puts an alert into its group, creating it if need be. An alert that is older than the route's wait does not wait again. Gives the
+/// group, if that is new or the alert is new in it.
 fn join(
     groups: &mut BTreeMap<GroupId, AlertGroup>,
     route: &Route,
     labels: Labels,
     (fingerprint, alert): (Fingerprint, &Alert),
     now: Timestamp,
-) {
+) -> Option<GroupId> {
     let id = GroupId { route: Arc::clone(&route.id), labels };
-    let group = groups.entry(id).or_insert_with_key(|id| {
+    let group = groups.entry(id.clone()).or_insert_with_key(|id| {
         let mut group = AlertGroup::new(route, &id.labels, now);
         if alert.starts_at + route.options.group_wait < now {
             group.next_flush = now;
         }
         group
     });
-    group.members.insert(fingerprint, Member::Here);
+    let before = group.members.insert(fingerprint, Member::Here);
+    (before != Some(Member::Here)).then_some(id)
 }

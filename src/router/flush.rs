@@ -95,6 +95,7 @@ impl Router {
 
     /// Sets the timer and supersedes what is under way. `false` when that still has time: then the flush waits for it.
     fn begin_flush(&mut self, id: &GroupId, candidates: &[Candidate], now: Timestamp) -> bool {
+        self.touch(id);
         let Some(group) = self.groups.get_mut(id) else { return false };
         if let Some(flush) = &mut group.flush {
             if !flush.outstanding.is_empty() && now < flush.deadline {

@@ -91,6 +91,11 @@ impl AlertGroup {
         &self.key
     }
 
+    /// When it flushed last.
+    pub fn last_flush(&self) -> Option<Timestamp> {
+        self.last_flush
+    }
+
     /// When it flushes next.
     pub fn next_flush(&self) -> Timestamp {
         self.next_flush

@@ -22,6 +22,7 @@ pub mod matchers;
 mod message;
 mod receiver;
 mod route;
+mod saved;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use receiver::{
     Settings, SlackConfig, Smtp, WebhookConfig,
 };
 pub use route::{GroupBy, Route, RouteOptions};
+pub use saved::{PREFIX as STATE_PREFIX, StateChange};
 pub use silence::{
     NotAnId, SILENCES_MAX, Silence, SilenceDraft, SilenceError, SilenceId, SilenceState, Silencer, Silences,
 };

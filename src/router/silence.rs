@@ -116,6 +116,11 @@ impl Silence {
         }
     }
 
+    /// Whether it keeps an alert with these labels quiet at `now`.
+    pub fn mutes(&self, labels: &Labels, now: Timestamp) -> bool {
+        self.state(now) == SilenceState::Active && self.passes(labels)
+    }
+
     fn passes(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
     }

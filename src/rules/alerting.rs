@@ -1,7 +1,8 @@
 //! The life of an alert: inactive, pending, firing, kept firing, resolved.
 //!
-//! In the flow: each slot, the elements of the rule's result become alerts or keep them alive; those that vanished end. The
-//! outcome is the series `ALERTS` and `ALERTS_FOR_STATE`, and the alerts that are due to be sent.
+//! In the flow: each slot, the elements of the rule's result become [`Candidate`]s, which begin alerts or keep them alive; of those that
+//! are absent the caller says whether they end ([`Absence`]). The outcome is the series `ALERTS` and `ALERTS_FOR_STATE`, the alerts that
+//! are due to be sent, and what changed.
 //!
 //! **Invariants.** Two live alerts never have the same labels. Nothing is sent while pending. An alert that fired and ended is
 //! remembered for [`super::RESOLVED_RETENTION`], so that its end is told more than once.
@@ -9,12 +10,13 @@
 //! **Differs:** `ALERTS` is written from the first evaluation (Prometheus waits for its restore of `for`). A label whose template
 //! renders empty is absent from `ALERTS` too (Prometheus writes the unrendered text). An empty annotation is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Timestamp, Value};
 use crate::template::{Host, Query, alert_data};
 
+use super::transition::{Change, Held, Transition};
 use super::{Entry, Environment, RuleConfig, sending};
 
 /// Where an alert stands.
@@ -40,36 +42,61 @@ impl AlertState {
 }
 
 /// One alert of a rule.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct ActiveAlert {
     pub(super) state: AlertState,
+    /// The labels of the result's element, without the metric name.
+    pub(super) element: Labels,
     pub(super) annotations: Labels,
     /// Of the last evaluation in which the condition held.
     pub(super) value: Value,
     pub(super) active_at: Timestamp,
-    fired_at: Timestamp,
-    resolved_at: Option<Timestamp>,
-    last_sent_at: Option<Timestamp>,
+    pub(super) fired_at: Timestamp,
+    pub(super) resolved_at: Option<Timestamp>,
+    pub(super) last_sent_at: Option<Timestamp>,
     /// Set while the condition does not hold but `keep_firing_for` does.
     pub(super) keep_firing_since: Option<Timestamp>,
+    /// Why it lives although the last result did not have it, besides `keep_firing_for`.
+    pub(super) held: Option<Held>,
+    /// It is from before a pause, and the result has not had it since.
+    pub(super) is_unconfirmed: bool,
 }
 
 impl ActiveAlert {
-    fn new(now: Timestamp, value: Value, annotations: Labels) -> Self {
+    fn new(now: Timestamp, candidate: Candidate) -> Self {
         ActiveAlert {
             state: AlertState::Pending,
-            annotations,
-            value,
+            element: candidate.element,
+            annotations: candidate.annotations,
+            value: candidate.value,
             active_at: now,
             fired_at: now,
             resolved_at: None,
             last_sent_at: None,
             keep_firing_since: None,
+            held: None,
+            is_unconfirmed: false,
         }
     }
 
     fn is_due(&self, now: Timestamp, resend_delay: Duration) -> bool {
         self.state != AlertState::Pending && sending::is_due(self.last_sent_at, self.resolved_at, now, resend_delay)
+    }
+
+    /// Whether it was raised without a result: see [`super::policy`].
+    pub(super) fn stands_for_nothing(&self) -> bool {
+        self.element.is_empty() && self.value.as_float().is_some_and(f64::is_nan)
+    }
+
+    /// As it is sent: it fires until `valid_until`, unless it has ended.
+    pub(super) fn as_sent(&self, labels: &Labels, valid_until: Timestamp, generator_url: &str) -> Alert {
+        Alert {
+            labels: labels.clone(),
+            annotations: self.annotations.clone(),
+            starts_at: self.fired_at,
+            ends_at: self.resolved_at.unwrap_or(valid_until),
+            generator_url: generator_url.to_owned(),
+        }
     }
 }
 
@@ -83,62 +110,58 @@ pub(super) struct Moment<'a> {
     pub(super) query: &'a Query<'a>,
 }
 
-/// Steps the alerts of a rule to `moment.now` with the result of its expression, and returns the series to write.
-///
-/// # Errors
-/// Two elements with the same labels leave the alerts as they were; more alerts than `limit` remove all of them.
-pub(super) fn step(
-    config: &RuleConfig,
-    alerts: &mut Alerts,
-    elements: Vec<(Labels, Value)>,
-    limit: u64,
-    moment: &Moment<'_>,
-) -> Result<BTreeMap<Labels, Value>, String> {
-    let present = activate(config, alerts, elements, moment)?;
-    let now = moment.now;
-    alerts.retain(|labels, alert| {
-        if present.contains(labels) {
-            alert.keep_firing_since = None;
-        } else {
-            leave(config, alert, now);
-        }
-        alert.state != AlertState::Inactive || alert.resolved_at.is_some_and(|at| sending::is_remembered(at, now))
-    });
-    let mut series = BTreeMap::new();
-    let mut count = 0;
-    for (labels, alert) in alerts.iter_mut().filter(|(_, alert)| alert.state != AlertState::Inactive) {
-        let held = now.since(alert.active_at) >= config.hold_duration;
-        if alert.state == AlertState::Pending && held {
-            alert.state = AlertState::Firing;
-            alert.fired_at = now;
-        } else if alert.state == AlertState::Firing && !held {
-            // `for` became longer at a reload.
-            alert.state = AlertState::Pending;
-            alert.last_sent_at = None;
-            alert.keep_firing_since = None;
-        }
-        count += 1;
-        let active_secs = alert.active_at.as_ms().div_euclid(1000) as f64;
-        series.insert(alerts_series(labels, "ALERTS", Some(alert.state)), Value::Float(1.0));
-        series.insert(alerts_series(labels, "ALERTS_FOR_STATE", None), Value::Float(active_secs));
-    }
-    if limit > 0 && count > limit {
-        alerts.clear();
-        return Err(format!("exceeded limit of {limit} with {count} alerts"));
-    }
-    Ok(series)
+/// An element of the result as the alert that it means.
+pub(super) struct Candidate {
+    pub(super) element: Labels,
+    pub(super) value: Value,
+    pub(super) annotations: Labels,
 }
 
-/// Makes or refreshes the alert of each element; returns the labels seen.
-fn activate(
+/// How long conditions must hold, and how long alerts outlive them.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Terms {
+    pub(super) hold_duration: Duration,
+    pub(super) keep_firing_for: Duration,
+}
+
+impl RuleConfig {
+    pub(super) fn terms(&self) -> Terms {
+        Terms { hold_duration: self.hold_duration, keep_firing_for: self.keep_firing_for }
+    }
+}
+
+/// What it means that an alert is absent from the result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Absence {
+    /// Its condition does not hold any more.
+    Ends,
+    /// Nobody knows: it stays where it is.
+    Stays(Held),
+    /// Its condition is taken to hold.
+    Holds(Held),
+}
+
+/// What a step did.
+#[derive(Default)]
+pub(super) struct Stepped {
+    pub(super) transitions: Vec<Transition>,
+    /// Whether anything changed that must survive a restart.
+    pub(super) is_changed: bool,
+}
+
+/// The candidates of the elements of a result.
+///
+/// # Errors
+/// Two elements with the same labels.
+pub(super) fn candidates(
     config: &RuleConfig,
-    alerts: &mut Alerts,
     elements: Vec<(Labels, Value)>,
     moment: &Moment<'_>,
-) -> Result<BTreeSet<Labels>, String> {
-    let mut seen = BTreeMap::new();
+) -> Result<BTreeMap<Labels, Candidate>, String> {
+    let mut candidates = BTreeMap::new();
     for (labels, value) in elements {
-        let mut builder = labels.without_metric_name().to_builder();
+        let element = labels.without_metric_name();
+        let mut builder = element.to_builder();
         for entry in &config.labels {
             builder.set(entry.name.clone(), expand(config, entry, (&labels, &value), moment));
         }
@@ -148,36 +171,105 @@ fn activate(
             .iter()
             .map(|entry| (entry.name.clone(), expand(config, entry, (&labels, &value), moment)));
         let annotations = Labels::from_pairs(annotations.collect::<Vec<_>>());
-        if seen.insert(builder.build(), (value, annotations)).is_some() {
+        if candidates.insert(builder.build(), Candidate { element, value, annotations }).is_some() {
             return Err("vector contains metrics with the same labelset after applying alert labels".to_owned());
         }
     }
-    let present = seen.keys().cloned().collect();
-    for (labels, (value, annotations)) in seen {
-        match alerts.get_mut(&labels) {
-            Some(alert) if alert.state != AlertState::Inactive => {
-                alert.value = value;
-                alert.annotations = annotations;
+    Ok(candidates)
+}
+
+/// Steps the alerts of a rule to `now`; `absence` is asked about each live one that has no candidate.
+pub(super) fn step(
+    terms: Terms,
+    alerts: &mut Alerts,
+    mut candidates: BTreeMap<Labels, Candidate>,
+    absence: &dyn Fn(&ActiveAlert) -> Absence,
+    now: Timestamp,
+) -> Stepped {
+    let mut stepped = Stepped::default();
+    let count_before = alerts.len();
+    alerts.retain(|labels, alert| {
+        let before = (alert.state, alert.held, alert.keep_firing_since);
+        match candidates.remove(labels) {
+            Some(candidate) if alert.state != AlertState::Inactive => {
+                (alert.element, alert.value, alert.annotations) =
+                    (candidate.element, candidate.value, candidate.annotations);
+                (alert.keep_firing_since, alert.held, alert.is_unconfirmed) = (None, None, false);
             }
             // One that ended and returns is a new alert.
-            _ => {
-                alerts.insert(labels, ActiveAlert::new(moment.now, value, annotations));
-            }
+            Some(candidate) => *alert = ActiveAlert::new(now, candidate),
+            None if alert.state == AlertState::Inactive => {}
+            None => match absence(alert) {
+                Absence::Stays(held) | Absence::Holds(held) => alert.held = Some(held),
+                Absence::Ends => leave(terms.keep_firing_for, alert, now),
+            },
         }
+        advance(terms.hold_duration, alert, now);
+        let after = (alert.state, alert.held, alert.keep_firing_since);
+        stepped.is_changed |= before != after;
+        stepped.note(labels, alert, before);
+        alert.state != AlertState::Inactive || alert.resolved_at.is_some_and(|at| sending::is_remembered(at, now))
+    });
+    stepped.is_changed |= alerts.len() != count_before || !candidates.is_empty();
+    for (labels, candidate) in candidates {
+        let mut alert = ActiveAlert::new(now, candidate);
+        advance(terms.hold_duration, &mut alert, now);
+        stepped.note(&labels, &alert, (AlertState::Inactive, None, None));
+        alerts.insert(labels, alert);
     }
-    Ok(present)
+    stepped
+}
+
+impl Stepped {
+    fn note(
+        &mut self,
+        labels: &Labels,
+        alert: &ActiveAlert,
+        (state, held, kept): (AlertState, Option<Held>, Option<Timestamp>),
+    ) {
+        let change = match (state, alert.state) {
+            (AlertState::Pending, AlertState::Inactive) => Change::Ended,
+            (AlertState::Firing, AlertState::Inactive) => Change::Resolved,
+            (_, AlertState::Inactive) => return,
+            (AlertState::Firing, AlertState::Pending) => Change::Demoted,
+            (AlertState::Inactive, AlertState::Pending) => Change::Pending,
+            (AlertState::Inactive | AlertState::Pending, AlertState::Firing) => Change::Firing,
+            _ if alert.held != held => match alert.held {
+                Some(held) => Change::Held(held),
+                None => return,
+            },
+            _ if kept.is_none() && alert.keep_firing_since.is_some() => Change::Kept,
+            _ => return,
+        };
+        self.transitions.push(Transition::new(labels, alert, change));
+    }
+}
+
+/// From pending to firing once its time has come; what stays because nobody knows does not move on.
+fn advance(hold_duration: Duration, alert: &mut ActiveAlert, now: Timestamp) {
+    let held = now.since(alert.active_at) >= hold_duration;
+    if alert.state == AlertState::Pending && held && alert.held.is_none_or(Held::counts_as_present) {
+        alert.state = AlertState::Firing;
+        alert.fired_at = now;
+    } else if alert.state == AlertState::Firing && !held {
+        // `for` became longer at a reload.
+        alert.state = AlertState::Pending;
+        alert.last_sent_at = None;
+        alert.keep_firing_since = None;
+    }
 }
 
 /// The condition of `alert` does not hold now.
-fn leave(config: &RuleConfig, alert: &mut ActiveAlert, now: Timestamp) {
+fn leave(keep_firing_for: Duration, alert: &mut ActiveAlert, now: Timestamp) {
+    alert.held = None;
     match alert.state {
         AlertState::Inactive => {}
         // Never told to anybody, so forgotten at once.
         AlertState::Pending => alert.state = AlertState::Inactive,
         AlertState::Firing => {
-            if !config.keep_firing_for.is_zero() {
+            if !keep_firing_for.is_zero() {
                 let since = *alert.keep_firing_since.get_or_insert(now);
-                if now.since(since) < config.keep_firing_for {
+                if now.since(since) < keep_firing_for {
                     return;
                 }
             }
@@ -187,8 +279,29 @@ fn leave(config: &RuleConfig, alert: &mut ActiveAlert, now: Timestamp) {
     }
 }
 
+/// The live alerts.
+pub(super) fn live(alerts: &Alerts) -> impl Iterator<Item = (&Labels, &ActiveAlert)> {
+    alerts.iter().filter(|(_, alert)| alert.state != AlertState::Inactive)
+}
+
+/// The series of the live alerts.
+pub(super) fn series(alerts: &Alerts) -> impl Iterator<Item = (Labels, Value)> {
+    live(alerts).flat_map(|(labels, alert)| {
+        let active_secs = alert.active_at.as_ms().div_euclid(1000) as f64;
+        [
+            (alerts_series(labels, "ALERTS", Some(alert.state)), Value::Float(1.0)),
+            (alerts_series(labels, "ALERTS_FOR_STATE", None), Value::Float(active_secs)),
+        ]
+    })
+}
+
 /// Renders a label or annotation of the element; a failure becomes the text, as in Prometheus.
-fn expand(config: &RuleConfig, entry: &Entry, (labels, value): (&Labels, &Value), moment: &Moment<'_>) -> String {
+pub(super) fn expand(
+    config: &RuleConfig,
+    entry: &Entry,
+    (labels, value): (&Labels, &Value),
+    moment: &Moment<'_>,
+) -> String {
     let Some(template) = &entry.template else { return entry.value.to_string() };
     let environment = moment.environment;
     let data = alert_data(labels, &environment.external_labels, &environment.external_url, value);
@@ -216,18 +329,12 @@ pub(super) fn take_due(
     generator_url: &str,
 ) -> Vec<Alert> {
     let mut due = Vec::new();
+    let valid_until = sending::valid_until(moment.now, validity);
     for (labels, alert) in alerts.iter_mut() {
-        if !alert.is_due(moment.now, moment.environment.resend_delay) {
-            continue;
+        if alert.is_due(moment.now, moment.environment.resend_delay) {
+            alert.last_sent_at = Some(moment.now);
+            due.push(alert.as_sent(labels, valid_until, generator_url));
         }
-        alert.last_sent_at = Some(moment.now);
-        due.push(Alert {
-            labels: labels.clone(),
-            annotations: alert.annotations.clone(),
-            starts_at: alert.fired_at,
-            ends_at: alert.resolved_at.unwrap_or(sending::valid_until(moment.now, validity)),
-            generator_url: generator_url.to_owned(),
-        });
     }
     due
 }

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Alert, Labels, Timestamp, Value};
+use crate::model::{Alert, Labels, Timestamp, Value, stale_nan};
 use crate::promql::plan::Engine;
 use crate::promql::{Dialect, Querier};
 use crate::store::SeriesRef;
+
+use super::{StateChange, Transition};
 
 /// What is the same for every evaluation of a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +54,13 @@ pub struct Recorded {
     pub value: Value,
 }
 
+impl Recorded {
+    /// The staleness marker that ends a series.
+    pub(super) fn end_of(labels: Labels, at: Timestamp) -> Recorded {
+        Recorded { labels, series: None, at, value: Value::Float(stale_nan()) }
+    }
+}
+
 /// What one evaluation produced.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -61,6 +70,10 @@ pub struct Outcome {
     pub alerts: Vec<Alert>,
     /// The failures of this evaluation, for the log: rule name and text.
     pub failures: Vec<(String, String)>,
+    /// What alerts have become.
+    pub transitions: Vec<Transition>,
+    /// What must survive the process, to be stored before the alerts are handed on.
+    pub states: Vec<StateChange>,
 }
 
 /// Something evaluated at each slot of a grid.
@@ -73,6 +86,8 @@ pub trait Evaluator: Send {
     fn interval(&self) -> Duration;
     /// Evaluates at `slot`. Slots strictly increase; some may be missing.
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome;
+    /// The last slot that was evaluated, by this process or an earlier one.
+    fn last_slot(&self) -> Option<Timestamp>;
     /// The staleness markers of everything it records, for when it has been removed from the configuration.
     fn retire(&mut self, at: Timestamp) -> Vec<Recorded>;
 }

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use crate::model::METRIC_NAME;
 use crate::promql::{self, Expr, Features};
-use crate::source::decode::{Decoder, UnknownKeys};
+use crate::source::decode::{Decoder, Fields, UnknownKeys};
 use crate::source::yaml::{self, Node};
 use crate::source::{Diagnostic, Diagnostics, SourceFile, Span};
 use crate::template::{ALERT_FUNCTIONS, ALERT_PREAMBLE, Template};
 
 use super::place::place_of;
+use super::policy::{self, Policy};
 
 /// A rule file.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct GroupConfig {
     pub query_offset: Option<Duration>,
     /// The most series or alerts of a rule; 0 is no limit.
     pub limit: u64,
+    /// Whether what the rules record at a slot is stored only if none of them fails.
+    pub all_or_nothing: bool,
     /// In file order.
     pub rules: Vec<RuleConfig>,
 }
@@ -67,6 +70,10 @@ pub struct RuleConfig {
     pub hold_duration: Duration,
     /// `keep_firing_for`.
     pub keep_firing_for: Duration,
+    /// Of an alert: what it does where Prometheus has no choice.
+    pub policy: Policy,
+    /// Of an alert: `recover_when`. What fires ends only once this gives its labels.
+    pub recover_when: Option<Expr>,
 }
 
 /// What a rule makes.
@@ -181,18 +188,20 @@ fn decode_group(
     let interval = fields.optional("interval", Decoder::duration).filter(|interval| !interval.is_zero());
     let query_offset = fields.optional("query_offset", Decoder::duration);
     let limit = fields.or("limit", 0, Decoder::count);
+    let all_or_nothing = fields.or("all_or_nothing", false, Decoder::bool);
+    let policy = Policy::read(&mut fields, Policy::default());
     let labels = fields.optional("labels", |decoder, node| decode_labels(decoder, node, "")).unwrap_or_default();
     let mut number = 0;
     let rules = fields.optional("rules", |decoder, node| {
         decoder.list(node, |decoder, node| {
             number += 1;
-            let context = Context { group: &name, number, group_labels: &labels, features };
+            let context = Context { group: &name, number, group_labels: &labels, policy, features };
             decode_rule(decoder, node, &context).and_then(&mut *each)
         })
     });
     fields.finish();
     let rules = rules.unwrap_or_default();
-    Some(GroupConfig { name: name.into(), name_span, interval, query_offset, limit, rules })
+    Some(GroupConfig { name: name.into(), name_span, interval, query_offset, limit, all_or_nothing, rules })
 }
 
 /// Where a rule stands, for messages and inherited labels.
@@ -201,6 +210,7 @@ struct Context<'a> {
     /// From 1.
     number: usize,
     group_labels: &'a [Entry],
+    policy: Policy,
     features: Features,
 }
 
@@ -240,6 +250,11 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
     };
     let hold_duration = fields.or("for", Duration::ZERO, Decoder::duration);
     let keep_firing_for = fields.or("keep_firing_for", Duration::ZERO, Decoder::duration);
+    let policy = Policy::read(&mut fields, context.policy);
+    let recover_when = fields.optional("recover_when", |decoder, node| {
+        let prefix = format!("{prefix}recover_when: ");
+        decode_expr(decoder, node, (&prefix, context.features))
+    });
     let mut labels = context.group_labels.to_vec();
     let own = fields.optional("labels", |decoder, node| decode_labels(decoder, node, &prefix)).unwrap_or_default();
     let own_names: HashSet<&str> = own.iter().map(|entry| &*entry.name).collect();
@@ -253,12 +268,9 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
             ("annotations", !annotations.is_empty()),
             ("for", !hold_duration.is_zero()),
             ("keep_firing_for", !keep_firing_for.is_zero()),
+            ("recover_when", recover_when.is_some()),
         ];
-        for (key, _) in only_alerts.iter().filter(|(_, is_set)| *is_set) {
-            let span = fields.key_span(key).unwrap_or(rule_span);
-            let text = format!("{prefix}invalid field '{key}' in recording rule");
-            fields.decoder.error_with_help(span, text, format!("remove `{key}`: only alerts have it"));
-        }
+        refuse_keys_of_alerts(&mut fields, &only_alerts, &prefix);
     }
     if alert.is_some() {
         for (what, entries) in [("label", &mut labels), ("annotation", &mut annotations)] {
@@ -279,6 +291,8 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
         annotations,
         hold_duration,
         keep_firing_for,
+        policy,
+        recover_when,
     })
 }
 
@@ -297,6 +311,16 @@ fn decode_expr(decoder: &mut Decoder<'_>, node: &Node, (prefix, features): (&str
             }
             None
         }
+    }
+}
+
+/// Reports the keys that only alerts have, those of `only_alerts` where they are set.
+fn refuse_keys_of_alerts(fields: &mut Fields<'_, '_, '_>, only_alerts: &[(&'static str, bool)], prefix: &str) {
+    let policies = policy::KEYS.map(|key| (key, fields.key_span(key).is_some()));
+    for (key, _) in only_alerts.iter().chain(&policies).filter(|(_, is_set)| *is_set) {
+        let span = fields.key_span(key).unwrap_or(fields.span);
+        let text = format!("{prefix}invalid field '{key}' in recording rule");
+        fields.decoder.error_with_help(span, text, format!("remove `{key}`: only alerts have it"));
     }
 }
 

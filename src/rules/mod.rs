@@ -4,27 +4,39 @@
 //! to the store, alerts to the router and the notifier. **No clock, no I/O.**
 
 mod alerting;
+mod complaint;
 mod evaluator;
 mod file;
 mod format;
 mod group;
+mod outcome;
 mod outputs;
+mod pause;
 mod place;
+pub mod policy;
+mod presence;
 mod query;
 mod reads;
 mod recording;
 pub(crate) mod sending;
 pub mod slots;
+mod state;
 mod status;
+mod transition;
 
 pub use alerting::AlertState;
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
 pub use file::{Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
 pub use format::format_rule_file;
-pub use group::{Elapsed, Group, GroupDefaults, ReplaySlots, Replayed};
+pub use group::{Elapsed, Group, GroupDefaults, Kinship, ReplaySlots, Replayed};
+pub use outcome::{OUTCOMES_KEPT, RuleOutcome, RuleOutcomes};
+pub use pause::Outage;
 pub(crate) use place::place_of;
+pub use policy::Policy;
 pub use sending::RESOLVED_RETENTION;
+pub use state::{RULE_PREFIX, RuleState, SLOT_PREFIX, StateChange, decode_slot};
 pub use status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
+pub use transition::{Change, Held, Transition};
 
 #[cfg(test)]
 mod tests;

@@ -120,6 +120,33 @@ impl Outputs {
         recorded
     }
 
+    /// Takes these series for written in the last good pass: they were, before a restart.
+    pub(super) fn assume_written(&mut self, series: impl Iterator<Item = Labels>) {
+        debug_assert!(self.last.is_empty(), "BUG: something has been written");
+        self.last = series.map(|labels| self.number(labels)).collect();
+    }
+
+    /// What the last good pass wrote, to go back to.
+    pub(super) fn written_last(&self) -> Vec<u32> {
+        self.last.clone()
+    }
+
+    /// How many series that were.
+    pub(super) fn written_last_len(&self) -> usize {
+        self.last.len()
+    }
+
+    /// Undoes the pass that was finished last: `before` counts as written in it.
+    pub(super) fn go_back(&mut self, before: Vec<u32>) {
+        for number in &self.last {
+            self.outputs[*number as usize].good_pass = 0;
+        }
+        for number in &before {
+            self.outputs[*number as usize].good_pass = self.last_good_pass;
+        }
+        self.last = before;
+    }
+
     /// Forgets everything; gives what was written in the last good pass.
     pub(super) fn take(&mut self) -> Vec<Labels> {
         let taken = std::mem::take(self);

@@ -3,10 +3,12 @@
 //! A rule's own expression goes through the engine's plan where there is an engine; it is prepared at the first evaluation.
 //! What a plan leaves to the plain evaluator, and what templates ask for, is evaluated plainly.
 
-use crate::model::{Labels, Series, Timestamp, Value};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::model::{Labels, Matcher, Series, Timestamp, Value};
 use crate::promql::eval::{QueryOptions, QueryValue, eval_instant, eval_range};
 use crate::promql::plan::{Answer, Engine, Notes, Overlaid, Overlay, Prepared, Question};
-use crate::promql::{self, Expr, Querier};
+use crate::promql::{self, Expr, Querier, QuerierError};
 
 use super::{Environment, EvalContext, ReplaySlots};
 
@@ -16,6 +18,10 @@ pub(super) struct RulePlan {
     prepared: Option<Prepared>,
     era: Option<u64>,
     labels: Vec<Option<Labels>>,
+    /// Series with data that the last evaluation read.
+    series_read: usize,
+    /// Elements that it gave.
+    elements_len: usize,
 }
 
 /// What one evaluation reads.
@@ -42,7 +48,27 @@ impl RulePlan {
         }
         let options = options(source.context.environment);
         let question = Question { at, overlay: Some(source.overlay), options: &options, notes: Notes::Ignored };
-        engine.eval(self.prepared.as_ref()?, &question)
+        let answer = engine.eval(self.prepared.as_ref()?, &question)?;
+        self.series_read = answer.series_read();
+        Some(answer)
+    }
+
+    /// The elements, evaluated plainly.
+    pub(super) fn plainly(
+        &mut self,
+        expr: &Expr,
+        at: Timestamp,
+        source: Source<'_>,
+    ) -> Result<Vec<(Labels, Value)>, String> {
+        let querier = Counting { querier: &source.querier(), series: AtomicUsize::new(0) };
+        let elements = elements(expr, at, &querier, source.context.environment);
+        self.series_read = querier.series.into_inner();
+        elements
+    }
+
+    /// See [`super::RuleOutcome::series_in`].
+    pub(super) fn series_read(&self) -> usize {
+        self.series_read
     }
 
     /// The elements of the value, a number as one element without labels.
@@ -52,10 +78,15 @@ impl RulePlan {
         at: Timestamp,
         source: Source<'_>,
     ) -> Result<Vec<(Labels, Value)>, String> {
-        if let Some(elements) = self.answer(expr, at, source).and_then(|answer| self.labelled(&answer)) {
-            return Ok(elements);
-        }
-        elements(expr, at, &source.querier(), source.context.environment)
+        let planned = self.answer(expr, at, source).and_then(|answer| self.labelled(&answer));
+        let elements = planned.map_or_else(|| self.plainly(expr, at, source), Ok);
+        self.elements_len = elements.as_ref().map_or(0, Vec::len);
+        elements
+    }
+
+    /// How many elements the last evaluation gave.
+    pub(super) fn elements_len(&self) -> usize {
+        self.elements_len
     }
 
     fn labelled(&mut self, answer: &Answer<'_>) -> Option<Vec<(Labels, Value)>> {
@@ -74,6 +105,20 @@ impl RulePlan {
             Some((self.labels[index].clone()?, Value::Float(value)))
         };
         answer.elements().map(element).collect()
+    }
+}
+
+/// Counts the series that it hands on.
+struct Counting<'a> {
+    querier: &'a dyn Querier,
+    series: AtomicUsize,
+}
+
+impl Querier for Counting<'_> {
+    fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QuerierError> {
+        let series = self.querier.select(matchers, start, end)?;
+        self.series.fetch_add(series.len(), Ordering::Relaxed);
+        Ok(series)
     }
 }
 

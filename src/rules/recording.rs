@@ -7,7 +7,7 @@ use crate::promql::plan::Answer;
 
 use super::RuleConfig;
 use super::outputs::Outputs;
-use super::query::{self, RulePlan, Source};
+use super::query::{RulePlan, Source};
 
 /// Writes the series of a result: renamed and with the rule's labels.
 ///
@@ -26,7 +26,7 @@ pub(super) fn record(
     };
     let recorded = match planned {
         Err(Failure::SeriesGone) => {
-            let elements = query::elements(&config.expr, at, &source.querier(), source.context.environment)?;
+            let elements = plan.plainly(&config.expr, at, source)?;
             outputs.begin();
             let are_distinct =
                 elements.into_iter().all(|(labels, value)| outputs.write(recorded_labels(config, &labels), value));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::{Labels, Timestamp, Value};
 
-use super::AlertState;
+use super::{AlertState, Held, Policy, RuleOutcomes};
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -45,6 +45,10 @@ pub struct RuleStatus {
     pub evaluation_duration: Duration,
     /// The last slot, `None` before the first.
     pub evaluated_at: Option<Timestamp>,
+    /// The last evaluations.
+    pub outcomes: RuleOutcomes,
+    /// Whether its expression has ever found a series to read.
+    pub has_matched: bool,
     /// What only alerts have; `None` for a recording rule.
     pub alerting: Option<AlertingStatus>,
 }
@@ -80,6 +84,10 @@ pub struct AlertingStatus {
     pub keep_firing_for: Duration,
     /// As configured, not rendered.
     pub annotations: Labels,
+    /// What it does where Prometheus has no choice.
+    pub policy: Policy,
+    /// `recover_when` as the parser prints it.
+    pub recover_when: Option<Arc<str>>,
     /// The worst state of its alerts; `None` before the first evaluation (the API's `unknown`).
     pub state: Option<AlertState>,
     /// Pending and firing ones, in order of labels.
@@ -101,4 +109,12 @@ pub struct AlertStatus {
     pub keep_firing_since: Option<Timestamp>,
     /// Of the last evaluation in which the condition held.
     pub value: Value,
+    /// The labels of the result's element, without the metric name.
+    pub element: Labels,
+    /// Since when it fires, if it does.
+    pub fired_at: Option<Timestamp>,
+    /// When it was last handed on to be sent.
+    pub last_sent_at: Option<Timestamp>,
+    /// Why it lives although the last result did not have it, besides `keep_firing_for`.
+    pub held: Option<Held>,
 }

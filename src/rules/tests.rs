@@ -1,9 +1,12 @@
 //! Timelines of groups under virtual time, with the real evaluator over samples in memory.
 
 mod alert_life;
+mod continuity;
 mod group_life;
+mod policies;
 mod rule_file;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,8 @@ struct Bench {
     engine: Engine,
     group: Group,
     environment: Environment,
+    /// What a driver would have on disk.
+    stored: BTreeMap<String, Vec<u8>>,
 }
 
 fn secs(secs: i64) -> Timestamp {
@@ -55,7 +60,7 @@ fn group(head: &str, rules: &[&str]) -> Group {
 impl Bench {
     fn new(group: Group) -> Self {
         let store = Arc::new(Store::new(StoreOptions { retention: Duration::from_secs(86_400) }));
-        Bench { engine: Engine::new(store.clone()), store, group, environment: environment() }
+        Bench { engine: Engine::new(store.clone()), store, group, environment: environment(), stored: BTreeMap::new() }
     }
 
     /// Writes a sample of a series such as `m{a="1"}`, given as pairs.
@@ -74,7 +79,40 @@ impl Bench {
             assert!(recorded.series.is_none_or(|known| known == series));
             self.store.commit(&[Row::new(series, recorded.at, recorded.value.clone())]);
         }
+        self.keep(outcome.states.clone());
         outcome
+    }
+
+    fn keep(&mut self, changes: Vec<StateChange>) {
+        for (name, state) in changes {
+            match state {
+                Some(state) => self.stored.insert(name, state),
+                None => self.stored.remove(&name),
+            };
+        }
+    }
+
+    /// Puts `new` in the place of the group; gives the states of the rules that are gone.
+    fn reload(&mut self, mut new: Group) -> Vec<RuleState> {
+        let mut left = self.group.take_states();
+        let changes = new.adopt(&mut left, Kinship::SameGroup);
+        self.keep(changes);
+        new.go_on_from(&mut self.group);
+        left.iter_mut().for_each(|gone| new.end_series_of(gone));
+        self.group = new;
+        left
+    }
+
+    /// Puts `new` in the place of the group, as a process does that starts at `at` seconds with what is stored.
+    fn restart(&mut self, mut new: Group, at: i64) -> Vec<RuleState> {
+        let rules = self.stored.iter().filter(|(name, _)| name.starts_with(RULE_PREFIX));
+        let mut left: Vec<RuleState> = rules.map(|(name, bytes)| RuleState::decode(name, bytes).unwrap()).collect();
+        let changes = new.adopt(&mut left, Kinship::SameGroup);
+        self.keep(changes);
+        let slot = self.stored.get(new.slot_name()).map(|bytes| decode_slot(bytes).unwrap());
+        new.resume(slot, secs(at));
+        self.group = new;
+        left
     }
 
     /// State, and seconds of `active_at`, of each live alert of the first alerting rule.

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::error::ServeError;
 use super::groups::Groups;
+use super::history::History;
+use super::kept::{self, Kept};
 use super::listen;
 use super::routing;
 use super::scheduler::{SendAlerts, Shared};
@@ -33,7 +35,7 @@ use crate::notifier::{AlertingConfig, Notifier, QueueLimits};
 use crate::promql::plan::Engine;
 use crate::remote::Receiver;
 use crate::router::{Event, Router};
-use crate::rules::Environment;
+use crate::rules::{Environment, Outage};
 use crate::scrape::{self, CreatedLines, Destination};
 use crate::slo::SloStatus;
 use crate::store::{ExemplarStore, MetadataStore, Store, StoreOptions};
@@ -51,6 +53,7 @@ pub struct Daemon {
     parts: Arc<Parts>,
     reloads: Option<mpsc::Receiver<ReloadRequest>>,
     tasks: Vec<JoinHandle<()>>,
+    driver: routing::Driver,
 }
 
 /// What the daemon is made of.
@@ -62,6 +65,7 @@ pub(super) struct Parts {
     pub(super) exemplars: Arc<ExemplarStore>,
     pub(super) receiver: Arc<Receiver>,
     pub(super) storage: Arc<Storage>,
+    pub(super) history: Arc<History>,
     pub(super) scrapes: Arc<scrape::Manager>,
     pub(super) groups: Arc<Groups>,
     pub(super) notifier: Arc<Notifier>,
@@ -92,7 +96,8 @@ impl Daemon {
         let delivery = Arc::new(delivery);
         let discovery_metrics = Arc::new(DiscoveryMetrics::default());
         let router = router(&config, &settings, &external_url, started_at);
-        let notifier = Arc::new(Notifier::new(USER_AGENT, QueueLimits::default(), discovery_metrics.clone()));
+        let history = Arc::new(History::default());
+        let notifier = notifier(discovery_metrics.clone(), history.clone());
         let store = Arc::new(Store::new(StoreOptions { retention: settings.duration("storage.tsdb.retention.time") }));
         let metadata = Arc::new(MetadataStore::default());
         let exemplars = Arc::new(ExemplarStore::new());
@@ -103,8 +108,11 @@ impl Daemon {
             exemplars: exemplars.clone(),
             created: if features.start_time_storage { CreatedLines::StartTimes } else { CreatedLines::Series },
         };
+        let storage = Arc::new(Storage::default());
         let shared = Shared {
             store: store.clone(),
+            storage: storage.clone(),
+            history: history.clone(),
             engine: Arc::new(Engine::new(store.clone())),
             send_alerts: send_alerts(notifier.clone(), router.clone()),
             latency: Arc::new(Latency::new()),
@@ -116,7 +124,8 @@ impl Daemon {
             groups: Arc::new(Groups::new(shared)),
             features,
             settings,
-            storage: Arc::default(),
+            storage,
+            history: history.clone(),
             store,
             metadata,
             exemplars,
@@ -136,11 +145,11 @@ impl Daemon {
             tasks.iter().for_each(JoinHandle::abort);
             return Err(error);
         }
-        tasks.push(expire(parts.store.clone()));
+        tasks.push(expire(parts.clone()));
         // Not before there are receivers: heartbeats are due at once.
-        tasks.push(routing::drive(router, delivery, results));
+        let driver = routing::Driver::start(router, delivery, results, history);
         parts.live.write().is_ready = true;
-        Ok(Daemon { address, parts, reloads: Some(reloads), tasks })
+        Ok(Daemon { address, parts, reloads: Some(reloads), tasks, driver })
     }
 
     /// Where the first listener listens.
@@ -176,10 +185,15 @@ impl Daemon {
     /// Stops scraping and evaluating, sends what waits, and ends.
     pub async fn stop(self) {
         self.parts.live.write().is_ready = false;
-        self.parts.groups.stop();
         self.parts.scrapes.shutdown().await;
+        let groups = self.parts.groups.clone();
+        // An evaluation under way comes to its end: its alerts are told, or stored to be told at the next start.
+        let stopped = tokio::task::spawn_blocking(move || groups.stop());
+        if tokio::time::timeout(DRAIN_TIME_MAX, stopped).await.is_err() {
+            tracing::warn!("an evaluation takes too long; what it finds is not told before the next start");
+        }
         let notifier = self.parts.notifier.shutdown(DRAIN_TIME_MAX);
-        let delivery = self.parts.delivery.shutdown(DRAIN_TIME_MAX);
+        let delivery = self.driver.finish(self.parts.delivery.shutdown(DRAIN_TIME_MAX));
         tokio::join!(notifier, delivery);
         self.parts.storage.flush();
         self.tasks.iter().for_each(JoinHandle::abort);
@@ -187,14 +201,25 @@ impl Daemon {
 }
 
 impl Parts {
+    /// Removes what is too old.
+    fn expire(&self, now: Timestamp) {
+        self.store.expire(now);
+        self.history.expire(now, self.settings.duration("alerts.history"));
+    }
+
     /// Reads what is stored, and only then scrapes and evaluates.
     async fn begin(self: &Arc<Self>, config: Config) -> Result<(), ServeError> {
         let parts = self.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let floor = clock::now() - parts.settings.duration("storage.tsdb.retention.time");
-            parts.storage.open(Path::new(parts.settings.text("storage.path")), &parts.store, floor)
+            parts.storage.open(Path::new(parts.settings.text("storage.path")), &parts.store, floor)?;
+            parts.history.open(Path::new(parts.settings.text("storage.path")));
+            parts.groups.take_up(Kept::read(&parts.storage));
+            kept::take_up_router(&parts.router, &parts.storage);
+            Ok(())
         });
-        opened.await.expect("BUG: reading stored samples panicked")?;
+        let opened: Result<(), ServeError> = opened.await.expect("BUG: reading stored samples panicked");
+        opened?;
         self.apply(config).await
     }
 
@@ -226,10 +251,14 @@ impl Parts {
                 resend_delay: self.settings.duration("rules.alert.resend-delay"),
             }
         };
+        let outage = Outage {
+            tolerance: self.settings.duration("rules.alert.for-outage-tolerance"),
+            grace_period: self.settings.duration("rules.alert.for-grace-period"),
+        };
         let scrape_configs = config.scrape_configs.clone();
         let groups = self.groups.clone();
         // Waits for evaluations under way, so not on an async thread.
-        let applied = tokio::task::spawn_blocking(move || groups.apply(&config, environment, now)).await;
+        let applied = tokio::task::spawn_blocking(move || groups.apply(&config, environment, outage, now)).await;
         applied.expect("BUG: changing the groups panicked");
         self.scrapes.apply(scrape_configs).await;
         Ok(())
@@ -243,6 +272,15 @@ fn send_alerts(notifier: Arc<Notifier>, router: RouterHandle) -> SendAlerts {
         let labelled = alerts.into_iter().map(|alert| alert.with_external_labels(&environment.external_labels));
         router.ingest(vec![Event::Alerts(labelled.collect())]);
     })
+}
+
+/// A notifier whose news are noted.
+fn notifier(discovery_metrics: Arc<DiscoveryMetrics>, history: Arc<History>) -> Arc<Notifier> {
+    let notifier = Notifier::new(USER_AGENT, QueueLimits::default(), discovery_metrics);
+    notifier.observe(Box::new(move |url, alerts, refusal| {
+        history.told(url, alerts.iter().map(|alert| &**alert), refusal, clock::now());
+    }));
+    Arc::new(notifier)
 }
 
 /// The router with the silences of the last run.
@@ -275,14 +313,14 @@ fn live(config: &Config, settings: &Settings, external_url: &str, started_at: Ti
     }
 }
 
-fn expire(store: Arc<Store>) -> JoinHandle<()> {
+fn expire(parts: Arc<Parts>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut every = tokio::time::interval(EXPIRE_EVERY);
         loop {
             every.tick().await;
-            let store = store.clone();
+            let parts = parts.clone();
             // Walks every series, so not on an async thread.
-            if tokio::task::spawn_blocking(move || store.expire(clock::now())).await.is_err() {
+            if tokio::task::spawn_blocking(move || parts.expire(clock::now())).await.is_err() {
                 tracing::error!("BUG: removing old samples panicked");
             }
         }

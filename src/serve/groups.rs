@@ -1,7 +1,8 @@
 //! The rule groups and SLO groups that run, and how a new configuration changes them.
 //!
-//! **Invariants.** A rule group whose definition and environment did not change is left alone. A changed one takes over the state of the
-//! old one of the same file and name. What a removed one recorded ends with staleness markers.
+//! **Invariants.** A rule group whose definition and environment did not change is left alone. Rules of a changed one take over their states,
+//! wherever they stood before. What removed ones recorded ends with staleness markers, and their alerts are resolved. At the start, what an
+//! earlier process left is taken over as at a reload, and what fires is told before anything is evaluated.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,12 +10,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::kept::{Departed, Kept};
 use super::scheduler::{self, Scheduled, Shared};
 use crate::clock;
 use crate::config::Config;
 use crate::exposition::Family;
-use crate::model::Timestamp;
-use crate::rules::{Environment, Evaluator, Group, GroupDefaults, GroupStatus};
+use crate::model::{Alert, Labels, Timestamp};
+use crate::rules::{
+    Environment, Evaluator, Group, GroupDefaults, GroupStatus, Kinship, Outage, RuleState, StateChange,
+};
 use crate::slo::{SloGroup, SloStatus};
 
 /// All groups that are evaluated.
@@ -22,6 +26,9 @@ pub(super) struct Groups {
     shared: Shared,
     /// Held only to read or to replace, never while an evaluation is waited for: the API and the page look in here.
     running: Mutex<Running>,
+    /// What an earlier process left, until the first configuration is applied.
+    kept: Mutex<Option<Kept>>,
+    departed: Mutex<Departed>,
 }
 
 type RuleGroups = BTreeMap<String, Arc<Scheduled<Group, GroupStatus>>>;
@@ -36,24 +43,32 @@ struct Running {
 
 impl Groups {
     pub(super) fn new(shared: Shared) -> Self {
-        Groups { shared, running: Mutex::default() }
+        Groups { shared, running: Mutex::default(), kept: Mutex::default(), departed: Mutex::default() }
+    }
+
+    /// Takes what an earlier process left, for the first configuration.
+    pub(super) fn take_up(&self, kept: Kept) {
+        *self.departed.lock() = kept.departed.clone();
+        *self.kept.lock() = Some(kept);
     }
 
     /// Makes the groups of `config` the ones that run. Blocks until the evaluations under way of groups that change are done;
     /// one call at a time.
-    pub(super) fn apply(&self, config: &Config, environment: Environment, now: Timestamp) {
+    pub(super) fn apply(&self, config: &Config, environment: Environment, outage: Outage, now: Timestamp) {
         let before = self.running.lock().clone();
         let environment = Arc::new(environment);
         let is_same_environment = before.environment.as_ref() == Some(&environment);
-        let start = Start { shared: &self.shared, environment: &environment, is_same_environment, now };
-        let rules = start.rules(config, before.rules);
+        let start = Start { shared: &self.shared, environment: &environment, is_same_environment, outage, now };
+        let rules = start.rules(config, before.rules, self.kept.lock().take(), &mut self.departed.lock());
         let slos = start.slos(config, before.slos);
         *self.running.lock() = Running { environment: Some(environment), rules, slos };
     }
 
-    /// Ends all loops.
+    /// Ends all evaluations; blocks until those under way are done.
     pub(super) fn stop(&self) {
-        *self.running.lock() = Running::default();
+        let running = std::mem::take(&mut *self.running.lock());
+        running.rules.values().for_each(|group| drop(group.stop()));
+        running.slos.values().for_each(|group| drop(group.stop()));
     }
 
     /// As of each group's last evaluation, in order of file and name.
@@ -83,35 +98,119 @@ struct Start<'a> {
     shared: &'a Shared,
     environment: &'a Arc<Environment>,
     is_same_environment: bool,
+    outage: Outage,
     now: Timestamp,
 }
 
+/// Rule groups that are about to run, and what they replace.
+type Starting = Vec<(String, Group, Option<Arc<Scheduled<Group, GroupStatus>>>)>;
+
 impl Start<'_> {
-    fn rules(&self, config: &Config, mut old: RuleGroups) -> RuleGroups {
+    fn rules(&self, config: &Config, mut old: RuleGroups, kept: Option<Kept>, departed: &mut Departed) -> RuleGroups {
+        let is_first = kept.is_some();
+        let Kept { rules: mut left, mut slots, .. } = kept.unwrap_or_default();
+        let (mut running, mut starting) = (RuleGroups::new(), Starting::new());
+        for mut group in self.configured(config) {
+            let key = key(&group);
+            match old.remove(&key) {
+                Some(before) if self.is_same_environment && before.group.lock().is_same(&group) => {
+                    running.insert(key, before);
+                }
+                Some(before) => {
+                    {
+                        let mut stopped = before.stop();
+                        left.extend(stopped.take_states());
+                        group.go_on_from(&mut stopped);
+                    }
+                    starting.push((key, group, Some(before)));
+                }
+                None => {
+                    if is_first {
+                        group.resume(slots.remove(group.slot_name()), self.now);
+                    }
+                    starting.push((key, group, None));
+                }
+            }
+        }
+        let mut changes: Vec<StateChange> = slots.into_keys().map(|name| (name, None)).collect();
+        for gone in old.values() {
+            let mut gone = gone.stop();
+            left.extend(gone.take_states());
+            changes.push((gone.slot_name().to_owned(), None));
+            scheduler::commit(&self.shared.store, &gone.retire(self.now), &gone.place());
+        }
+        changes.extend(self.hand_over(&mut left, &mut starting));
+        let ended = self.end(left, &running, &mut starting, &mut changes);
+        changes.extend(departed.add(&ended, self.now));
+        self.shared.storage.put(changes);
+        if is_first {
+            let reminders = starting.iter_mut().flat_map(|(_, group, _)| group.remind(self.now, self.environment));
+            self.tell(reminders.chain(departed.alerts().iter().cloned()).collect());
+        } else {
+            self.tell(ended);
+        }
+        for (key, group, before) in starting {
+            let scheduled = self.start(group, before, rule_status);
+            running.insert(key, scheduled);
+        }
+        running
+    }
+
+    fn configured<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = Group> + 'a {
         let defaults = GroupDefaults {
             interval: config.global.evaluation_interval,
             query_offset: config.global.rule_query_offset,
         };
-        let mut next = RuleGroups::new();
-        for (file, group) in
-            config.rule_files.iter().flat_map(|file| file.groups.iter().map(move |group| (file, group)))
-        {
+        let groups = config.rule_files.iter().flat_map(|file| file.groups.iter().map(move |group| (file, group)));
+        groups.map(move |(file, group)| {
             let mut group = Group::new(file.source.name.clone(), group, defaults);
             group.measure_with(clock::since_start);
-            let key = key(&group);
-            let scheduled = match old.remove(&key) {
-                Some(before) if self.is_same_environment && before.group.lock().is_same(&group) => before,
-                before => {
-                    if let Some(before) = &before {
-                        group.adopt_state(&mut before.stop());
-                    }
-                    self.start(group, before, rule_status)
-                }
-            };
-            next.insert(key, scheduled);
+            group.bear_outages(self.outage);
+            group
+        })
+    }
+
+    /// Gives the states of rules to those that are the same, first in the same group, then wherever.
+    fn hand_over(&self, left: &mut Vec<RuleState>, starting: &mut Starting) -> Vec<StateChange> {
+        let mut changes = Vec::new();
+        for kinship in [Kinship::SameGroup, Kinship::Anywhere] {
+            for (_, group, _) in starting.iter_mut() {
+                changes.extend(group.adopt(left, kinship));
+            }
         }
-        self.retire(old);
-        next
+        changes
+    }
+
+    /// Ends the alerts and series of rules that are gone. Gives what there is to tell.
+    fn end(
+        &self,
+        left: Vec<RuleState>,
+        running: &RuleGroups,
+        starting: &mut Starting,
+        changes: &mut Vec<StateChange>,
+    ) -> Vec<Alert> {
+        let mut ended = Vec::new();
+        for mut state in left {
+            let lives = |labels: &Labels| {
+                starting.iter().any(|(_, group, _)| group.has_live(labels))
+                    || running.values().any(|group| group.group.lock().has_live(labels))
+            };
+            let (alerts, transitions) = state.farewell(self.now, &self.environment.external_url, lives);
+            ended.extend(alerts);
+            self.shared.history.transitions(state.place(), self.now, &transitions);
+            match starting.iter_mut().find(|(key, ..)| key == state.place()) {
+                Some((_, group, _)) => group.end_series_of(&mut state),
+                None => scheduler::commit(&self.shared.store, &state.end_series(self.now), state.place()),
+            }
+            changes.extend(state.change_to_forget());
+        }
+        ended
+    }
+
+    fn tell(&self, alerts: Vec<Alert>) {
+        if !alerts.is_empty() {
+            (self.shared.send_alerts)(alerts, self.environment);
+        }
     }
 
     /// SLO groups always start anew: taking over the counters costs little, and finds out by itself what did not change.
@@ -137,6 +236,9 @@ impl Start<'_> {
         status: fn(&mut E, Option<Duration>) -> S,
     ) -> Arc<Scheduled<E, S>> {
         let counts = before.map(|before| before.counts.clone()).unwrap_or_default();
+        if let Some(slot) = group.last_slot() {
+            counts.resume(slot);
+        }
         Arc::new(Scheduled::start(group, self.shared.clone(), self.environment.clone(), counts, status))
     }
 

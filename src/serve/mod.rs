@@ -7,6 +7,8 @@ mod access;
 mod daemon;
 mod error;
 mod groups;
+mod history;
+mod kept;
 mod listen;
 mod logging;
 mod routing;

@@ -1,7 +1,7 @@
 //! Evaluation loops: one task a group, stepped at the slots of its interval.
 //!
-//! In the flow: at each slot the group is evaluated off the async threads, its alerts are handed on, its samples committed in one
-//! go (Prometheus's order), its status published for the API and the page.
+//! In the flow: at each slot the group is evaluated off the async threads, its state stored, its alerts handed on, its samples
+//! committed in one go (Prometheus's order), its status published for the API and the page.
 //! **Invariants.** A slot at or before the last evaluated one is never evaluated again, also when the clock steps back. A panic
 //! in one group costs that evaluation of that group, is logged and counted as a failure, and nothing else. A group that was
 //! stopped evaluates nothing more, so that nothing is recorded after its staleness markers.
@@ -20,6 +20,9 @@ use crate::promql::plan::Engine;
 use crate::rules::{Environment, EvalContext, Evaluator, Recorded, slots};
 use crate::store::{Refusal, Row, Store};
 
+use super::history::History;
+use super::storage::Storage;
+
 /// Where alerts go; never blocks.
 pub(super) type SendAlerts = Arc<dyn Fn(Vec<Alert>, &Environment) + Send + Sync>;
 
@@ -30,6 +33,10 @@ pub(super) struct Shared {
     /// The plans of all rules of all groups, so that what several ask for is computed once.
     pub(super) engine: Arc<Engine>,
     pub(super) send_alerts: SendAlerts,
+    /// What must survive us goes there before alerts are handed on.
+    pub(super) storage: Arc<Storage>,
+    /// What happened to alerts is noted there.
+    pub(super) history: Arc<History>,
     /// Durations of single evaluations, all groups together.
     pub(super) latency: Arc<Latency>,
 }
@@ -42,6 +49,13 @@ pub(super) struct Counts {
     failures: AtomicU64,
     last_duration_micros: AtomicU64,
     last_slot_ms: AtomicU64,
+}
+
+impl Counts {
+    /// No slot up to `slot` is evaluated again.
+    pub(super) fn resume(&self, slot: Timestamp) {
+        self.last_slot_ms.fetch_max(slot.as_ms() as u64, Ordering::Relaxed);
+    }
 }
 
 /// A group whose loop runs. Dropping it ends the loop after the evaluation under way.
@@ -163,6 +177,8 @@ impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
         self.counts.last_duration_micros.store(took.as_micros() as u64, Ordering::Relaxed);
         self.counts.last_slot_ms.store(slot.as_ms() as u64, Ordering::Relaxed);
         self.shared.latency.record(took);
+        self.shared.storage.put(outcome.states);
+        self.shared.history.transitions(&self.key, slot, &outcome.transitions);
         if !outcome.alerts.is_empty() {
             (self.shared.send_alerts)(outcome.alerts, &self.environment);
         }

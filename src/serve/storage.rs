@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::error::ServeError;
 use crate::clock::Stopwatch;
-use crate::disk::{Disk, DiskError, Health};
+use crate::disk::{Disk, DiskError, Health, StateChange};
 use crate::exposition::{Family, FamilyKind};
 use crate::model::Timestamp;
 use crate::store::Store;
@@ -53,6 +53,23 @@ impl Storage {
         };
         assert!(self.0.set(opened).is_ok(), "BUG: the storage was opened twice");
         Ok(())
+    }
+
+    /// Notes states of other parts; they survive the process when this returns, unless the disk fails.
+    pub(super) fn put(&self, states: Vec<StateChange>) {
+        if let Some(Ok(disk)) = self.0.get()
+            && !states.is_empty()
+        {
+            disk.put(states);
+        }
+    }
+
+    /// The states whose names begin with `prefix`.
+    pub(super) fn states(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        match self.0.get() {
+            Some(Ok(disk)) => disk.states(prefix),
+            _ => Vec::new(),
+        }
     }
 
     /// What is wrong, for people.

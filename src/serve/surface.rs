@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Query, State};
+use axum::extract::{Query, RawQuery, State};
 use axum::http::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, Redirect};
@@ -43,6 +43,9 @@ pub(super) fn routes(
         .route("/", get(page))
         .with_state(parts.clone())
         .route("/graph", get(graph))
+        .route("/alerts/history", get(alert_history))
+        .route("/alerts/explain", get(alert_explanations))
+        .route("/rules/outcomes", get(rule_outcomes))
         .with_state(api.clone())
         .route("/slos", get(async || Redirect::to("/#slos")));
     let routes = api.merge(api::v2::routes(parts.router.clone(), silences)).merge(pages);
@@ -71,10 +74,40 @@ async fn graph(State(api): State<axum::Router>, Query(parameters): Query<BTreeMa
     Html(web::render_graph(expr, answer.as_ref()).into_string())
 }
 
+async fn alert_history(State(api): State<axum::Router>, RawQuery(query): RawQuery) -> Html<String> {
+    let query = query.unwrap_or_default();
+    let selector = form_value(&query, "match[]");
+    // An empty field of the form asks for everything.
+    let asked = if selector.is_empty() { String::new() } else { query };
+    Html(web::render_history(&selector, &own(api, "alerts/history", &asked).await).into_string())
+}
+
+async fn alert_explanations(State(api): State<axum::Router>, RawQuery(query): RawQuery) -> Html<String> {
+    Html(web::render_explanations(&own(api, "alerts/explain", &query.unwrap_or_default()).await).into_string())
+}
+
+async fn rule_outcomes(State(api): State<axum::Router>, RawQuery(query): RawQuery) -> Html<String> {
+    Html(web::render_outcomes(&own(api, "rules/outcomes", &query.unwrap_or_default()).await).into_string())
+}
+
+fn form_value(query: &str, name: &str) -> String {
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+async fn own(api: axum::Router, path: &str, query: &str) -> serde_json::Value {
+    ask_path(api, &format!("/api/almenara/v1/{path}?{query}")).await
+}
+
 async fn ask(api: axum::Router, expr: &str) -> serde_json::Value {
     let parameters = url::form_urlencoded::Serializer::new(String::new()).append_pair("query", expr).finish();
-    let request = Request::get(format!("/api/v1/query?{parameters}")).body(Body::empty());
-    let request = request.expect("BUG: an encoded query does not make a request");
+    ask_path(api, &format!("/api/v1/query?{parameters}")).await
+}
+
+async fn ask_path(api: axum::Router, path: &str) -> serde_json::Value {
+    let Ok(request) = Request::get(path).body(Body::empty()) else {
+        return serde_json::json!({"error": "this is no address"});
+    };
     let answer = api.oneshot(request).await.unwrap_or_else(|never| match never {});
     let body = to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await.unwrap_or_default();
     serde_json::from_slice(&body).unwrap_or_else(|_| serde_json::json!({"error": "the answer is too long for a page"}))
@@ -98,6 +131,11 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
         queries: Arc::new(Queries::new(queries)),
         live: parts.live.clone(),
         rules: source(parts, |parts| parts.groups.rules().iter().map(|group| (**group).clone()).collect()),
+        alert_events: {
+            let history = parts.history.clone();
+            Arc::new(move |filter| history.read(filter))
+        },
+        router: Some(parts.router.clone()),
         slos: source(parts, |parts| parts.groups.slos()),
         targets: source(parts, |parts| parts.scrapes.targets()),
         alertmanagers: source(parts, |parts| parts.notifier.alertmanagers()),
@@ -120,6 +158,7 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
     let (scrapes, groups) = (parts.scrapes.clone(), parts.groups.clone());
     let (notifier, delivery, discovery) =
         (parts.notifier.clone(), parts.delivery.clone(), parts.discovery_metrics.clone());
+    let history = parts.history.clone();
     let (router, receiver, storage) = (parts.router.clone(), parts.receiver.clone(), parts.storage.clone());
     Arc::new([
         Arc::new(move |families: &mut Vec<_>| scrapes.collect(families)) as Collector,
@@ -130,5 +169,6 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
         Arc::new(move |families: &mut Vec<_>| router.collect(families)),
         Arc::new(move |families: &mut Vec<_>| receiver.collect(families)),
         Arc::new(move |families: &mut Vec<_>| storage.collect(families)),
+        Arc::new(move |families: &mut Vec<_>| history.collect(families)),
     ])
 }

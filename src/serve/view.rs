@@ -97,6 +97,7 @@ fn rule_line(rule: &RuleStatus) -> RuleLine {
         name: rule.name.to_string(),
         query: rule.query.to_string(),
         health: rule.health.as_str(),
+        has_matched: rule.has_matched,
         error: rule.last_error.as_ref().map(ToString::to_string),
         state: rule.alerting.as_ref().map(|alerting| alerting.state.map_or("unknown", AlertState::as_str)),
     }

@@ -193,6 +193,10 @@ impl Evaluator for SloGroup {
         self.interval
     }
 
+    fn last_slot(&self) -> Option<Timestamp> {
+        self.last_slot
+    }
+
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome {
         self.wake(slot);
         let mut outcome = Outcome::default();

@@ -11,7 +11,7 @@ pub(super) fn framed(title: &str, body: &Markup) -> Markup {
             body {
                 header {
                     h1 { a href="/" { "Almenara" } }
-                    nav { a href="/#alerts" { "Alerts" } a href="/#slos" { "SLOs" } a href="/#rules" { "Rules" } a href="/#targets" { "Targets" } a href="/graph" { "Query" } }
+                    nav { a href="/#alerts" { "Alerts" } a href="/#slos" { "SLOs" } a href="/#rules" { "Rules" } a href="/#targets" { "Targets" } a href="/alerts/history" { "History" } a href="/rules/outcomes" { "Evaluations" } a href="/graph" { "Query" } }
                 }
                 main { (body) }
             }

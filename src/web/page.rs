@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::alerts::explain_link;
 use super::frame::{head, label_chips};
 use super::text::{duration_text, labels_without, percent, since_text};
 use crate::model::{ALERT_NAME, Labels, Timestamp};
@@ -95,6 +96,8 @@ pub struct RuleLine {
     pub health: &'static str,
     /// Why its last evaluation failed.
     pub error: Option<String>,
+    /// Whether its expression has found a series to read, ever.
+    pub has_matched: bool,
     /// `firing`, `pending`, `inactive`; `None` for a recording rule.
     pub state: Option<&'static str>,
 }
@@ -136,7 +139,7 @@ pub fn render(view: &View) -> Markup {
             body {
                 header {
                     h1 { "Almenara" }
-                    nav { a href="#alerts" { "Alerts" } a href="#slos" { "SLOs" } a href="#rules" { "Rules" } a href="#targets" { "Targets" } a href="/graph" { "Query" } }
+                    nav { a href="#alerts" { "Alerts" } a href="#slos" { "SLOs" } a href="#rules" { "Rules" } a href="#targets" { "Targets" } a href="/alerts/history" { "History" } a href="/rules/outcomes" { "Evaluations" } a href="/graph" { "Query" } }
                     span.facts { "version " (view.version) " · up " (since_text(view.now, view.started_at)) }
                 }
                 main {
@@ -186,7 +189,7 @@ fn alerts(view: &View, firing: usize) -> Markup {
                                     @if alert.is_firing { (badge("bad", "firing")) } @else { (badge("warn", "pending")) }
                                     @if alert.is_silenced { " " (badge("", "silenced")) }
                                 }
-                                td { strong { (alert.labels.get(ALERT_NAME).unwrap_or_default()) } br; (label_set(&alert.labels, &[ALERT_NAME])) }
+                                td { strong { a href=(explain_link(&alert.labels)) { (alert.labels.get(ALERT_NAME).unwrap_or_default()) } } br; (label_set(&alert.labels, &[ALERT_NAME])) }
                                 td { (alert.summary) }
                                 td data-name="since" { (since_text(view.now, alert.active_at)) }
                             }
@@ -284,6 +287,7 @@ fn rule_line(rule: &RuleLine) -> Markup {
         tr {
             td { (badge(health, rule.health)) " " strong { (rule.name) }
                 @match rule.state { Some("firing") => { " " (badge("bad", "firing")) }, Some("pending") => { " " (badge("warn", "pending")) }, _ => {} }
+                @if !rule.has_matched && rule.health == "ok" { " " (badge("warn", "never matched a series")) }
                 @if let Some(error) = &rule.error { div.error { (error) } }
             }
             td { code { (rule.query) } }

@@ -48,6 +48,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("router/receiver/webhook.rs", "routing.md"),
     ("router/route.rs", "routing.md"),
     ("rules/file.rs", "rules.md"),
+    ("rules/policy.rs", "rules.md"),
     ("slo/decode.rs", "slos.md"),
     ("slo/decode_alerting.rs", "slos.md"),
     ("slo/decode_latency.rs", "slos.md"),

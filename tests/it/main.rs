@@ -36,6 +36,7 @@ mod protobuf_peer;
 mod real;
 mod receivers_peer;
 mod remote;
+mod rules_api_peer;
 mod scrape;
 mod scrape_config_files;
 mod silences;

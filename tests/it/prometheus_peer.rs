@@ -419,6 +419,8 @@ pub(crate) fn state() -> AppState {
         queries: Arc::new(Queries::new(settings)),
         live: Arc::new(RwLock::new(live)),
         rules: Arc::new(Vec::new),
+        alert_events: Arc::new(|_| Ok(Vec::new())),
+        router: None,
         slos: Arc::new(Vec::new),
         targets: Arc::new(Default::default),
         alertmanagers: Arc::new(Default::default),

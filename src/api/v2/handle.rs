@@ -1,19 +1,23 @@
 //! One router shared by the requests and the driver.
 //!
 //! **Invariants.** A change of silences is kept (on disk, say) before it is in force and before it is answered; one that cannot be
-//! kept does not happen. Changes are made one after the other.
+//! kept does not happen. Changes are made one after the other. So is what the router knows and decides, before it is told.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::silences;
 use crate::exposition::{Family, FamilyKind};
 use crate::model::Timestamp;
-use crate::router::{Event, Notification, Router, RouterConfig, SilenceError, Silences};
+use crate::router::{Event, Notification, Router, RouterConfig, SilenceError, Silences, StateChange};
+
+/// Keeps changes of the router's state over a restart. May write to a disk, and does not wait for it.
+pub type KeepState = Box<dyn Fn(Vec<StateChange>) + Send + Sync>;
 
 /// Keeps all silences over a restart. May wait for a disk.
 pub type KeepSilences = Box<dyn Fn(&Silences) -> io::Result<()> + Send + Sync>;
@@ -48,6 +52,8 @@ struct Shared {
     router: Mutex<Router>,
     /// Locked while a change of silences is made and kept; never while `router` is.
     keep_silences: Mutex<KeepSilences>,
+    /// Locked before `router` is let go, so that changes are kept in order.
+    keep_state: Mutex<Option<KeepState>>,
     /// Told when a timer may have changed outside of a step.
     changed: Notify,
     started_at: Timestamp,
@@ -65,10 +71,38 @@ impl RouterHandle {
         RouterHandle(Arc::new(Shared {
             router: Mutex::new(router),
             keep_silences: Mutex::new(keep),
+            keep_state: Mutex::default(),
             changed: Notify::new(),
             started_at: now(),
             now,
         }))
+    }
+
+    /// Takes up the state of an earlier life, and has it kept from now on. Gives the names of what cannot be read.
+    pub fn keep_state(&self, states: &[(String, Vec<u8>)], keep: KeepState) -> Vec<String> {
+        let mut router = self.0.router.lock();
+        let unreadable = router.restore(states, self.now());
+        router.track_changes();
+        let mut changes = router.take_changes();
+        let known: BTreeSet<String> = changes.iter().map(|(name, _)| name.clone()).collect();
+        let gone = states.iter().filter(|(name, _)| !known.contains(name));
+        changes.extend(gone.map(|(name, _)| (name.clone(), None)));
+        keep(changes);
+        *self.0.keep_state.lock() = Some(keep);
+        unreadable
+    }
+
+    /// What changed is stored when this returns.
+    fn keep_changes(&self, mut router: MutexGuard<'_, Router>) {
+        let changes = router.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        let keep = self.0.keep_state.lock();
+        drop(router);
+        if let Some(keep) = &*keep {
+            keep(changes);
+        }
     }
 
     /// Changes silences. Goes on to the end even if nobody waits for the answer.
@@ -105,18 +139,24 @@ impl RouterHandle {
     pub fn step(&self, now: Timestamp, events: Vec<Event>) -> (Vec<Notification>, Option<Timestamp>) {
         let mut router = self.0.router.lock();
         let notifications = router.step(now, events);
-        (notifications, router.next_wakeup())
+        let next = router.next_wakeup();
+        self.keep_changes(router);
+        (notifications, next)
     }
 
     /// Takes in events without running timers, and wakes the driver.
     pub fn ingest(&self, events: Vec<Event>) {
-        self.0.router.lock().ingest(self.now(), events);
+        let mut router = self.0.router.lock();
+        router.ingest(self.now(), events);
+        self.keep_changes(router);
         self.0.changed.notify_one();
     }
 
     /// Puts a new configuration in force, and wakes the driver.
     pub fn apply(&self, config: RouterConfig) {
-        self.0.router.lock().apply(config, self.now());
+        let mut router = self.0.router.lock();
+        router.apply(config, self.now());
+        self.keep_changes(router);
         self.0.changed.notify_one();
     }
 

@@ -23,7 +23,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
-pub use handle::{ChangeError, KeepSilences, RouterHandle};
+pub use handle::{ChangeError, KeepSilences, KeepState, RouterHandle};
 pub use silence_json::{decode as decode_silences, encode as encode_silences};
 
 /// Largest body in bytes: about 60,000 alerts of usual size.

@@ -33,6 +33,18 @@ impl<'e> Answer<'e> {
         block.rows.iter().copied().zip(block.values.iter().copied())
     }
 
+    /// How many series with data its parts read, one by one: of a part that is evaluated plainly, those that it gave.
+    pub fn series_read(&self) -> usize {
+        fn below(plans: &Plans, id: NodeId) -> usize {
+            let node = plans.node(id);
+            match node.inputs.as_slice() {
+                [] if node.value_type == ValueType::Vector => node.block.rows.len(),
+                inputs => inputs.iter().map(|input| below(plans, *input)).sum(),
+            }
+        }
+        below(&self.plans, self.root)
+    }
+
     /// The labels of a slot; `None` if its series has gone from the store since it was read.
     pub fn labels(&self, slot: u32) -> Option<Labels> {
         Namer::new(&self.plans, self.store).labels(self.root, slot).ok()

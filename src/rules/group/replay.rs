@@ -7,14 +7,14 @@
 //! the future or what a later rule, or itself, writes; the caller has to see to that. An error says only that something fails somewhere:
 //! the caller then evaluates slot by slot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::{Labels, METRIC_NAME, Series, Timestamp};
+use crate::model::{Labels, METRIC_NAME, Series, Timestamp, Value};
 
-use super::alerting::{self, Moment};
-use super::{EvalContext, Group, Health, Recorded, Rule, RuleKind, end_of, query};
-use crate::rules::AlertStatus;
+use super::alerting::{self, Absence, ActiveAlert, Moment};
+use super::{EvalContext, Group, Health, Recorded, Rule, RuleKind, query};
+use crate::rules::{AlertStatus, Policy};
 
 /// `start`, `start + step`, … up to `end`.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +47,13 @@ impl Group {
     ) -> Result<Replayed, String> {
         debug_assert!(self.query_offset.is_zero() && self.limit == 0, "BUG: replayed with an offset or a limit");
         let rule = &mut self.rules[index];
+        if rule.config.policy != Policy::default() || rule.config.recover_when.is_some() {
+            return Err("a policy needs one evaluation after the other".to_owned());
+        }
         let (querier, environment) = (context.querier, context.environment);
         let rows = query::elements_of_range(&rule.config.expr, slots, querier, environment)?;
-        rule.health = Health::Ok;
-        rule.evaluated_at = Some(slots.end);
+        rule.state.health = Health::Ok;
+        rule.state.evaluated_at = Some(slots.end);
         match rule.config.kind {
             RuleKind::Recording => rule.replay_recording(rows, slots),
             RuleKind::Alerting => rule.replay_alerts(&rows, slots, asked, context),
@@ -77,7 +80,7 @@ impl Rule {
                 let next = sample.at + slots.step;
                 recorded.push(Recorded { labels: labels.clone(), series: None, at: sample.at, value: sample.value });
                 if next <= slots.end && samples.peek().is_none_or(|sample| sample.at != next) {
-                    recorded.push(end_of(labels.clone(), next));
+                    recorded.push(Recorded::end_of(labels.clone(), next));
                 }
             }
         }
@@ -106,15 +109,18 @@ impl Rule {
             };
             let elements: Vec<_> =
                 left.iter_mut().filter_map(|(labels, samples)| Some(((*labels).clone(), here(samples)?))).collect();
-            if !elements.is_empty() || !self.alerts.is_empty() || !written.is_empty() {
+            if !elements.is_empty() || !self.state.alerts.is_empty() || !written.is_empty() {
                 let query = |text: &str| query::elements_of_text(text, slot, context.querier, environment);
                 let moment = Moment { now: slot, environment, query: &query };
-                let series = alerting::step(&self.config, &mut self.alerts, elements, 0, &moment)?;
+                let candidates = alerting::candidates(&self.config, elements, &moment)?;
+                let ends = |_: &ActiveAlert| Absence::Ends;
+                alerting::step(self.config.terms(), &mut self.state.alerts, candidates, &ends, slot);
+                let series: BTreeMap<Labels, Value> = alerting::series(&self.state.alerts).collect();
                 let before = std::mem::replace(&mut written, series.keys().cloned().collect());
                 let ended = before.into_iter().filter(|labels| !written.contains(labels));
                 let alive =
                     series.into_iter().map(|(labels, value)| Recorded { labels, series: None, at: slot, value });
-                replayed.recorded.extend(alive.chain(ended.map(|labels| end_of(labels, slot))));
+                replayed.recorded.extend(alive.chain(ended.map(|labels| Recorded::end_of(labels, slot))));
             }
             if asked.next_if(|asked| **asked == slot).is_some() {
                 replayed.alerts.push((slot, self.alerting_status().alerts));

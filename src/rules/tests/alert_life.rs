@@ -109,9 +109,8 @@ fn a_longer_for_sends_a_firing_alert_back() {
         bench.eval(60 * minute);
     }
     assert_eq!(bench.alerts(), [("firing", 0)]);
-    let mut new = group("", &["{alert: A, expr: m > 0, for: 5m}"]);
-    new.adopt_state(&mut bench.group);
-    bench.group = new;
+    let new = group("", &["{alert: A, expr: m > 0, for: 5m}"]);
+    bench.reload(new);
     bench.write(180, M, 1.0);
     assert_eq!(sent(&bench.eval(180)), []);
     assert_eq!(bench.alerts(), [("pending", 0)]);

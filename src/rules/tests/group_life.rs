@@ -118,11 +118,9 @@ fn a_reload_keeps_what_has_the_same_name_and_labels() {
     ));
     bench.write(0, M, 1.0);
     bench.eval(0);
-    let mut new =
-        group("interval: 30s", &["{alert: Kept, expr: m > 0.5, for: 1m}", "{alert: Relabelled, expr: m > 0}"]);
+    let new = group("interval: 30s", &["{alert: Kept, expr: m > 0.5, for: 1m}", "{alert: Relabelled, expr: m > 0}"]);
     assert!(!new.is_same(&bench.group));
-    new.adopt_state(&mut bench.group);
-    bench.group = new;
+    bench.reload(new);
     bench.write(60, M, 1.0);
     let outcome = bench.eval(60);
     assert_eq!(
@@ -146,9 +144,8 @@ fn what_another_rule_takes_over_does_not_end() {
     let mut bench = Bench::new(group("", &["{record: r, expr: m}"]));
     bench.write(0, M, 1.0);
     bench.eval(0);
-    let mut new = group("", &["{record: r, expr: m, labels: {job: api}}"]);
-    new.adopt_state(&mut bench.group);
-    bench.group = new;
+    let new = group("", &["{record: r, expr: m, labels: {job: api}}"]);
+    bench.reload(new);
     assert_eq!(recorded(&bench.eval(60)), [r#"r{job="api"} 1@60"#]);
 }
 

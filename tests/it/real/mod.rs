@@ -5,6 +5,7 @@ pub(crate) mod deployment;
 pub(crate) mod process;
 pub(crate) mod server;
 
+mod continuity;
 mod faults;
 mod main_job;
 mod mini_market;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::process::wait_for;
 
@@ -13,6 +13,8 @@ use super::process::wait_for;
 pub(crate) enum Behaviour {
     /// 200 with this body.
     Answers(&'static str),
+    /// The same, where `%TIME%` is the time in ms.
+    AnswersTime(String),
     /// 500 with a body.
     Fails,
     /// Nothing, on a connection that stays open.
@@ -26,8 +28,15 @@ const HANG_TIME: Duration = Duration::from_secs(120);
 pub(crate) struct Server {
     pub(crate) port: u16,
     behaviour: Arc<Mutex<Behaviour>>,
-    /// The bodies of the requests that were answered with 200, in order.
-    received: Arc<Mutex<Vec<String>>>,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+/// A request that was answered with 200.
+#[derive(Clone)]
+pub(crate) struct Received {
+    /// When, in ms since the epoch.
+    pub(crate) at_ms: i64,
+    pub(crate) body: String,
 }
 
 impl Server {
@@ -53,28 +62,40 @@ impl Server {
 
     /// The bodies that were taken with a 200.
     pub(crate) fn received(&self) -> Vec<String> {
-        self.received.lock().expect("lock").clone()
+        self.received.lock().expect("lock").iter().map(|received| received.body.clone()).collect()
+    }
+
+    /// The same with their times, from the `index`th on.
+    pub(crate) fn received_from(&self, index: usize) -> Vec<Received> {
+        self.received.lock().expect("lock").iter().skip(index).cloned().collect()
     }
 }
 
-fn answer(stream: TcpStream, behaviour: &Mutex<Behaviour>, received: &Mutex<Vec<String>>) -> Option<()> {
+fn answer(stream: TcpStream, behaviour: &Mutex<Behaviour>, received: &Mutex<Vec<Received>>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let (_, body) = read_request(&mut reader)?;
     // Not in the head of the match, which would hold the lock while we hang.
     let behaviour = behaviour.lock().expect("lock").clone();
     let (status, text) = match behaviour {
-        Behaviour::Answers(text) => ("200 OK", text),
-        Behaviour::Fails => ("500 Internal Server Error", "out of order"),
+        Behaviour::Answers(text) => ("200 OK", text.to_owned()),
+        Behaviour::AnswersTime(text) => ("200 OK", text.replace("%TIME%", &now_ms().to_string())),
+        Behaviour::Fails => ("500 Internal Server Error", "out of order".to_owned()),
         Behaviour::Hangs => {
             std::thread::sleep(HANG_TIME);
             return None;
         }
     };
     if status == "200 OK" {
-        received.lock().expect("lock").push(String::from_utf8_lossy(&body).into_owned());
+        let body = String::from_utf8_lossy(&body).into_owned();
+        received.lock().expect("lock").push(Received { at_ms: now_ms(), body });
     }
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", text.len());
     reader.get_mut().write_all(format!("{head}Connection: close\r\n\r\n{text}").as_bytes()).ok()
+}
+
+/// The wall clock.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 /// Path and body of the next request on a connection; `None` at its end.
