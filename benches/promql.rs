@@ -2,6 +2,9 @@
 //!
 //! Only expressions that both accept are parsed, so that both do the same. Allocations are counted in a pass of their own, printed before
 //! the times. Beside the project's own rules and scripts the corpus has those of `../shared` (or `ALMENARA_SHARED`), where they are there.
+//!
+//! `ALMENARA_PASSES=almenara:3` (or `promql-parser:3`) parses the corpus so many times and nothing else, for a program that counts
+//! instructions: those of an expression are the difference between two counts, by the passes between them and the expressions.
 
 // The figures of the pass that counts belong beside those of criterion.
 #![allow(clippy::print_stderr)]
@@ -38,8 +41,24 @@ fn count(name: &str, expressions: &[String], parse: impl Fn(&str)) {
     );
 }
 
+/// Whether this run is for a program that counts instructions, for which the passes are made.
+fn is_counted(expressions: &[String]) -> bool {
+    let Ok(wanted) = std::env::var("ALMENARA_PASSES") else { return false };
+    let (parser, passes) = wanted.split_once(':').expect("a parser and a number of passes");
+    let passes: usize = passes.parse().expect("a number of passes");
+    let parse: fn(&str) = match parser {
+        "almenara" => |text| drop(black_box(ours(text))),
+        _ => |text| drop(black_box(theirs(text))),
+    };
+    (0..passes).for_each(|_| expressions.iter().for_each(|text| parse(text)));
+    true
+}
+
 fn parse(criterion: &mut Criterion) {
     let expressions = accepted_by_both();
+    if is_counted(&expressions) {
+        return;
+    }
     let bytes: usize = expressions.iter().map(String::len).sum();
     eprintln!("{} expressions, {bytes} bytes", expressions.len());
     count("almenara", &expressions, |text| drop(black_box(ours(text))));

@@ -102,7 +102,7 @@ impl Settings {
             return Ok(None);
         }
         let patterns: Vec<&str> = matches.get_many::<String>("run").into_iter().flatten().map(String::as_str).collect();
-        let run = match (!patterns.is_empty()).then(|| Pattern::new(&patterns.join("|"), Anchoring::Anywhere)) {
+        let run = match (!patterns.is_empty()).then(|| Pattern::new(patterns.join("|"), Anchoring::Anywhere)) {
             Some(Err(error)) => {
                 writeln!(err, "almenara: error: --run: {error}")?;
                 return Ok(None);

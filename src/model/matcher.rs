@@ -49,7 +49,7 @@ impl Matcher {
         let (name, value) = (name.into(), value.into());
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(&value, Anchoring::Whole)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(Arc::clone(&value), Anchoring::Whole)?),
         };
         Ok(Matcher { name, op, value, regex })
     }

@@ -6,7 +6,7 @@
 //! **Invariants.** Afterwards [`Binary::matching`] is there exactly between two vectors, and set operators are many-to-many.
 //! **Source.** Prometheus 3.14 `promql/parser/parse.go`, `checkAST`.
 
-use crate::model::{METRIC_NAME, quote};
+use crate::model::{METRIC_NAME, MatchOp, Matcher, quote};
 use crate::source::Span;
 
 use super::ast::{Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, ExprKind, ValueType, VectorSelector};
@@ -31,32 +31,45 @@ impl Checker<'_> {
         self.errors.push(ParseError::new(self.text, span, message).with_help(help));
     }
 
-    fn expression(&mut self, expr: &mut Expr) {
+    /// Checks `expr` and gives its type, so that nobody looks for it a second time in what is below.
+    fn expression(&mut self, expr: &mut Expr) -> ValueType {
         let span = expr.span;
         match &mut expr.kind {
-            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
-            ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
-                self.selector(selector, span)
+            ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
+            ExprKind::String(_) | ExprKind::Bytes(_) => ValueType::String,
+            ExprKind::VectorSelector(selector) => {
+                self.selector(selector, span);
+                ValueType::Vector
+            }
+            ExprKind::MatrixSelector { selector, .. } => {
+                self.selector(selector, span);
+                ValueType::Matrix
             }
             ExprKind::Subquery(subquery) => {
-                self.expression(&mut subquery.expr);
-                let inner = subquery.expr.value_type();
+                let inner = self.expression(&mut subquery.expr);
                 if inner != ValueType::Vector {
                     let got = type_name(inner);
                     self.report(span, format!("subquery is only allowed on instant vector, got {got} instead"), None);
                 }
+                ValueType::Matrix
             }
-            ExprKind::Call(call) => self.call(call, span),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
+            ExprKind::Call(call) => {
+                self.call(call, span);
+                call.function.returns
+            }
+            ExprKind::Aggregate(aggregate) => {
+                self.aggregate(aggregate);
+                ValueType::Vector
+            }
             ExprKind::Binary(binary) => self.binary(binary, span),
             ExprKind::Unary { operand, .. } => {
-                self.expression(operand);
-                let got = operand.value_type();
+                let got = self.expression(operand);
                 if !matches!(got, ValueType::Scalar | ValueType::Vector) {
-                    let got = quote(got.documented());
+                    let shown = quote(got.documented());
                     let message = "unary expression only allowed on expressions of type scalar or instant vector";
-                    self.report(span, format!("{message}, got {got}"), hint::for_operand_type(operand));
+                    self.report(span, format!("{message}, got {shown}"), hint::for_operand_type(operand));
                 }
+                got
             }
             ExprKind::Paren(inner) => self.expression(inner),
         }
@@ -71,7 +84,7 @@ impl Checker<'_> {
                 let help = Some("write the name before the braces or inside, not both".to_owned());
                 self.report(span, format!("metric name must not be set twice: {names}"), help);
             }
-        } else if selector.matchers.iter().all(|matcher| matcher.matches_empty()) {
+        } else if !has_plain_test(selector) && selector.matchers.iter().all(Matcher::matches_empty) {
             let help = Some("name a metric, or a label with a value that is not empty: `{job=\"node\"}`".to_owned());
             self.report(span, "vector selector must contain at least one non-empty matcher", help);
         }
@@ -86,8 +99,7 @@ impl Checker<'_> {
 
     fn aggregate(&mut self, aggregate: &mut Aggregate) {
         let op = aggregate.op;
-        self.expression(&mut aggregate.expr);
-        let got = aggregate.expr.value_type();
+        let got = self.expression(&mut aggregate.expr);
         if got != ValueType::Vector {
             self.report_type(
                 &aggregate.expr,
@@ -97,10 +109,10 @@ impl Checker<'_> {
             );
         }
         let Some(param) = &mut aggregate.param else { return };
-        self.expression(param);
+        let of_param = self.expression(param);
         let wanted = if op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
-        if param.value_type() != wanted {
-            let is_name = wanted == ValueType::String && param.value_type() == ValueType::Vector;
+        if of_param != wanted {
+            let is_name = wanted == ValueType::String && of_param == ValueType::Vector;
             let help = match got {
                 // That the arguments stand the other way round has been said.
                 ValueType::Scalar => None,
@@ -118,7 +130,6 @@ impl Checker<'_> {
         if is_info && call.args.len() > 1 {
             self.info_selector(&mut call.args[1], span);
         }
-        let place = format!("call to function {}", quote(function.name));
         for index in 0..call.args.len() {
             let wanted = match function.args.get(index) {
                 Some(wanted) => *wanted,
@@ -129,8 +140,8 @@ impl Checker<'_> {
             if is_info && index == 1 && matches!(call.args[index].kind, ExprKind::VectorSelector(_)) {
                 continue;
             }
-            self.expression(&mut call.args[index]);
-            if call.args[index].value_type() != wanted {
+            if self.expression(&mut call.args[index]) != wanted {
+                let place = format!("call to function {}", quote(function.name));
                 self.report_type(&call.args[index], wanted, &place, hint::for_argument_type(call, index, wanted));
             }
         }
@@ -139,7 +150,6 @@ impl Checker<'_> {
     fn argument_count(&mut self, call: &Call, span: Span) {
         let (function, got) = (call.function, call.args.len());
         let wanted = function.args.len();
-        let name = quote(function.name);
         let (bound, limit) = if function.variadic == 0 {
             if got == wanted {
                 return;
@@ -153,6 +163,7 @@ impl Checker<'_> {
                 _ => return,
             }
         };
+        let name = quote(function.name);
         let message = format!("expected {bound}{limit} argument(s) in call to {name}, got {got}");
         self.report(span, message, Some(hint::signature(function)));
     }
@@ -173,22 +184,19 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&mut self, binary: &mut Binary, span: Span) {
-        self.expression(&mut binary.lhs);
-        self.expression(&mut binary.rhs);
-        let (left, right) = (binary.lhs.value_type(), binary.rhs.value_type());
-        let op_span = self.operator_span(binary);
+    fn binary(&mut self, binary: &mut Binary, span: Span) -> ValueType {
+        let (left, right) = (self.expression(&mut binary.lhs), self.expression(&mut binary.rhs));
         let op = binary.op;
         if binary.return_bool && !op.is_comparison() {
-            self.report(op_span, "bool modifier can only be used on comparison operators", None);
+            self.report(self.operator_span(binary), "bool modifier can only be used on comparison operators", None);
         }
         if op.is_comparison() && !binary.return_bool && (left, right) == (ValueType::Scalar, ValueType::Scalar) {
             let help = Some(format!("write `{} bool`, which gives 0 or 1", op.as_str()));
-            self.report(op_span, "comparisons between scalars must use BOOL modifier", help);
+            self.report(self.operator_span(binary), "comparisons between scalars must use BOOL modifier", help);
         }
-        self.matched_labels(binary, op_span);
-        for side in [&binary.lhs, &binary.rhs] {
-            if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {
+        self.matched_labels(binary);
+        for (side, got) in [(&binary.lhs, left), (&binary.rhs, right)] {
+            if !matches!(got, ValueType::Scalar | ValueType::Vector) {
                 let help = hint::for_operand_type(side);
                 self.report(side.span, "binary expression must contain only scalar and instant vector types", help);
             }
@@ -199,21 +207,23 @@ impl Checker<'_> {
             let help = Some(format!("`{}` joins vectors; write `vector(…)` around the number", op.as_str()));
             self.report(span, message, help);
         }
+        match (left, right) {
+            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+            _ => ValueType::Vector,
+        }
     }
 
-    fn matched_labels(&mut self, binary: &mut Binary, op_span: Span) {
+    fn matched_labels(&mut self, binary: &mut Binary) {
         let Some(matching) = &mut binary.matching else { return };
         if binary.op.is_set() && matching.cardinality == Cardinality::OneToOne {
             matching.cardinality = Cardinality::ManyToMany;
         }
-        if !matching.on {
-            return;
-        }
+        let Some(matching) = binary.matching.as_ref().filter(|matching| matching.on) else { return };
         for label in &matching.labels {
             for _ in matching.include.iter().filter(|included| *included == label) {
                 let message = format!("label {} must not occur in ON and GROUP clause at once", quote(label));
                 let help = Some("labels in `on` are kept anyway; leave it out of the group clause".to_owned());
-                self.report(op_span, message, help);
+                self.report(self.operator_span(binary), message, help);
             }
         }
     }
@@ -251,6 +261,12 @@ impl Checker<'_> {
         let start = binary.lhs.span.end + (between.len() - between.trim_start_matches(is_space).len());
         Span::new(start, start + between.trim_matches(is_space).len())
     }
+}
+
+/// Whether a comparison with a text demands a label that is not empty: most do, and no regular expression has to be compiled to know.
+fn has_plain_test(selector: &VectorSelector) -> bool {
+    let is_plain = |matcher: &&Matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::NotEqual);
+    selector.matchers.iter().filter(is_plain).any(|matcher| !matcher.matches_empty())
 }
 
 /// Prometheus names the type of a subquery's inside in its short form.

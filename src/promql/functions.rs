@@ -24,7 +24,8 @@ pub struct Function {
 
 /// The registry entry of `name`.
 pub fn lookup(name: &str) -> Option<&'static Function> {
-    FUNCTIONS.iter().find(|function| function.name == name)
+    let at = FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok()?;
+    Some(&FUNCTIONS[at])
 }
 
 macro_rules! functions {

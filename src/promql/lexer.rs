@@ -4,7 +4,7 @@
 //! knows whether it is inside braces, brackets or neither, exactly as Prometheus's does: that decides which message a mistake gets.
 //!
 //! **Invariants.** After the first error every further token is [`TokenKind::Invalid`]. Spans lie on character boundaries.
-//! **Cost.** One pass, no allocation but for errors, parentheses and comments.
+//! **Cost.** One pass over bytes, no allocation but for errors and comments.
 //! **Source.** Prometheus 3.14 `promql/parser/lex.go`.
 //! **Differs:** Prometheus 3.5 takes any letter after the number of a range for the colon of a subquery, so that `rate(x[5 m])` is
 //! accepted there and means `rate(x[5s:])`. It is refused here, as by 3.14.
@@ -31,8 +31,8 @@ pub(super) struct Lexer<'a> {
     pos: usize,
     /// Where the current token starts.
     start: usize,
-    /// The places of the parentheses that are open.
-    open_parens: Vec<usize>,
+    /// How many parentheses are open.
+    open_parens: usize,
     in_braces: bool,
     in_brackets: bool,
     /// Between a bracket and its first number only duration expressions can stand, and other messages apply.
@@ -45,21 +45,27 @@ pub(super) struct Lexer<'a> {
     comments: Vec<Span>,
 }
 
-type Lexed = Result<TokenKind, LexError>;
+/// Errors are boxed: nearly every token is none, and each is handed on by value.
+type Lexed = Result<TokenKind, Box<LexError>>;
 
 const DIGITS: &str = "0123456789";
 const HEX_DIGITS: &str = "0123456789abcdefABCDEF";
 
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\r')
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-fn is_alpha(c: char) -> bool {
-    c == '_' || c.is_ascii_alphabetic()
+fn is_alpha(byte: u8) -> bool {
+    byte == b'_' || byte.is_ascii_alphabetic()
 }
 
-fn is_alphanumeric(c: char) -> bool {
-    is_alpha(c) || c.is_ascii_digit()
+fn is_alphanumeric(byte: u8) -> bool {
+    is_alpha(byte) || byte.is_ascii_digit()
+}
+
+/// The same of characters, of which only those of ASCII are letters here.
+fn begins_word(c: char) -> bool {
+    u8::try_from(c).is_ok_and(is_alpha)
 }
 
 impl<'a> Lexer<'a> {
@@ -68,7 +74,7 @@ impl<'a> Lexer<'a> {
             text,
             pos: 0,
             start: 0,
-            open_parens: Vec::new(),
+            open_parens: 0,
             in_braces: false,
             in_brackets: false,
             in_duration: false,
@@ -80,7 +86,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token.
-    pub(super) fn next_token(&mut self) -> Result<Token, LexError> {
+    pub(super) fn next_token(&mut self) -> Result<Token, Box<LexError>> {
         if self.failed {
             return Ok(Token { kind: TokenKind::Invalid, span: Span::new(self.start, self.start) });
         }
@@ -115,7 +121,7 @@ impl<'a> Lexer<'a> {
             if self.in_duration || !self.accept("#") {
                 return;
             }
-            self.accept_while(|c| c != '\n' && c != '\r');
+            self.accept_while(|byte| byte != b'\n' && byte != b'\r');
             self.comments.push(Span::new(start, self.pos));
         }
     }
@@ -145,16 +151,16 @@ impl<'a> Lexer<'a> {
                 return self.fail(format!("unexpected character: {}", quote_char(c)));
             }
             '.' | '0'..='9' => return self.number_or_duration(),
-            c if (is_alpha(c) || c == ':') && self.in_brackets => return self.word_in_brackets(c),
-            c if is_alpha(c) || c == ':' => self.word(),
+            c if (begins_word(c) || c == ':') && self.in_brackets => return self.word_in_brackets(c),
+            c if begins_word(c) || c == ':' => self.word(),
             c => return self.fail(format!("unexpected character: {}", quote_char(c))),
         };
         Ok(kind)
     }
 
     fn end_of_input(&mut self) -> Lexed {
-        if let Some(open) = self.open_parens.last() {
-            let help = hint::unclosed(self.text, *open);
+        if self.open_parens > 0 {
+            let help = hint::unclosed(self.text, innermost_open(self.text));
             return self.fail("unclosed left parenthesis".to_owned()).map_err(|error| error.with_help(help));
         }
         if self.in_brackets {
@@ -187,15 +193,16 @@ impl<'a> Lexer<'a> {
 
     fn parenthesis(&mut self, c: char) -> Lexed {
         if c == '(' {
-            self.open_parens.push(self.start);
+            self.open_parens += 1;
             return Ok(TokenKind::LeftParen);
         }
-        if self.open_parens.pop().is_none() {
+        let Some(open) = self.open_parens.checked_sub(1) else {
             self.start = self.pos;
             return self
                 .fail("unexpected right parenthesis ')'".to_owned())
                 .map_err(|error| error.with_help(hint::unopened()));
-        }
+        };
+        self.open_parens = open;
         Ok(TokenKind::RightParen)
     }
 
@@ -274,8 +281,7 @@ impl<'a> Lexer<'a> {
     /// `step`, `range`, `max_of` or `min_of` from the start of the token on.
     fn duration_keyword(&mut self) -> Option<Keyword> {
         self.accept_while(is_alpha);
-        let word = self.text[self.start..self.pos].to_ascii_lowercase();
-        let keyword = Keyword::from_name(&word)?;
+        let keyword = Keyword::from_name(&self.text[self.start..self.pos])?;
         matches!(keyword, Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf).then_some(keyword)
     }
 
@@ -300,7 +306,7 @@ impl<'a> Lexer<'a> {
                 self.in_braces = false;
                 TokenKind::RightBrace
             }
-            c if is_alpha(c) => {
+            c if begins_word(c) => {
                 self.accept_while(is_alphanumeric);
                 TokenKind::Identifier
             }
@@ -310,11 +316,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) -> TokenKind {
-        self.accept_while(|c| is_alphanumeric(c) || c == ':');
+        self.accept_while(|byte| is_alphanumeric(byte) || byte == b':');
         let kind = classify_word(&self.text[self.start..self.pos]);
         let is_fill = matches!(kind, TokenKind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight));
         // The modifier came late to the language: without a parenthesis the word stays the name of a metric.
-        if is_fill && !self.text[self.pos..].trim_start_matches(is_space).starts_with('(') {
+        if is_fill && !self.text[self.pos..].trim_start_matches([' ', '\t', '\n', '\r']).starts_with('(') {
             return TokenKind::Identifier;
         }
         kind
@@ -343,10 +349,10 @@ impl<'a> Lexer<'a> {
         self.accept(".");
         self.accept(digits);
         let (mut got_dot, mut got_exponent) = (false, false);
-        while let Some(c) = self.peek() {
-            match c {
-                '.' => {
-                    self.bump();
+        while let Some(byte) = self.peek_byte() {
+            match byte {
+                b'.' => {
+                    self.pos += 1;
                     // A second dot, one before a separator, and one in a hexadecimal number end the attempt.
                     if got_dot || self.accept("_.") || is_hex {
                         return false;
@@ -354,8 +360,8 @@ impl<'a> Lexer<'a> {
                     got_dot = true;
                 }
                 // Once an exponent cannot come any more, `e` may still be a hexadecimal digit, but upstream refuses that too.
-                'e' | 'E' => {
-                    self.bump();
+                b'e' | b'E' => {
+                    self.pos += 1;
                     if got_exponent {
                         return false;
                     }
@@ -365,17 +371,19 @@ impl<'a> Lexer<'a> {
                         return false;
                     }
                 }
-                '_' => {
-                    self.bump();
+                b'_' => {
+                    self.pos += 1;
                     if self.accept("._eE") || self.peek().is_none() {
                         return false;
                     }
                 }
-                c if digits.contains(c) => self.accept_while(|c| digits.contains(c)),
+                byte if digits.as_bytes().contains(&byte) => {
+                    self.accept_while(|byte| digits.as_bytes().contains(&byte))
+                }
                 _ => break,
             }
         }
-        !self.peek().is_some_and(is_alphanumeric)
+        !self.peek_byte().is_some_and(is_alphanumeric)
     }
 
     /// After `scan_number` has stopped at the first unit: the rest of `1h30m`. Order and size are judged with the value.
@@ -385,23 +393,22 @@ impl<'a> Lexer<'a> {
         }
         self.accept("s");
         while self.accept(DIGITS) {
-            self.accept_while(|c| c.is_ascii_digit());
+            self.accept_while(|byte| byte.is_ascii_digit());
             if !self.accept("smhdw") {
                 return false;
             }
             self.accept("s");
         }
-        match self.peek() {
-            Some(c) if is_alphanumeric(c) => {
-                self.bump();
-                false
-            }
-            _ => true,
-        }
+        let goes_on = self.peek_byte().is_some_and(is_alphanumeric);
+        self.pos += usize::from(goes_on);
+        !goes_on
     }
 
     fn string(&mut self, quotation: char) -> Lexed {
+        // In UTF-8 no byte of a longer character is one of these; the last begins U+FFFD, among others.
+        let is_plain = |byte: u8| !matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b'\n' | 0xef);
         loop {
+            self.accept_while(is_plain);
             match self.bump() {
                 Some('\\') if quotation != '`' => self.escape(quotation)?,
                 // Go's scanner cannot tell a written U+FFFD from a decoding error.
@@ -416,7 +423,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Checks an escape whose backslash has been read.
-    fn escape(&mut self, quotation: char) -> Result<(), LexError> {
+    fn escape(&mut self, quotation: char) -> Result<(), Box<LexError>> {
         let Some(kind) = self.bump() else {
             return self.fail_escape("escape sequence not terminated".to_owned());
         };
@@ -448,7 +455,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    fn fail_escape(&mut self, message: String) -> Result<(), LexError> {
+    fn fail_escape(&mut self, message: String) -> Result<(), Box<LexError>> {
         self.fail(message).map(|_| ())
     }
 
@@ -456,25 +463,35 @@ impl<'a> Lexer<'a> {
         self.text[self.pos..].chars().next()
     }
 
-    fn bump(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.pos += c.len_utf8();
-        Some(c)
+    fn peek_byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.pos).copied()
     }
 
-    /// Takes the next character if it is one of `set`.
-    fn accept(&mut self, set: &str) -> bool {
-        let found = self.peek().is_some_and(|c| set.contains(c));
-        if found {
-            self.bump();
+    fn bump(&mut self) -> Option<char> {
+        match self.peek_byte()? {
+            byte if byte.is_ascii() => {
+                self.pos += 1;
+                Some(char::from(byte))
+            }
+            _ => {
+                let c = self.peek()?;
+                self.pos += c.len_utf8();
+                Some(c)
+            }
         }
+    }
+
+    /// Takes the next character if it is one of `set`, which are ASCII.
+    fn accept(&mut self, set: &str) -> bool {
+        let found = self.peek_byte().is_some_and(|byte| set.as_bytes().contains(&byte));
+        self.pos += usize::from(found);
         found
     }
 
-    fn accept_while(&mut self, keep: impl Fn(char) -> bool) {
-        while self.peek().is_some_and(&keep) {
-            self.bump();
-        }
+    /// Takes bytes as long as `keep` says, which tells no two parts of a character apart.
+    fn accept_while(&mut self, keep: impl Fn(u8) -> bool) {
+        let rest = &self.text.as_bytes()[self.pos..];
+        self.pos += rest.iter().position(|byte| !keep(*byte)).unwrap_or(rest.len());
     }
 
     fn fail(&self, message: String) -> Lexed {
@@ -484,14 +501,33 @@ impl<'a> Lexer<'a> {
             _ => hint::Inside::Neither,
         };
         let help = hint::for_lexer(self.text, self.start, inside);
-        Err(LexError { span: Span::new(self.start, self.text.len()), message, help })
+        Err(Box::new(LexError { span: Span::new(self.start, self.text.len()), message, help }))
     }
 }
 
 impl LexError {
-    fn with_help(self, help: String) -> Self {
-        LexError { help: Some(help), ..self }
+    fn with_help(self: Box<Self>, help: String) -> Box<Self> {
+        Box::new(LexError { help: Some(help), ..*self })
     }
+}
+
+/// Where the innermost parenthesis stands that nothing closes: read anew, since only a mistake asks.
+fn innermost_open(text: &str) -> usize {
+    let (mut lexer, mut open) = (Lexer::new(text), Vec::new());
+    loop {
+        // At its end the lexer would ask this again.
+        lexer.skip_space_and_comments();
+        if lexer.pos == text.len() {
+            break;
+        }
+        match lexer.next_token() {
+            Ok(Token { kind: TokenKind::LeftParen, span }) => open.push(span.start),
+            Ok(Token { kind: TokenKind::RightParen, .. }) => drop(open.pop()),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    open.pop().expect("BUG: no parenthesis is open")
 }
 
 /// As Go's `%#U`: `U+0071 'q'`.

@@ -5,14 +5,26 @@
 //! **Differs:** a label's name or value in a selector whose byte escapes (`\xff`) do not give UTF-8 is refused; Prometheus carries the
 //! bytes on, though no label may hold them. Elsewhere such a text parses and is an error of the evaluation.
 
+use std::borrow::Cow;
+
 use crate::model::quote;
 
 /// The value of a number's spelling: `1.5`, `0x1f`, `017` (octal), `1_000`, `Inf`, `NaN`.
 pub(super) fn parse_number(text: &str) -> Result<f64, String> {
+    if let Some(value) = parse_digits(text) {
+        return Ok(value as f64);
+    }
     if let Some(value) = parse_integer(text) {
         return Ok(value as f64);
     }
     parse_float(text)
+}
+
+/// The value of digits alone, which most numbers are.
+fn parse_digits(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (!text.starts_with('0') || text == "0");
+    // Ten million million million is the first that `u64` may not hold.
+    (is_plain && text.len() < 20).then(|| text.bytes().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')))
 }
 
 /// As Go reads integers: the base follows from the prefix, underscores separate digits. `None` where it is none or too large.
@@ -50,17 +62,19 @@ fn parse_float(text: &str) -> Result<f64, String> {
 }
 
 /// The text a quoted string stands for. `raw` includes its quotes; the lexer has checked its escapes.
-pub(super) fn unquote(raw: &str) -> Result<String, String> {
-    String::from_utf8(unquote_bytes(raw))
-        .map_err(|_| format!("error unquoting string {}: its escapes do not give UTF-8", quote(raw)))
+pub(super) fn unquote(raw: &str) -> Result<Cow<'_, str>, String> {
+    match unquote_bytes(raw) {
+        Ok(text) => Ok(text),
+        Err(_) => Err(format!("error unquoting string {}: its escapes do not give UTF-8", quote(raw))),
+    }
 }
 
-/// As [`unquote`], where the text need not be UTF-8.
-pub(super) fn unquote_bytes(raw: &str) -> Vec<u8> {
+/// As [`unquote`]; the bytes where they are not UTF-8.
+pub(super) fn unquote_bytes(raw: &str) -> Result<Cow<'_, str>, Vec<u8>> {
     let quotation = raw.as_bytes()[0];
     let inner = &raw[1..raw.len() - 1];
     if quotation == b'`' || !inner.contains('\\') {
-        return inner.as_bytes().to_vec();
+        return Ok(Cow::Borrowed(inner));
     }
     let mut bytes = Vec::with_capacity(inner.len());
     let mut rest = inner;
@@ -69,7 +83,7 @@ pub(super) fn unquote_bytes(raw: &str) -> Vec<u8> {
         rest = push_escape(&mut bytes, &rest[escape + 1..]);
     }
     bytes.extend_from_slice(rest.as_bytes());
-    bytes
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|error| error.into_bytes())
 }
 
 /// Appends what the escape at the start of `rest` (after its backslash) stands for, and gives the text after it.
@@ -153,7 +167,7 @@ mod tests {
             (r#""\x41\101\u00e9\U0001F600\\""#, "AAé😀\\"),
             (r#""\xc3\xa9""#, "é"),
         ] {
-            assert_eq!(unquote(raw).as_deref(), Ok(text), "{raw}");
+            assert_eq!(unquote(raw), Ok(Cow::Borrowed(text)), "{raw}");
         }
         assert!(unquote(r#""\xff""#).is_err());
     }

@@ -66,33 +66,69 @@ pub(super) enum Keyword {
     MinOf,
 }
 
-/// Keywords by their spelling in lower case; the lexer ignores case.
-const KEYWORDS: [(&str, Keyword); 19] = [
-    ("offset", Keyword::Offset),
-    ("smoothed", Keyword::Smoothed),
-    ("anchored", Keyword::Anchored),
-    ("by", Keyword::By),
-    ("without", Keyword::Without),
-    ("on", Keyword::On),
-    ("ignoring", Keyword::Ignoring),
-    ("group_left", Keyword::GroupLeft),
-    ("group_right", Keyword::GroupRight),
-    ("fill", Keyword::Fill),
-    ("fill_left", Keyword::FillLeft),
-    ("fill_right", Keyword::FillRight),
-    ("bool", Keyword::Bool),
-    ("start", Keyword::Start),
-    ("end", Keyword::End),
-    ("step", Keyword::Step),
-    ("range", Keyword::Range),
-    ("max_of", Keyword::MaxOf),
-    ("min_of", Keyword::MinOf),
+/// Bytes of the longest word of the language.
+const WORD_LEN_MAX: usize = 12;
+
+/// The words of the language in lower case, in order; the lexer ignores case.
+const WORDS: [(&str, TokenKind); 39] = [
+    ("anchored", TokenKind::Keyword(Keyword::Anchored)),
+    ("and", TokenKind::Operator(BinaryOp::And)),
+    ("atan2", TokenKind::Operator(BinaryOp::Atan2)),
+    ("avg", TokenKind::Aggregate(AggregateOp::Avg)),
+    ("bool", TokenKind::Keyword(Keyword::Bool)),
+    ("bottomk", TokenKind::Aggregate(AggregateOp::Bottomk)),
+    ("by", TokenKind::Keyword(Keyword::By)),
+    ("count", TokenKind::Aggregate(AggregateOp::Count)),
+    ("count_values", TokenKind::Aggregate(AggregateOp::CountValues)),
+    ("end", TokenKind::Keyword(Keyword::End)),
+    ("fill", TokenKind::Keyword(Keyword::Fill)),
+    ("fill_left", TokenKind::Keyword(Keyword::FillLeft)),
+    ("fill_right", TokenKind::Keyword(Keyword::FillRight)),
+    ("group", TokenKind::Aggregate(AggregateOp::Group)),
+    ("group_left", TokenKind::Keyword(Keyword::GroupLeft)),
+    ("group_right", TokenKind::Keyword(Keyword::GroupRight)),
+    ("ignoring", TokenKind::Keyword(Keyword::Ignoring)),
+    ("inf", TokenKind::Number),
+    ("limit_ratio", TokenKind::Aggregate(AggregateOp::LimitRatio)),
+    ("limitk", TokenKind::Aggregate(AggregateOp::Limitk)),
+    ("max", TokenKind::Aggregate(AggregateOp::Max)),
+    ("max_of", TokenKind::Keyword(Keyword::MaxOf)),
+    ("min", TokenKind::Aggregate(AggregateOp::Min)),
+    ("min_of", TokenKind::Keyword(Keyword::MinOf)),
+    ("nan", TokenKind::Number),
+    ("offset", TokenKind::Keyword(Keyword::Offset)),
+    ("on", TokenKind::Keyword(Keyword::On)),
+    ("or", TokenKind::Operator(BinaryOp::Or)),
+    ("quantile", TokenKind::Aggregate(AggregateOp::Quantile)),
+    ("range", TokenKind::Keyword(Keyword::Range)),
+    ("smoothed", TokenKind::Keyword(Keyword::Smoothed)),
+    ("start", TokenKind::Keyword(Keyword::Start)),
+    ("stddev", TokenKind::Aggregate(AggregateOp::Stddev)),
+    ("stdvar", TokenKind::Aggregate(AggregateOp::Stdvar)),
+    ("step", TokenKind::Keyword(Keyword::Step)),
+    ("sum", TokenKind::Aggregate(AggregateOp::Sum)),
+    ("topk", TokenKind::Aggregate(AggregateOp::Topk)),
+    ("unless", TokenKind::Operator(BinaryOp::Unless)),
+    ("without", TokenKind::Keyword(Keyword::Without)),
 ];
 
+/// What `word` is in the language, whatever its case; `None` for a name.
+fn known_word(word: &str) -> Option<TokenKind> {
+    let mut lower = [0; WORD_LEN_MAX];
+    let lower = lower.get_mut(..word.len())?;
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    let at = WORDS.binary_search_by(|(known, _)| known.as_bytes().cmp(lower)).ok()?;
+    Some(WORDS[at].1)
+}
+
 impl Keyword {
-    /// The keyword spelt `word` in lower case.
+    /// The keyword spelt `word`, whatever its case.
     pub(super) fn from_name(word: &str) -> Option<Self> {
-        KEYWORDS.iter().find(|(name, _)| *name == word).map(|(_, keyword)| *keyword)
+        match known_word(word) {
+            Some(TokenKind::Keyword(keyword)) => Some(keyword),
+            _ => None,
+        }
     }
 
     /// Whether it stands in a duration or names a function: Prometheus calls these preprocessors, and quotes them in messages.
@@ -115,22 +151,10 @@ impl Keyword {
 
 /// The kind of a bare word outside braces.
 pub(super) fn classify_word(word: &str) -> TokenKind {
-    let lower = word.to_ascii_lowercase();
-    if let Some(op) = AggregateOp::from_name(&lower) {
-        return TokenKind::Aggregate(op);
-    }
-    if let Some(keyword) = Keyword::from_name(&lower) {
-        return TokenKind::Keyword(keyword);
-    }
-    match lower.as_str() {
-        "and" => TokenKind::Operator(BinaryOp::And),
-        "or" => TokenKind::Operator(BinaryOp::Or),
-        "unless" => TokenKind::Operator(BinaryOp::Unless),
-        "atan2" => TokenKind::Operator(BinaryOp::Atan2),
-        "inf" | "nan" => TokenKind::Number,
-        _ if word.contains(':') => TokenKind::MetricIdentifier,
-        _ => TokenKind::Identifier,
-    }
+    known_word(word).unwrap_or_else(|| match word.contains(':') {
+        true => TokenKind::MetricIdentifier,
+        false => TokenKind::Identifier,
+    })
 }
 
 /// A token and its place.
@@ -170,4 +194,21 @@ fn shortened(word: &str) -> String {
     }
     let start: String = word.chars().take(SHOWN_CHARS_MAX).collect();
     format!("{}...", quote(&start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_in_order_and_found_whatever_their_case() {
+        assert!(WORDS.is_sorted_by(|a, b| a.0 < b.0));
+        assert_eq!(WORDS.iter().map(|(word, _)| word.len()).max(), Some(WORD_LEN_MAX));
+        for (word, kind) in WORDS {
+            assert_eq!(classify_word(&word.to_ascii_uppercase()), kind, "{word}");
+        }
+        assert!(AggregateOp::names().all(|name| matches!(classify_word(name), TokenKind::Aggregate(_))));
+        assert_eq!(classify_word("summ"), TokenKind::Identifier);
+        assert_eq!(classify_word("a_long_name:sum"), TokenKind::MetricIdentifier);
+    }
 }

@@ -37,6 +37,8 @@ use translator::Flags;
 const COMPILED_BYTES_MAX: usize = 10 << 20;
 /// A longer expression is compiled when it is read.
 const LAZY_BYTES_MAX: usize = 256;
+/// The same of one that reads alike in both dialects ([`is_plain`]): the costliest part of it, a dot, compiles to some 500 bytes.
+const LAZY_PLAIN_BYTES_MAX: usize = 4 << 10;
 /// Deepest nesting of groups, repetitions, alternations and sequences: compilation is recursive.
 const NESTING_MAX: u32 = 250;
 
@@ -74,7 +76,7 @@ impl std::error::Error for PatternError {}
 /// A checked expression. Clones share what is compiled.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    text: Box<str>,
+    text: Arc<str>,
     compiled: Arc<Compiled>,
     /// Names of groups with the groups' numbers, in the order of the groups; Go lets several share one name.
     names: Box<[(String, usize)]>,
@@ -84,28 +86,66 @@ pub struct Pattern {
 /// or whose rules a test does not reach, never are, and to compile one takes longer than to read the rule around it.
 #[derive(Debug)]
 struct Compiled {
-    source: Box<str>,
+    source: Source,
     regex: OnceLock<Regex>,
 }
 
+#[derive(Debug)]
+enum Source {
+    /// The pattern itself, which needs no translation.
+    Plain(Arc<str>, Anchoring),
+    Translated(Box<str>),
+}
+
 impl Compiled {
-    fn new(source: String) -> Result<Compiled, regex::Error> {
-        let compiled = Compiled { regex: OnceLock::new(), source: source.into() };
+    fn plain(text: Arc<str>, anchoring: Anchoring) -> Compiled {
+        Compiled { source: Source::Plain(text, anchoring), regex: OnceLock::new() }
+    }
+
+    fn translated(source: String) -> Result<Compiled, regex::Error> {
         // Without repetition by number and without classes of Unicode so short a text stays far below all limits.
-        let has_unicode_class = compiled.source.contains(r"\p") || compiled.source.contains(r"\P");
-        let is_small = compiled.source.len() <= LAZY_BYTES_MAX && !compiled.source.contains('{') && !has_unicode_class;
-        if !is_small {
-            let regex = build(&compiled.source)?;
-            compiled.regex.get_or_init(|| regex);
-        }
-        Ok(compiled)
+        let has_unicode_class = source.contains(r"\p") || source.contains(r"\P");
+        let is_small = source.len() <= LAZY_BYTES_MAX && !source.contains('{') && !has_unicode_class;
+        let regex = if is_small { OnceLock::new() } else { OnceLock::from(build(&source)?) };
+        Ok(Compiled { source: Source::Translated(source.into()), regex })
     }
 
     fn regex(&self) -> &Regex {
-        let build =
-            || build(&self.source).unwrap_or_else(|error| panic!("BUG: a small expression is refused: {error}"));
-        self.regex.get_or_init(build)
+        let build = || match &self.source {
+            Source::Plain(text, anchoring) => build(&anchored(text, *anchoring)),
+            Source::Translated(source) => build(source),
+        };
+        self.regex.get_or_init(|| build().unwrap_or_else(|error| panic!("BUG: a small expression is refused: {error}")))
     }
+}
+
+fn anchored(source: &str, anchoring: Anchoring) -> String {
+    match anchoring {
+        Anchoring::Whole => format!("^(?s:{source})$"),
+        Anchoring::Anywhere => source.to_owned(),
+    }
+}
+
+/// Whether `text` is surely a pattern, and one that both dialects write alike: letters, digits and some marks, dots, bars, and what
+/// repeats one of them once. Most patterns of matchers are so: `5..`, `.+`, `api|web`.
+fn is_plain(text: &str) -> bool {
+    let mut can_repeat = false;
+    text.len() <= LAZY_PLAIN_BYTES_MAX
+        && text.bytes().all(|byte| {
+            let could_repeat = std::mem::replace(&mut can_repeat, false);
+            match byte {
+                b'*' | b'+' | b'?' => could_repeat,
+                b'|' => true,
+                b'.' | b'_' | b'-' | b':' | b'/' | b',' | b'=' | b' ' => {
+                    can_repeat = true;
+                    true
+                }
+                _ => {
+                    can_repeat = true;
+                    byte.is_ascii_alphanumeric()
+                }
+            }
+        })
 }
 
 fn build(source: &str) -> Result<Regex, regex::Error> {
@@ -114,19 +154,20 @@ fn build(source: &str) -> Result<Regex, regex::Error> {
 
 impl Pattern {
     /// Checks `text`, and compiles it where it may be too large.
-    pub fn new(text: &str, anchoring: Anchoring) -> Result<Pattern, PatternError> {
+    pub fn new(text: impl Into<Arc<str>>, anchoring: Anchoring) -> Result<Pattern, PatternError> {
+        let text = text.into();
+        if is_plain(&text) {
+            let compiled = Arc::new(Compiled::plain(Arc::clone(&text), anchoring));
+            return Ok(Pattern { text, compiled, names: Box::default() });
+        }
         let is_dot_all = anchoring == Anchoring::Whole;
-        let translated = translator::translate(text, Flags { is_dot_all, ..Flags::default() })?;
-        let source = match anchoring {
-            Anchoring::Whole => format!("^(?s:{})$", translated.source),
-            Anchoring::Anywhere => translated.source,
-        };
-        let compiled = Compiled::new(source).map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => PatternError::new("expression too large", text),
+        let translated = translator::translate(&text, Flags { is_dot_all, ..Flags::default() })?;
+        let compiled = Compiled::translated(anchored(&translated.source, anchoring)).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => PatternError::new("expression too large", &text),
             // The translator writes nothing else that the engine refuses; a test over random patterns holds this.
-            _ => PatternError::new("expression nests too deeply", text),
+            _ => PatternError::new("expression nests too deeply", &text),
         })?;
-        Ok(Pattern { text: text.into(), compiled: Arc::new(compiled), names: translated.names.into() })
+        Ok(Pattern { text, compiled: Arc::new(compiled), names: translated.names.into() })
     }
 
     /// The pattern as written.

@@ -258,7 +258,7 @@ fn replacements_expand_as_in_prometheus() {
 #[test]
 fn limits() {
     let mistake = |text: &str| Pattern::new(text, Anchoring::Whole).unwrap_err().mistake;
-    assert!(Pattern::new(&format!("{}ab*{}", "(".repeat(100), ")".repeat(100)), Anchoring::Whole).is_ok());
+    assert!(Pattern::new(format!("{}ab*{}", "(".repeat(100), ")".repeat(100)), Anchoring::Whole).is_ok());
     assert_eq!(mistake(r"\pL{1000}"), "expression too large");
     assert_eq!(mistake(&format!("{}a{}", "(".repeat(1000), ")".repeat(1000))), "expression nests too deeply");
     assert_eq!(mistake(&format!("a{}", "*(?i)".repeat(1000))), "expression nests too deeply");
@@ -353,10 +353,20 @@ fn any_pattern() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(tokens), 0..16).prop_map(|tokens| tokens.concat())
 }
 
+#[test]
+fn the_largest_plain_pattern_compiles() {
+    for text in
+        [".".repeat(LAZY_PLAIN_BYTES_MAX), ".+".repeat(LAZY_PLAIN_BYTES_MAX / 2), "a|".repeat(LAZY_PLAIN_BYTES_MAX / 2)]
+    {
+        assert!(is_plain(&text));
+        assert!(build(&anchored(&text, Anchoring::Whole)).is_ok());
+    }
+}
+
 proptest! {
     #[test]
     fn common_patterns_mean_the_same(text in common_pattern(), subject in "[abA0é./:-]{0,8}") {
-        let pattern = Pattern::new(&text, Anchoring::Whole).unwrap();
+        let pattern = Pattern::new(text.as_str(), Anchoring::Whole).unwrap();
         let untranslated = Regex::new(&format!("^(?s:{text})$")).unwrap();
         let spans = |captures: Captures<'_>| -> Vec<_> { captures.iter().map(|group| group.map(|g| g.range())).collect() };
         prop_assert_eq!(pattern.captures(&subject).map(spans), untranslated.captures(&subject).map(spans));
@@ -370,9 +380,18 @@ proptest! {
         }
     }
 
+    /// What is taken as it stands would have been translated to the same.
+    #[test]
+    fn plain_patterns_are_their_own_translation(text in "[a1.*+?|_/ :-]{0,12}") {
+        if super::is_plain(&text) {
+            let translated = translator::translate(&text, Flags::default()).map(|translation| translation.source);
+            prop_assert_eq!(translated.ok(), Some(text));
+        }
+    }
+
     #[test]
     fn no_text_panics(text in any::<String>()) {
-        if let Ok(pattern) = Pattern::new(&text, Anchoring::Anywhere) {
+        if let Ok(pattern) = Pattern::new(text.as_str(), Anchoring::Anywhere) {
             pattern.is_match(&text);
         }
     }

@@ -12,8 +12,8 @@ use super::matrix::{Row, merge_same_labels};
 impl Evaluator<'_> {
     pub(super) fn label_replace(&mut self, args: &[Expr], grid: Grid) -> Result<Vec<Row>, EvalError> {
         let [destination, replacement, source, pattern] = [1, 2, 3, 4].map(|index| text_of(&args[index]));
-        let regex =
-            Pattern::new(&pattern, Anchoring::Whole).map_err(|_| EvalError::InvalidRegex(pattern.to_string()))?;
+        let regex = Pattern::new(pattern.clone(), Anchoring::Whole)
+            .map_err(|_| EvalError::InvalidRegex(pattern.to_string()))?;
         let replacement = Replacement::new(&replacement);
         check_label_name(&destination, "destination label name in label_replace()")?;
         let mut rows = self.eval(args[0].unparenthesised(), grid)?;

@@ -19,6 +19,24 @@ struct Grouping {
     without: bool,
 }
 
+/// What stands between parentheses, and the height of the highest.
+#[derive(Debug, Default)]
+struct Arguments {
+    list: Vec<Expr>,
+    height: usize,
+}
+
+impl Arguments {
+    /// Most have one only, which takes no more room than it needs.
+    fn push(&mut self, node: Node, more_follow: bool) {
+        if self.list.is_empty() && !more_follow {
+            self.list.reserve_exact(1);
+        }
+        self.height = self.height.max(node.height);
+        self.list.push(node.expr);
+    }
+}
+
 impl Parser<'_> {
     /// Operands joined by operators of at least the precedence `min`.
     pub(super) fn binary(&mut self, min: u8) -> Parsed<Node> {
@@ -135,9 +153,9 @@ impl Parser<'_> {
             }
             TokenKind::String => {
                 self.next();
-                let kind = match String::from_utf8(literal::unquote_bytes(self.slice(token.span))) {
+                let kind = match literal::unquote_bytes(self.slice(token.span)) {
                     Ok(text) => ExprKind::String(text.into()),
-                    Err(error) => ExprKind::Bytes(error.into_bytes().into()),
+                    Err(bytes) => ExprKind::Bytes(bytes.into()),
                 };
                 Ok(Node { expr: Expr { span: token.span, kind }, height: 1 })
             }
@@ -195,22 +213,21 @@ impl Parser<'_> {
         }
         let args = args?;
         let span = Span::new(name.span.start, self.last_end);
-        let height = args.iter().map(|arg| arg.height).max().unwrap_or(0);
-        let args = args.into_iter().map(|arg| arg.expr).collect();
+        let Arguments { list: args, height } = args;
         self.grown(span, ExprKind::Call(Call { function, args }), height)
     }
 
     /// `(a, b)`. A bad argument is reported and the next ones are read.
-    fn arguments(&mut self) -> Parsed<Vec<Node>> {
+    fn arguments(&mut self) -> Parsed<Arguments> {
         self.expect(TokenKind::LeftParen)?;
-        let mut args = Vec::new();
+        let mut args = Arguments::default();
         let mut failed = false;
         if self.take(TokenKind::RightParen).is_some() {
             return Ok(args);
         }
         loop {
             match self.argument() {
-                Ok(arg) => args.push(arg),
+                Ok(arg) => args.push(arg, self.peek().kind == TokenKind::Comma),
                 Err(Abort) => {
                     failed = true;
                     if !self.resume_in_list(TokenKind::RightParen) {
@@ -255,8 +272,8 @@ impl Parser<'_> {
         self.aggregate_of(op, grouping, args, span)
     }
 
-    fn aggregate_of(&mut self, op: AggregateOp, grouping: Grouping, args: Vec<Node>, span: Span) -> Parsed<Node> {
-        let (count, wanted) = (args.len(), if op.has_param() { 2 } else { 1 });
+    fn aggregate_of(&mut self, op: AggregateOp, grouping: Grouping, args: Arguments, span: Span) -> Parsed<Node> {
+        let (count, wanted) = (args.list.len(), if op.has_param() { 2 } else { 1 });
         let refused = if count == 0 {
             Some("no arguments for aggregate expression provided".to_owned())
         } else if op.is_experimental() && !self.features.experimental_functions {
@@ -273,8 +290,8 @@ impl Parser<'_> {
             self.report_with_help(span, message, if is_off { None } else { hint::for_aggregate_arguments(op) });
             return Err(Abort);
         }
-        let height = args.iter().map(|arg| arg.height).max().unwrap_or(0);
-        let mut args = args.into_iter().map(|arg| arg.expr);
+        let height = args.height;
+        let mut args = args.list.into_iter();
         let param = if op.has_param() { args.next() } else { None };
         let expr = args.next().expect("BUG: the arguments were counted");
         let Grouping { labels, without } = grouping;

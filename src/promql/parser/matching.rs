@@ -1,5 +1,6 @@
 //! What may stand between a binary operator and its right side, and lists of labels.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::model::quote;
@@ -106,19 +107,19 @@ impl Parser<'_> {
         };
         if is_name {
             self.next();
-            return Ok(self.slice(token.span).into());
+            return Ok(self.names.of(self.slice(token.span)));
         }
         let token = self.expect(TokenKind::String)?;
         let label = match literal::unquote(self.slice(token.span)) {
             Ok(label) => label,
             Err(message) => {
                 self.report(token.span, message);
-                String::new()
+                Cow::Borrowed("")
             }
         };
         if label.is_empty() {
             self.report(token.span, format!("invalid label name for grouping: {}", quote(&label)));
         }
-        Ok(label.into())
+        Ok(self.names.of(&label))
     }
 }

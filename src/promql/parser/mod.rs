@@ -6,13 +6,14 @@
 //! **Invariants.** The first error is the one Prometheus reports. A tree is given only where nothing was reported.
 //! **Limits.** [`TEXT_LEN_MAX`], [`DEPTH_MAX`].
 //! **Source.** Prometheus 3.14 `promql/parser/generated_parser.y`, `parse.go`. Messages name the context in which yacc's
-//! recovery would find an `error` rule: the innermost entry of `Parser::contexts`.
+//! recovery would find an `error` rule: the innermost, `Parser::context`.
 //! **Differs:** texts over `TEXT_LEN_MAX` and trees deeper than `DEPTH_MAX` are refused; errors after the first are our own choice.
 
 mod duration;
 mod expression;
 mod matching;
 mod modifier;
+mod names;
 mod selector;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use super::error::ParseError;
 use super::hint;
 use super::lexer::Lexer;
 use super::token::{Keyword, Token, TokenKind};
+use names::Names;
 
 /// Bytes of an expression. The longest in the public rule packs have 5 KiB; a megabyte is an accident or an attack.
 pub const TEXT_LEN_MAX: usize = 1 << 20;
@@ -91,7 +93,9 @@ pub(super) struct Parser<'a> {
     lookahead: Option<Token>,
     features: Features,
     errors: Vec<ParseError>,
-    contexts: Vec<Context>,
+    names: Names,
+    /// The innermost one.
+    context: Option<Context>,
     /// How many calls of `binary` are active.
     depth: usize,
     /// Help for an unexpected token at this place, found while what stands before it was at hand.
@@ -108,7 +112,8 @@ impl<'a> Parser<'a> {
             lookahead: None,
             features,
             errors: Vec::new(),
-            contexts: Vec::new(),
+            names: Names::default(),
+            context: None,
             depth: 0,
             prepared_help: None,
             last_end: 0,
@@ -204,9 +209,9 @@ impl<'a> Parser<'a> {
         expected: &'static str,
         parse: impl FnOnce(&mut Self) -> Parsed<T>,
     ) -> Parsed<T> {
-        self.contexts.push(Context { name, expected });
+        let outer = self.context.replace(Context { name, expected });
         let parsed = parse(self);
-        self.contexts.pop();
+        self.context = outer;
         parsed
     }
 
@@ -224,7 +229,7 @@ impl<'a> Parser<'a> {
         if token.kind == TokenKind::Invalid {
             return Abort;
         }
-        let context = self.contexts.last().copied();
+        let context = self.context;
         let mut message = format!("unexpected {}", token.describe(self.text));
         if let Some(Context { name, expected }) = context {
             message.push_str(&format!(" in {name}"));

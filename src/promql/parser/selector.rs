@@ -1,6 +1,7 @@
 //! Vector selectors: `metric{label="value"}`.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 use crate::model::{METRIC_NAME, MatchOp, Matcher};
 use crate::promql::ast::{BinaryOp, Expr, ExprKind, VectorSelector};
@@ -11,7 +12,7 @@ use crate::source::Span;
 
 use super::{Abort, Node, Parsed, Parser};
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     /// A metric name, label matchers in braces, or both.
     pub(super) fn vector_selector(&mut self) -> Parsed<Node> {
         let first = self.peek();
@@ -29,9 +30,10 @@ impl Parser<'_> {
         if !named || self.take(TokenKind::LeftBrace).is_some() {
             matchers = self.label_matchers()?;
         }
-        let name: Option<Arc<str>> = named.then(|| self.slice(first.span).into());
+        let name: Option<Arc<str>> = named.then(|| self.names.of(self.slice(first.span)));
         if let Some(name) = &name {
-            matchers.push(Matcher::equal(METRIC_NAME, name.clone()));
+            matchers.reserve_exact(1);
+            matchers.push(Matcher::equal(metric_name(), name.clone()));
         }
         let span = Span::new(first.span.start, self.last_end);
         let selector = VectorSelector { name, matchers, offset_ms: 0, at: None, extension: None, durations: None };
@@ -76,11 +78,12 @@ impl Parser<'_> {
         let name = match label.kind {
             TokenKind::Identifier => {
                 self.next();
-                self.slice(label.span).to_owned()
+                self.names.of(self.slice(label.span))
             }
             TokenKind::String => {
                 self.next();
-                self.unquoted(label)?
+                let name = self.unquoted(label)?;
+                self.names.of(&name)
             }
             _ => return self.within("label matching", "identifier or \"}\"", |p| Err(p.unexpected())),
         };
@@ -90,13 +93,13 @@ impl Parser<'_> {
             TokenKind::RegexMatch => MatchOp::Regex,
             TokenKind::RegexNotMatch => MatchOp::NotRegex,
             // A text alone is the metric's name.
-            _ if label.kind == TokenKind::String => return Ok(Some(Matcher::equal(METRIC_NAME, name))),
+            _ if label.kind == TokenKind::String => return Ok(Some(Matcher::equal(metric_name(), name))),
             _ => return self.within("label matching", "label matching operator", |p| Err(p.unexpected())),
         };
         self.next();
         let value = self.within("label matching", "string", |p| p.expect(TokenKind::String))?;
         let text = self.unquoted(value)?;
-        match Matcher::new(op, name, text.as_str()) {
+        match Matcher::new(op, name, &*text) {
             Ok(matcher) => Ok(Some(matcher)),
             Err(error) => {
                 let help = hint::for_regex(&text);
@@ -106,12 +109,18 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn unquoted(&mut self, token: Token) -> Parsed<String> {
+    pub(super) fn unquoted(&mut self, token: Token) -> Parsed<Cow<'a, str>> {
         literal::unquote(self.slice(token.span)).map_err(|message| {
             self.report(token.span, message);
             Abort
         })
     }
+}
+
+/// `__name__`, which most selectors test.
+fn metric_name() -> Arc<str> {
+    static NAME: LazyLock<Arc<str>> = LazyLock::new(|| METRIC_NAME.into());
+    Arc::clone(&NAME)
 }
 
 /// Whether such a token may be the name of a metric where an operand is expected.

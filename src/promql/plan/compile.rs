@@ -181,7 +181,7 @@ impl Compiler<'_> {
 
     fn label_replace(&mut self, args: &[Expr]) -> Option<Compiled> {
         let [destination, replacement, source, pattern] = [1, 2, 3, 4].map(|index| text(&args[index]));
-        let pattern = Pattern::new(&pattern?, Anchoring::Whole).ok()?;
+        let pattern = Pattern::new(pattern?, Anchoring::Whole).ok()?;
         let replacement = Replacement::new(&replacement?);
         self.relabel(&args[0], destination?, Source::Replace { source: source?, pattern, replacement })
     }
