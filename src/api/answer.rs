@@ -19,6 +19,9 @@ pub(super) struct Answer {
     infos: Vec<String>,
 }
 
+/// Warnings and infos, of each so many; how many more there are is told instead of them.
+const NOTES_MAX: usize = 10;
+
 /// The warning on an answer that `limit` cut.
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -51,15 +54,23 @@ impl IntoResponse for Answer {
             json.object(|json| {
                 json.key("status").string("success");
                 json.key("data").raw(&self.data);
-                for (key, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
-                    if !texts.is_empty() {
-                        json.key(key).list(texts, |json, text| json.string(text));
-                    }
-                }
+                write_notes(json, "warning", &self.warnings);
+                write_notes(json, "info", &self.infos);
             });
         });
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
+}
+
+/// The list of what there is to say of a kind, if there is something.
+fn write_notes(json: &mut Json, kind: &str, texts: &[String]) {
+    if texts.is_empty() {
+        return;
+    }
+    let shown = &texts[..texts.len().min(NOTES_MAX)];
+    let omitted = texts.len() - shown.len();
+    let omitted = (omitted > 0).then(|| format!("{omitted} more {kind} annotations omitted"));
+    json.key(&format!("{kind}s")).list(shown.iter().chain(&omitted), |json, text| json.string(text));
 }
 
 /// Why there is no answer; the kind decides the HTTP code.
@@ -125,5 +136,20 @@ impl IntoResponse for ApiError {
         });
         let code = StatusCode::from_u16(code).expect("BUG: a code of the table is none");
         (code, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_of_a_kind_are_told_and_the_others_counted() {
+        let texts = |count: usize| (0..count).map(|index| index.to_string()).collect::<Vec<_>>();
+        let written = |count| Json::of(|json| json.object(|json| write_notes(json, "info", &texts(count))));
+        assert_eq!(written(0), "{}");
+        assert_eq!(written(1), r#"{"infos":["0"]}"#);
+        assert!(written(10).ends_with(r#""8","9"]}"#));
+        assert!(written(12).ends_with(r#""9","2 more info annotations omitted"]}"#));
     }
 }

@@ -10,7 +10,7 @@
 //! | `/api/v1/series`, `labels`, `label/NAME/values`, `metadata`, `query_exemplars` | what there is to query |
 //! | `/api/v1/write` | remote write, where it is allowed |
 //! | `/api/v1/rules`, `alerts`, `alertmanagers` | what is evaluated, what fires, who is told |
-//! | `/api/v1/targets`, `scrape_pools` | what is scraped |
+//! | `/api/v1/targets`, `targets/metadata`, `scrape_pools` | what is scraped |
 //! | `/api/v1/status/*` | what runs here |
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | life cycle |
 //! | `/metrics`, `/federate` | our own metrics; the newest samples of others |
@@ -22,7 +22,7 @@
 //! **Limits.** Concurrent queries, their time and their samples ([`QuerySettings`]); 11,000 points a series; forms of 10 MiB.
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `web/web.go`; answers compared with those of the running program.
 //! **Differs:** after Prometheus's message, the error of an expression says what to write instead, where we can tell.
-//! **Differs:** `targets/metadata` and what deletes samples are not there.
+//! **Differs:** what deletes samples is not there.
 
 mod alert_explain;
 mod answer;
@@ -78,6 +78,7 @@ pub fn router(state: AppState) -> Router {
         .route("/rules", get(rules::rules))
         .route("/alerts", get(rules::alerts))
         .route("/targets", get(targets::targets))
+        .route("/targets/metadata", get(metadata::of_targets))
         .route("/scrape_pools", get(targets::scrape_pools))
         .route("/alertmanagers", get(targets::alertmanagers))
         .route("/status/config", get(status::config))

@@ -150,6 +150,11 @@ fn groups() -> Vec<GroupStatus> {
 
 fn targets() -> Targets {
     let discovered_labels = Labels::from_pairs([("__address__", "127.0.0.1:1")]);
+    let metadata = |kind, help: &str| Metadata { kind, help: help.into(), unit: "".into() };
+    let families = scrape::Families::from([
+        ("load".into(), metadata(MetricKind::Gauge, "How busy.")),
+        ("requests".into(), metadata(MetricKind::Counter, "")),
+    ]);
     let active = |pool: &str, last| TargetStatus {
         scrape_pool: pool.to_owned(),
         labels: Labels::from_pairs([("job", pool)]),
@@ -158,6 +163,7 @@ fn targets() -> Targets {
         scrape_interval: Duration::from_secs(90),
         scrape_timeout: Duration::from_millis(500),
         last,
+        families: Arc::new(families.clone()),
     };
     let failed = LastScrape {
         health: scrape::Health::Down,
@@ -460,6 +466,25 @@ async fn scrape_targets() {
     check_data("/api/v1/scrape_pools", r#"{"scrapePools":["down","new","old"]}"#).await;
     let known = r#"{"activeAlertmanagers":[{"url":"http://am:9093/api/v2/alerts"}],"droppedAlertmanagers":[]}"#;
     check_data("/api/v1/alertmanagers", known).await;
+}
+
+#[tokio::test]
+async fn metadata_of_each_target() {
+    let load = |job: &str| {
+        format!(r#"{{"target":{{"job":"{job}"}},"metric":"load","type":"gauge","help":"How busy.","unit":""}}"#)
+    };
+    let requests = |job: &str| {
+        format!(r#"{{"target":{{"job":"{job}"}},"metric":"requests","type":"counter","help":"","unit":""}}"#)
+    };
+    let of_down = [load("down"), requests("down")].join(",");
+    let all = format!("[{of_down},{},{}]", load("new"), requests("new"));
+    check_data("/api/v1/targets/metadata", &all).await;
+    check_data("/api/v1/targets/metadata?limit=-2&match_target=%7Bjob!=%22x%22%7D", &all).await;
+    check_data("/api/v1/targets/metadata?limit=1", &format!("[{of_down}]")).await;
+    check_data("/api/v1/targets/metadata?limit=0", "[]").await;
+    let one = r#"[{"target":{"job":"new"},"type":"counter","help":"","unit":""}]"#;
+    check_data("/api/v1/targets/metadata?metric=requests&match_target=%7Bjob=%22new%22%7D", one).await;
+    check_bad("/api/v1/targets/metadata?limit=x", "limit must be a number").await;
 }
 
 #[tokio::test]

@@ -189,5 +189,6 @@ fn status_of(pool: &str, active: &ActiveTarget) -> TargetStatus {
         scrape_interval: target.interval,
         scrape_timeout: target.timeout,
         last: active.last.lock().clone(),
+        families: active.families.lock().clone(),
     }
 }

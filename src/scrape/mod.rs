@@ -46,7 +46,7 @@ pub use ingest::{AHEAD_MAX, Answer, Batch, Outcome, TargetState};
 pub use manager::{Destination, Manager};
 pub use names::{NameEscaping, NameValidation, Names};
 pub use protocol::ScrapeProtocol;
-pub use status::{DroppedTarget, Health, LastScrape, TargetStatus, Targets};
+pub use status::{DroppedTarget, Families, Health, LastScrape, TargetStatus, Targets};
 pub use target::{Sorted, Target, targets_of};
 
 /// Bytes of a body, before and after decompression, where `body_size_limit` is not set. The largest that are known, of

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::config::ScrapeConfig;
 use super::error::ScrapeError;
 use super::ingest::TargetState;
-use super::status::LastScrape;
 use super::target::{Target, targets_of};
 use super::target_loop::{ActiveTarget, Sinks, TargetLoop};
 use crate::clock;
@@ -148,7 +147,7 @@ impl Pool {
             Some(state) => Box::new(state.reconfigured(config.clone())),
             None => Box::new(TargetState::new(config.clone(), target.public_labels())),
         };
-        let active = Arc::new(ActiveTarget { target, last: Mutex::new(LastScrape::default()) });
+        let active = Arc::new(ActiveTarget { target, last: Mutex::default(), families: Mutex::default() });
         let stop = CancellationToken::new();
         let target_loop = TargetLoop {
             active: active.clone(),

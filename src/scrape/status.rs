@@ -1,8 +1,13 @@
 //! What the API and the pages show of targets.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Labels, Timestamp};
+use crate::model::{Labels, Metadata, Timestamp};
+
+/// Type, help and unit of the metric families of one target, by name.
+pub type Families = BTreeMap<Arc<str>, Metadata>;
 
 /// Whether a target answered last time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,6 +49,8 @@ pub struct TargetStatus {
     pub scrape_timeout: Duration,
     /// How the last scrape went.
     pub last: LastScrape,
+    /// What it declares of its metrics.
+    pub families: Arc<Families>,
 }
 
 /// How the last scrape of a target went.

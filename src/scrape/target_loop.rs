@@ -18,10 +18,10 @@ use super::ingest::{Answer, Batch, Outcome, TargetState};
 use super::metrics::ScrapeMetrics;
 use super::pool::PoolShared;
 use super::room::Room;
-use super::status::{Health, LastScrape};
+use super::status::{Families, Health, LastScrape};
 use super::target::Target;
 use crate::clock::{self, Stopwatch};
-use crate::model::Timestamp;
+use crate::model::{Metadata, Timestamp};
 use crate::store::{ExemplarStore, MetadataStore, Refusal, Store};
 
 /// A scrape that begins at most this late has the time of its slot, so that timestamps are regular. Prometheus's default.
@@ -43,6 +43,8 @@ pub(super) struct Sinks {
 pub(super) struct ActiveTarget {
     pub(super) target: Target,
     pub(super) last: Mutex<LastScrape>,
+    /// What it declares of its metrics; whoever reads keeps the map of that moment.
+    pub(super) families: Mutex<Arc<Families>>,
 }
 
 pub(super) struct TargetLoop {
@@ -113,7 +115,10 @@ impl TargetLoop {
 
     /// Tells the API, and the log when the target's health changed.
     fn note(&self, digestion: Digestion, at: Timestamp) {
-        let Digestion { result, duration, samples } = digestion;
+        let Digestion { result, duration, samples, metadata } = digestion;
+        if !metadata.is_empty() {
+            Arc::make_mut(&mut self.active.families.lock()).extend(metadata);
+        }
         let url = &self.active.target.url;
         let error = match &result {
             Ok(()) => String::new(),
@@ -137,6 +142,8 @@ struct Digestion {
     result: Result<(), ScrapeError>,
     duration: Duration,
     samples: u64,
+    /// Of families, new, changed or told again.
+    metadata: Vec<(Arc<str>, Metadata)>,
 }
 
 fn digest(
@@ -163,7 +170,7 @@ fn digest(
     sinks.metrics.record_duration(duration);
     let samples = batch.kept;
     commit(state, sinks, &batch, at);
-    Digestion { result, duration, samples }
+    Digestion { result, duration, samples, metadata: batch.metadata }
 }
 
 fn commit(state: &mut TargetState, sinks: &Sinks, batch: &Batch, at: Timestamp) {
