@@ -9,24 +9,27 @@ pub fn format_float(value: f64) -> String {
         if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
     } else {
         // Rust's `Display` for f64 is the shortest round-trip form without exponent, as Go's 'f' with precision -1, but for ties.
-        even_of_tie(format!("{value}"), value)
+        even_of_tie(format!("{value}"), "", value)
     }
 }
 
 /// Prints `value`, which is finite, as Go's `strconv.FormatFloat(v, 'e', -1, 64)` does: `1.5e-07`.
 pub fn format_exponent(value: f64) -> String {
     let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("BUG: an exponent form without exponent");
+    let (digits, exponent) = text.split_at(text.find('e').expect("BUG: an exponent form without exponent"));
+    let digits = even_of_tie(digits.to_owned(), exponent, value);
+    let exponent = &exponent[1..];
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{}e{sign}{exponent:0>2}", even_of_tie(digits.to_owned(), value))
+    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 /// Digits that two neighbours in decimal share equally: two texts of the shortest length are as near to the value. Only floats of
 /// at least this many digits have such neighbours, for shorter texts stand for one float each.
 const TIE_DIGITS_MIN: usize = 16;
 
-/// Where the exact value lies in the middle between two shortest texts, Rust takes the larger and Go the even one.
-fn even_of_tie(text: String, value: f64) -> String {
+/// Where the exact value lies in the middle between two shortest texts, Rust takes the larger and Go the even one, if it still stands for
+/// `value`: below a power of two the next float is only half as far away. `exponent` follows the digits of `text`.
+fn even_of_tie(text: String, exponent: &str, value: f64) -> String {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let odd_last = text.bytes().rposition(|byte| byte.is_ascii_digit() && byte != b'0');
     let Some(last) = odd_last.filter(|last| digits >= TIE_DIGITS_MIN && (text.as_bytes()[*last] - b'0') % 2 == 1)
@@ -36,6 +39,9 @@ fn even_of_tie(text: String, value: f64) -> String {
     let mut even = text.clone().into_bytes();
     even[last] -= 1;
     let even = String::from_utf8(even).expect("BUG: digits are ASCII");
+    if format!("{even}{exponent}").parse() != Ok(value) {
+        return text;
+    }
     // The exact value has one digit more than the texts, a five.
     let shown = format!("{value:e}");
     let significant = shown.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
@@ -68,6 +74,10 @@ mod tests {
         assert_eq!(format_float(10_000_000_000.0 + 0.007_812_5), "10000000000.007812");
         assert_eq!(format_exponent(1_560_241_665_511_130.0 + 0.25), "1.5602416655111302e+15");
         assert_eq!(format_exponent(2.5e-7), "2.5e-07");
+        // A power of two, for which the even neighbour would stand for another float.
+        assert_eq!(format_float(2f64.powi(-24)), "0.00000005960464477539063");
+        assert_eq!(format_exponent(2f64.powi(-24)), "5.960464477539063e-08");
+        assert_eq!(format_exponent(-(2f64.powi(-24))), "-5.960464477539063e-08");
         assert_eq!(format_float(f64::NEG_INFINITY), "-Inf");
         assert_eq!(format_float(5e-324), format!("0.{}5", "0".repeat(323)));
     }

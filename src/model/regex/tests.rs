@@ -383,7 +383,7 @@ proptest! {
     /// What is taken as it stands would have been translated to the same.
     #[test]
     fn plain_patterns_are_their_own_translation(text in "[a1.*+?|_/ :-]{0,12}") {
-        if super::is_plain(&text) {
+        if is_plain(&text) {
             let translated = translator::translate(&text, Flags::default()).map(|translation| translation.source);
             prop_assert_eq!(translated.ok(), Some(text));
         }

@@ -1,21 +1,23 @@
-//! Random data and random queries, in a real Prometheus 3.5 and in our own daemon: the answers must be equal byte for byte, but for the
-//! rules that [`compare`] names and counts.
+//! Random data and random queries, in a real Prometheus 3.5 and in our own daemon: the answers must be equal byte for byte, but for what
+//! [`rules`] account for by name.
 //!
 //! `ALMENARA_DIFFERENTIAL=20000` asks that many queries instead of [`QUERIES`], `ALMENARA_DIFFERENTIAL_SEED` others than those of seed 1.
 
-mod compare;
+mod answer;
 mod data;
 mod grammar;
+mod inquiry;
+mod numbers;
 mod random;
+mod rules;
 mod server;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-
 use crate::remote::{Pair, V1, pack, send};
-use compare::{Asked, Outcome, compare};
+use inquiry::{Both, Inquiry, Times};
 use random::Random;
 use server::Connection;
 
@@ -26,17 +28,21 @@ const THREADS: usize = 3;
 /// Differences that a failure shows.
 const SHOWN_MAX: usize = 40;
 
+/// Queries that each rule accounts for in the file that `ALMENARA_DIFFERENTIAL_FILE` names, after those that nothing accounts for.
+const EXAMPLES_MAX: usize = 12;
+
 /// What is asked of both.
 struct Question {
     query: String,
-    path: String,
+    times: Times,
 }
 
 /// What came of the questions of a thread.
 #[derive(Default)]
 struct Tally {
     equal: usize,
-    known: BTreeMap<&'static str, usize>,
+    /// The queries that each rule accounts for.
+    known: BTreeMap<&'static str, Vec<String>>,
     errors: usize,
     different: Vec<String>,
 }
@@ -70,34 +76,39 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn question(random: &mut Random) -> Question {
     let query = grammar::expression(random);
-    let encoded = utf8_percent_encode(&query, NON_ALPHANUMERIC);
     let fraction = |random: &mut Random| if random.percent(20) { random.between(1, 999) } else { 0 };
     let at = random.between(data::START_MS - 60_000, data::END_MS + 400_000) / 1000 * 1000 + fraction(random);
-    let secs = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
-    let path = if random.percent(55) {
-        format!("/api/v1/query?query={encoded}&time={}", secs(at))
+    let times = if random.percent(55) {
+        Times::At(at)
     } else {
         let step = [5_000, 15_000, 30_000, 47_500, 60_000, 300_000, 1_000][random.below(7)];
-        let end = at + step * random.between(0, 12) + fraction(random);
-        format!("/api/v1/query_range?query={encoded}&start={}&end={}&step={}", secs(at), secs(end), secs(step))
+        Times::Steps { start: at, end: at + step * random.between(0, 12) + fraction(random), step }
     };
-    Question { query, path }
+    Question { query, times }
 }
 
 fn ask(pair: &Pair, questions: &[Question]) -> Tally {
     let (mut their, mut our) = (Connection::open(pair.theirs), Connection::open(pair.ours));
     let mut tally = Tally::default();
-    for Question { query, path } in questions {
-        let (theirs, ours) = (their.get(path), our.get(path));
+    let mut inquiry = Inquiry { their: &mut their, our: &mut our, blamed: String::new() };
+    for Question { query, times } in questions {
+        let both @ Both { theirs, ours } = &inquiry.ask(query, *times);
         tally.errors += usize::from(theirs.0 != 200);
-        let asked = Asked { query, is_range: path.contains("/query_range") };
-        match compare(asked, &theirs, &ours) {
-            Outcome::Equal => tally.equal += 1,
-            Outcome::Known(rule) => *tally.known.entry(rule).or_default() += 1,
-            Outcome::Different => {
-                let place = path.split_once('&').map_or("", |(_, rest)| rest);
-                tally.different.push(format!("{query}\n  {place}\n  Prometheus: {theirs:?}\n  Almenara:   {ours:?}"));
-            }
+        if theirs == ours {
+            tally.equal += 1;
+            continue;
+        }
+        inquiry.blamed.clear();
+        let rules = inquiry.account(query, *times, both);
+        for rule in rules.iter().flatten() {
+            let examples = tally.known.entry(*rule).or_default();
+            examples.push(format!("{query}\n  {times:?}\n  Prometheus: {theirs:?}\n  Almenara:   {ours:?}"));
+        }
+        if rules.is_none() {
+            let blamed = std::mem::take(&mut inquiry.blamed);
+            tally.different.push(format!(
+                "{query}\n  {times:?}\n  Prometheus: {theirs:?}\n  Almenara:   {ours:?}\n  from {blamed}"
+            ));
         }
     }
     tally
@@ -110,17 +121,22 @@ fn report(tallies: Vec<Tally>, asked: usize) {
         total.equal += tally.equal;
         total.errors += tally.errors;
         total.different.extend(tally.different);
-        for (rule, count) in tally.known {
-            *total.known.entry(rule).or_default() += count;
+        for (rule, queries) in tally.known {
+            total.known.entry(rule).or_default().extend(queries);
         }
     }
     let mut text = format!("{asked} queries, {} of them errors; equal to the byte: {}\n", total.errors, total.equal);
-    for (rule, count) in &total.known {
-        writeln!(text, "{count:8} {rule}").expect("text");
+    for (rule, queries) in &total.known {
+        writeln!(text, "{:8} {rule}", queries.len()).expect("text");
     }
     eprintln!("{text}{:8} different", total.different.len());
     if let Ok(file) = std::env::var("ALMENARA_DIFFERENTIAL_FILE") {
-        std::fs::write(file, total.different.join("\n\n")).expect("file");
+        let mut shown = total.different.join("\n\n");
+        for (rule, queries) in &total.known {
+            let some = &queries[..queries.len().min(EXAMPLES_MAX)];
+            write!(shown, "\n\n== {rule}\n\n{}", some.join("\n\n")).expect("text");
+        }
+        std::fs::write(file, shown).expect("file");
     }
     let count = total.different.len();
     total.different.truncate(SHOWN_MAX);
