@@ -75,19 +75,23 @@ const FOREIGN: &[(&str, &str)] = &[
     ("using", "write `on (…)` or `ignoring (…)`"),
 ];
 
+/// The word at the end of `text`, empty where something else stands there.
+fn last_word(text: &str) -> &str {
+    text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()
+}
+
 /// For a parenthesis at `open` that nothing closes.
 pub(super) fn unclosed(text: &str, open: usize) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut before = text[..open].rsplit(|c| !is_word(c)).next().unwrap_or("");
+    let mut before = last_word(&text[..open]);
     // `sum by (job) (` is known by its beginning.
     let head = text[..open].trim_end();
     if before.is_empty() && head.ends_with(')') {
         let labels = head.rfind('(').unwrap_or(0);
         let keyword = head[..labels].trim_end();
-        let keyword_start = keyword.rfind(|c| !is_word(c)).map_or(0, |at| at + 1);
-        let is_grouping = ["by", "without"].iter().any(|word| keyword[keyword_start..].eq_ignore_ascii_case(word));
-        let aggregation = keyword[..keyword_start].trim_end();
-        let start = aggregation.rfind(|c| !is_word(c)).map_or(0, |at| at + 1);
+        let (aggregation, keyword) = keyword.split_at(keyword.len() - last_word(keyword).len());
+        let is_grouping = ["by", "without"].iter().any(|word| keyword.eq_ignore_ascii_case(word));
+        let aggregation = aggregation.trim_end();
+        let start = aggregation.len() - last_word(aggregation).len();
         if is_grouping && start < aggregation.len() {
             before = &text[start..open];
         }

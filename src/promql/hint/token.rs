@@ -1,6 +1,7 @@
 //! Help for a word that cannot stand where it is.
 
 use super::character::SECONDS;
+use super::last_word;
 use crate::promql::ast::{AggregateOp, BinaryOp};
 use crate::promql::functions;
 use crate::promql::token::{Keyword, Token, TokenKind};
@@ -17,8 +18,7 @@ struct Found<'a> {
 impl Found<'_> {
     /// The word right before, if there is one.
     fn word_before(&self) -> &str {
-        let start = self.before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
-        &self.before[start..]
+        last_word(self.before)
     }
 
     fn after_operand(&self) -> bool {

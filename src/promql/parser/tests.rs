@@ -100,6 +100,13 @@ fn reports_every_mistake() {
 }
 
 #[test]
+fn help_looks_back_over_any_text() {
+    for text in ["g#é\nx", "( #éby (x)\n("] {
+        assert!(parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn depth_and_length_are_limited() {
     let nested = |levels: usize| format!("{}a{}", "(".repeat(levels), ")".repeat(levels));
     let chain = |terms: usize| vec!["a"; terms].join(" or ");
