@@ -78,6 +78,8 @@ fn write_notes(json: &mut Json, kind: &str, texts: &[String]) {
 pub(super) enum ErrorKind {
     /// The request is wrong.
     BadData,
+    /// There is no such thing.
+    NotFound,
     /// The query failed.
     Execution,
     /// The query took too long.
@@ -92,6 +94,7 @@ impl ErrorKind {
     fn word_and_code(self) -> (&'static str, u16) {
         match self {
             ErrorKind::BadData => ("bad_data", 400),
+            ErrorKind::NotFound => ("not_found", 404),
             ErrorKind::Execution => ("execution", 422),
             ErrorKind::Timeout => ("timeout", 503),
             ErrorKind::Canceled => ("canceled", 499),

@@ -14,7 +14,7 @@
 //! | `/api/v1/status/*` | what runs here |
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | life cycle |
 //! | `/metrics`, `/federate` | our own metrics; the newest samples of others |
-//! | `/api/almenara/v1/slos` | our own: how the objectives stand |
+//! | `/api/almenara/v1/slos`, `/slos/NAME`, `/slos/NAME/PART` | our own: how the objectives stand |
 //! | `/api/almenara/v1/explain` | our own: what expressions read and do, part by part |
 //! | `/api/v2/*` | Alertmanager's API, see [`v2`] |
 //!
@@ -96,6 +96,8 @@ pub fn router(state: AppState) -> Router {
         .route("/write", post(write::write).layer(from_fn_with_state(state.clone(), lifecycle::require_ready)));
     let own = Router::new()
         .route("/slos", get(slos::slos))
+        .route("/slos/{name}", get(slos::one))
+        .route("/slos/{name}/{part}", get(slos::part))
         .route("/alerts/history", get(history::history))
         .route("/alerts/explain", get(alert_explain::explain))
         .route("/rules/outcomes", get(outcomes::outcomes))

@@ -26,7 +26,6 @@ mod fmt;
 mod query;
 mod serve;
 mod slo;
-mod slo_report;
 mod store;
 mod test_e2e;
 mod test_promql;

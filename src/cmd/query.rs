@@ -56,7 +56,7 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
     let path = match kind {
         "instant" => {
             form.extend(text("time").map(|time| ("time", time)));
-            "query"
+            "api/v1/query"
         }
         _ => {
             let now = crate::clock::now().as_secs_f64();
@@ -64,7 +64,7 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
             let start = text("start").unwrap_or_else(|| (now - 300.0).to_string());
             let step = text("step").unwrap_or_else(|| default_step(&start, &end));
             form.extend([("start", start), ("end", end), ("step", step)]);
-            "query_range"
+            "api/v1/query_range"
         }
     };
     let base = text("url").unwrap_or_default();
@@ -105,13 +105,14 @@ fn default_step(start: &str, end: &str) -> String {
     }
 }
 
-fn ask(base: &str, path: &str, form: &[(&str, String)]) -> Result<Value, String> {
+/// The JSON that `base` answers under `path`.
+pub(super) fn ask(base: &str, path: &str, form: &[(&str, String)]) -> Result<Value, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let parameters = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(form.iter().map(|(name, value)| (*name, value.as_str())))
         .finish();
-    let url = format!("{base}/api/v1/{path}?{parameters}");
+    let url = format!("{base}/{path}?{parameters}");
     let body = runtime.block_on(async {
         let client = Client::new(ClientConfig::default(), USER_AGENT)?;
         client.get(&url, &[], TIMEOUT).await?.bytes(ANSWER_BYTES_MAX).await

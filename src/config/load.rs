@@ -94,6 +94,7 @@ impl Config {
                 .and_then(|source| checked(slo::parse_file(&source), &mut diagnostics));
             named.config.slo_files.extend(file);
         }
+        slo::share_exclusions(&mut named.config.slo_files);
         if let Some((path, span)) = &named.router_path {
             let at = Some((&source, *span));
             let router = read(&directory.join(path), at, &mut diagnostics)

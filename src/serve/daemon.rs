@@ -121,7 +121,7 @@ impl Daemon {
             scrapes: Arc::new(scrape::Manager::new(destination, discovery_metrics.clone())),
             receiver: Arc::new(Receiver::new(store.clone(), metadata.clone(), exemplars.clone())),
             live: Arc::new(RwLock::new(live(&config, &settings, &external_url, started_at))),
-            groups: Arc::new(Groups::new(shared)),
+            groups: Arc::new(Groups::new(shared, Path::new(settings.text("storage.path")))),
             features,
             settings,
             storage,
@@ -146,6 +146,7 @@ impl Daemon {
             return Err(error);
         }
         tasks.push(expire(parts.clone()));
+        tasks.push(save_slos(parts.groups.clone()));
         // Not before there are receivers: heartbeats are due at once.
         let driver = routing::Driver::start(router, delivery, results, history);
         parts.live.write().is_ready = true;
@@ -311,6 +312,23 @@ fn live(config: &Config, settings: &Settings, external_url: &str, started_at: Ti
         is_config_good: true,
         is_ready: false,
     }
+}
+
+/// The counters of objectives are kept this often; what is younger is in the stored samples.
+const SAVE_SLOS_EVERY: Duration = Duration::from_secs(10 * 60);
+
+fn save_slos(groups: Arc<Groups>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval_at(tokio::time::Instant::now() + SAVE_SLOS_EVERY, SAVE_SLOS_EVERY);
+        loop {
+            every.tick().await;
+            let groups = groups.clone();
+            // Waits for evaluations and the disk, so not on an async thread.
+            if tokio::task::spawn_blocking(move || groups.save_slos()).await.is_err() {
+                tracing::error!("BUG: keeping the counters of objectives panicked");
+            }
+        }
+    })
 }
 
 fn expire(parts: Arc<Parts>) -> JoinHandle<()> {

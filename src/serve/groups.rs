@@ -5,6 +5,7 @@
 //! earlier process left is taken over as at a reload, and what fires is told before anything is evaluated.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::kept::{Departed, Kept};
 use super::scheduler::{self, Scheduled, Shared};
+use super::slo_state::SloStates;
 use crate::clock;
 use crate::config::Config;
 use crate::exposition::Family;
@@ -29,6 +31,7 @@ pub(super) struct Groups {
     /// What an earlier process left, until the first configuration is applied.
     kept: Mutex<Option<Kept>>,
     departed: Mutex<Departed>,
+    slo_states: SloStates,
 }
 
 type RuleGroups = BTreeMap<String, Arc<Scheduled<Group, GroupStatus>>>;
@@ -42,8 +45,15 @@ struct Running {
 }
 
 impl Groups {
-    pub(super) fn new(shared: Shared) -> Self {
-        Groups { shared, running: Mutex::default(), kept: Mutex::default(), departed: Mutex::default() }
+    /// `storage` is where counters of objectives are kept.
+    pub(super) fn new(shared: Shared, storage: &Path) -> Self {
+        Groups {
+            shared,
+            running: Mutex::default(),
+            kept: Mutex::default(),
+            departed: Mutex::default(),
+            slo_states: SloStates::below(storage),
+        }
     }
 
     /// Takes what an earlier process left, for the first configuration.
@@ -58,7 +68,14 @@ impl Groups {
         let before = self.running.lock().clone();
         let environment = Arc::new(environment);
         let is_same_environment = before.environment.as_ref() == Some(&environment);
-        let start = Start { shared: &self.shared, environment: &environment, is_same_environment, outage, now };
+        let start = Start {
+            shared: &self.shared,
+            slo_states: &self.slo_states,
+            environment: &environment,
+            is_same_environment,
+            outage,
+            now,
+        };
         let rules = start.rules(config, before.rules, self.kept.lock().take(), &mut self.departed.lock());
         let slos = start.slos(config, before.slos);
         *self.running.lock() = Running { environment: Some(environment), rules, slos };
@@ -66,9 +83,19 @@ impl Groups {
 
     /// Ends all evaluations; blocks until those under way are done.
     pub(super) fn stop(&self) {
+        self.save_slos();
         let running = std::mem::take(&mut *self.running.lock());
         running.rules.values().for_each(|group| drop(group.stop()));
         running.slos.values().for_each(|group| drop(group.stop()));
+    }
+
+    /// Keeps the counters of all objectives on disk. Blocks while one is evaluated, and while the disk takes its time.
+    pub(super) fn save_slos(&self) {
+        let groups: Vec<_> = self.running.lock().slos.values().cloned().collect();
+        for scheduled in groups {
+            let bytes = scheduled.group.lock().save();
+            self.slo_states.save(&scheduled.key, &bytes);
+        }
     }
 
     /// As of each group's last evaluation, in order of file and name.
@@ -96,6 +123,7 @@ impl Groups {
 /// How groups start under a new configuration.
 struct Start<'a> {
     shared: &'a Shared,
+    slo_states: &'a SloStates,
     environment: &'a Arc<Environment>,
     is_same_environment: bool,
     outage: Outage,
@@ -222,6 +250,9 @@ impl Start<'_> {
             let before = old.remove(&key);
             if let Some(before) = &before {
                 group.adopt_state(before.stop().clone());
+            } else if let Some(bytes) = self.slo_states.load(&key) {
+                let objectives = group.restore(&bytes, self.now);
+                tracing::info!(group = key, objectives, "counters of objectives go on");
             }
             next.insert(key, self.start(group, before, slo_status));
         }

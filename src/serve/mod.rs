@@ -14,6 +14,7 @@ mod logging;
 mod routing;
 mod scheduler;
 mod silence_file;
+mod slo_state;
 mod storage;
 mod surface;
 mod view;

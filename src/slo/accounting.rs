@@ -20,7 +20,9 @@ use super::curve::{Counts, Curve, Totals};
 pub(super) use super::fold::TargetKey;
 use super::fold::{Fold, History, Kind, Point, SCRAPE_COVERS_MS};
 use super::latency::{Bounds, MissingBucket, Threshold};
+use super::outage::Outages;
 use super::slices::Slices;
+use super::snapshot::{Reader, Writer};
 use super::spec::{Budgeting, Indicator, PartIs, Slo};
 
 /// Kept beyond the window: the age of a check point and a scrape's reach.
@@ -51,7 +53,7 @@ pub enum Role {
 /// The counters of one objective, for all of its groups.
 #[derive(Clone, Debug)]
 pub struct Accounting {
-    is_availability: bool,
+    gauge: Option<Gauge>,
     part_is: PartIs,
     budgeting: Budgeting,
     threshold: Option<Threshold>,
@@ -63,6 +65,32 @@ pub struct Accounting {
     groups: BTreeMap<Labels, GroupCounters>,
     groups_refused: u64,
     disorder: Disorder,
+}
+
+/// Which samples of a gauge are bad events.
+#[derive(Clone, Copy, Debug)]
+enum Gauge {
+    /// Those of 0.
+    Zero,
+    /// Those of a Unix time longer ago than this.
+    OlderThanMs(i64),
+}
+
+impl Gauge {
+    fn of(indicator: &Indicator) -> Option<Gauge> {
+        match indicator {
+            Indicator::Availability(_) => Some(Gauge::Zero),
+            Indicator::Freshness { age_max_ms, .. } => Some(Gauge::OlderThanMs(*age_max_ms)),
+            _ => None,
+        }
+    }
+
+    fn is_bad(self, at: Timestamp, value: f64) -> bool {
+        match self {
+            Gauge::Zero => value == 0.0,
+            Gauge::OlderThanMs(age_max_ms) => at.as_ms() as f64 - 1000.0 * value > age_max_ms as f64,
+        }
+    }
 }
 
 /// Scrapes in which a bucket gained more than its total.
@@ -78,12 +106,15 @@ struct GroupCounters {
     curve: Curve,
     slices: Slices,
     coverage: Coverage,
-    /// Whether the total was ever there.
-    is_measured: bool,
-    /// The last failed scrape of a target.
-    last_failed: Option<Timestamp>,
-    /// Of a latency: the last instant at which a total had no bucket of the threshold.
-    bucket_missed: Option<Timestamp>,
+    /// When the total was first there.
+    measured_since: Option<Timestamp>,
+    /// Five minutes from each failed scrape of a target.
+    failing: Coverage,
+    /// The last successful scrape of a target.
+    last_success: Option<Timestamp>,
+    outages: Outages,
+    /// Of a latency: five minutes from each instant at which a total had no bucket of the threshold.
+    bucket_missing: Coverage,
     /// Of a latency: the bounds next to the threshold.
     bounds: Bounds,
 }
@@ -126,7 +157,7 @@ impl Accounting {
             groups.insert(Labels::empty(), GroupCounters { slices, ..GroupCounters::default() });
         }
         Accounting {
-            is_availability: matches!(indicator, Indicator::Availability(_)),
+            gauge: Gauge::of(indicator),
             part_is: indicator.part_is(),
             budgeting: slo.budgeting,
             threshold: Threshold::of(indicator),
@@ -167,7 +198,7 @@ impl Accounting {
         }
         self.fed_through = self.fed_through.max(Some(through));
         self.disorder.seen_through = self.disorder.seen_through.max(self.fed_through);
-        self.groups.values_mut().for_each(|group| group.slices.advance(&group.curve, through));
+        self.groups.values_mut().for_each(|group| group.slices.advance(&group.curve, &group.coverage, through));
         for (group, bounds) in bounds {
             if let Some(group) = self.groups.get_mut(&group) {
                 group.bounds = bounds;
@@ -191,7 +222,7 @@ impl Accounting {
                     }
                 }
                 let kind = match role {
-                    Role::Total if self.is_availability => Kind::Gauge,
+                    Role::Total if self.gauge.is_some() => Kind::Gauge,
                     Role::Part | Role::PartLess | Role::Total | Role::TotalLess => Kind::Counter,
                     Role::Up => Kind::Up,
                     Role::StartTime => Kind::StartTime,
@@ -234,6 +265,7 @@ impl Accounting {
             })
             .collect();
         let pairs = self.threshold.as_ref().map(|_| Pairs::of(entries, scrape));
+        let before = self.fold.last_at(key);
         let (increases, target) = self.fold.step(key, at, &points, history);
         if let Some(pairs) = &pairs
             && self.disorder.seen_through.is_none_or(|seen| at > seen)
@@ -258,31 +290,45 @@ impl Accounting {
             if let Some(pairs) = &pairs
                 && !pairs.is_complete(&entry.stem)
             {
-                group.bucket_missed = if entry.is_total() { Some(at) } else { group.bucket_missed };
+                if entry.is_total() {
+                    group.bucket_missing.add(at, at.plus_ms(SCRAPE_COVERS_MS));
+                }
                 continue;
             }
-            let (part, total) = if self.is_availability {
-                (if *value == 0.0 { 1.0 } else { 0.0 }, increase)
-            } else {
-                (entry.part * increase, entry.total * increase)
+            let (part, total) = match self.gauge {
+                Some(gauge) => (f64::from(u8::from(gauge.is_bad(at, *value))), increase),
+                None => (entry.part * increase, entry.total * increase),
             };
             group.curve.add(at, part, total);
             if entry.is_total() {
-                group.is_measured = true;
+                group.measured_since = Some(group.measured_since.map_or(at, |since| since.min(at)));
                 if target.groups.insert(entry.group.clone()) {
                     // The target was scraped before its first event: that time was idle, not blind.
                     group.coverage.merge(&target.coverage);
                 }
             }
         }
-        let succeeded = target.coverage.end() == Some(at.plus_ms(SCRAPE_COVERS_MS));
         let is_blind = |group: &Labels| pairs.as_ref().is_some_and(|pairs| pairs.lack_all_of(group));
-        for group in target.groups.iter().filter(|group| !is_blind(group)) {
-            let Some(group) = self.groups.get_mut(group) else { continue };
-            if succeeded {
+        let (failures, seen) = (target.failures, target.groups.iter().filter(|group| !is_blind(group)).cloned());
+        let seen: Vec<Labels> = seen.collect();
+        self.note_scrape(&seen, at, failures, before);
+    }
+
+    /// Notes for the groups of a target how its scrape at `at` went: how many have failed in a row, and when the one before was.
+    fn note_scrape(&mut self, groups: &[Labels], at: Timestamp, failures: u32, before: Option<Timestamp>) {
+        for name in groups {
+            let Some(group) = self.groups.get_mut(name) else { continue };
+            if failures == 0 {
                 group.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
-            } else {
-                group.last_failed = group.last_failed.max(Some(at));
+                group.last_success = group.last_success.max(Some(at));
+                group.outages.end(at);
+                continue;
+            }
+            group.failing.add(at, at.plus_ms(SCRAPE_COVERS_MS));
+            // Whoever succeeded since this target was tried last is alive: only a total outage looks at all targets.
+            let others_live = before.is_none_or(|before| group.last_success > Some(before));
+            if !others_live && group.outages.is_over() && is_total_outage(&self.fold, name, at) {
+                group.outages.begin(group.last_success.unwrap_or(at), at);
             }
         }
     }
@@ -296,9 +342,17 @@ impl Accounting {
             group.curve.drop_before(horizon);
             group.slices.drop_before(horizon);
             group.coverage.drop_before(horizon);
-            let is_recent = group.curve.last_at().max(group.bucket_missed).is_some_and(|at| at >= horizon);
+            group.failing.drop_before(horizon);
+            group.bucket_missing.drop_before(horizon);
+            group.outages.drop_before(horizon);
+            let is_recent = group.curve.last_at().max(group.bucket_missing.end()).is_some_and(|at| at >= horizon);
             !is_grouped || is_recent || !group.coverage.is_empty()
         });
+    }
+
+    /// How far back look-ups may reach from the newest sample.
+    pub fn reach(&self) -> Duration {
+        Duration::from_millis((self.keep_ms - MARGIN_MS).unsigned_abs())
     }
 
     /// Marks what has been fed as settled: [`Accounting::rewind`] returns here.
@@ -312,9 +366,14 @@ impl Accounting {
         if let Some((through, fold)) = &self.checkpoint {
             self.fold = fold.clone();
             self.fed_through = Some(*through);
-            for group in self.groups.values_mut() {
+            for (name, group) in &mut self.groups {
                 group.curve.truncate_after(*through);
                 group.slices.truncate_after(*through);
+                group.outages.truncate_after(*through);
+                if group.last_success > Some(*through) {
+                    let of_group = fold.targets().filter(|target| target.groups.contains(name));
+                    group.last_success = of_group.filter_map(|target| target.last_scrape).max();
+                }
             }
         }
     }
@@ -324,12 +383,59 @@ impl Accounting {
         self.checkpoint.as_ref().map(|(through, _)| *through)
     }
 
-    /// Scrapes at or before `at` no longer prove that a series was absent: what is scraped or kept may have changed.
-    pub fn distrust_through(&mut self, at: Timestamp) {
-        self.fold.distrust_through(at);
+    /// What appears after `after` counts from zero only if a scrape after `through` did not show it: what is scraped or kept may have changed
+    /// between the two.
+    pub fn distrust(&mut self, after: Timestamp, through: Timestamp) {
+        self.fold.distrust(after, through);
         if let Some((_, fold)) = &mut self.checkpoint {
-            fold.distrust_through(at);
+            fold.distrust(after, through);
         }
+    }
+
+    /// Writes what is settled.
+    pub(super) fn save(&self, out: &mut Writer) {
+        out.unsigned(self.reach().as_millis() as u64);
+        out.instant(self.settled_through());
+        let Some((through, fold)) = &self.checkpoint else { return };
+        fold.save(out);
+        out.unsigned(self.groups.len() as u64);
+        for (name, group) in &self.groups {
+            out.labels(name);
+            group.curve.save(*through, out);
+            group.slices.save(*through, out);
+            group.coverage.save(out);
+            group.failing.save(out);
+            out.instant(group.measured_since);
+            out.instant(group.last_success);
+        }
+    }
+
+    /// Takes over what [`Accounting::save`] wrote, if it can be read and reaches back as far. Nothing is changed where not.
+    pub(super) fn load(&mut self, input: &mut Reader<'_>) -> Option<()> {
+        let reach_ms = u128::from(input.unsigned()?);
+        let through = input.instant()??;
+        let fold = Fold::load(input)?;
+        let mut groups = BTreeMap::new();
+        for _ in 0..input.count()? {
+            let name = input.labels()?;
+            let group = GroupCounters {
+                curve: Curve::load(input)?,
+                slices: Slices::load(self.budgeting, self.part_is, input)?,
+                coverage: Coverage::load(input)?,
+                failing: Coverage::load(input)?,
+                measured_since: input.instant()?,
+                last_success: input.instant()?,
+                ..GroupCounters::default()
+            };
+            groups.insert(name, group);
+        }
+        if reach_ms < self.reach().as_millis() || groups.len() > GROUPS_MAX {
+            return None;
+        }
+        (self.fold, self.groups, self.fed_through) = (fold.clone(), groups, Some(through));
+        self.checkpoint = Some((through, fold));
+        self.disorder.seen_through = Some(through);
+        Some(())
     }
 
     /// The groups, in order. Without `group_by` there is always one, with no labels.
@@ -342,26 +448,36 @@ impl Accounting {
         self.groups.contains_key(group)
     }
 
+    /// Whether the total of `group` was there by `at`.
+    pub fn is_measured(&self, group: &Labels, at: Timestamp) -> bool {
+        self.groups.get(group).and_then(|counters| counters.measured_since).is_some_and(|since| since <= at)
+    }
+
     /// Whether the total of `group` was ever there.
-    pub fn is_measured(&self, group: &Labels) -> bool {
-        self.groups.get(group).is_some_and(|counters| counters.is_measured)
+    pub fn was_measured(&self, group: &Labels) -> bool {
+        self.groups.get(group).is_some_and(|counters| counters.measured_since.is_some())
     }
 
     /// The bucket of a latency that a total of `group` lacked in the five minutes before `at`.
     pub fn missing_bucket(&self, group: &Labels, at: Timestamp) -> Option<MissingBucket> {
         let (threshold, counters) = (self.threshold.as_ref()?, self.groups.get(group)?);
-        let is_recent = counters.bucket_missed.is_some_and(|missed| at.ms_since(missed) < SCRAPE_COVERS_MS);
-        is_recent.then(|| threshold.missing(&counters.bounds))
+        counters.bucket_missing.covers(at).then(|| threshold.missing(&counters.bounds))
     }
 
-    /// The last successful scrape of a target of `group` (of availability: its last sample).
-    pub fn last_measured(&self, group: &Labels) -> Option<Timestamp> {
-        self.groups.get(group)?.coverage.end().map(|end| end.plus_ms(-SCRAPE_COVERS_MS))
+    /// The last successful scrape of a target of `group` at or before `at` (of availability: its last sample). Within five minutes after
+    /// one it may be told as `at`.
+    pub fn last_measured(&self, group: &Labels, at: Timestamp) -> Option<Timestamp> {
+        self.groups.get(group)?.coverage.last_before(at, SCRAPE_COVERS_MS)
     }
 
-    /// The last scrape of a target of `group` that failed.
-    pub fn last_failed(&self, group: &Labels) -> Option<Timestamp> {
-        self.groups.get(group)?.last_failed
+    /// The last scrape of a target of `group` that failed, likewise.
+    pub fn last_failed(&self, group: &Labels, at: Timestamp) -> Option<Timestamp> {
+        self.groups.get(group)?.failing.last_before(at, SCRAPE_COVERS_MS)
+    }
+
+    /// Since when every target of `group` is down at `at`: the last success before the outage.
+    pub fn outage_since(&self, group: &Labels, at: Timestamp) -> Option<Timestamp> {
+        self.groups.get(group)?.outages.at(at)
     }
 
     /// What counts of `group` in `(start, end]`: events, or slices of time.
@@ -369,7 +485,15 @@ impl Accounting {
         let Some(counters) = self.groups.get(group) else { return Counts::default() };
         match self.budgeting {
             Budgeting::Occurrences => counters.curve.counts(start, end, self.part_is),
-            Budgeting::TimeSlices { .. } | Budgeting::RatioTimeSlices { .. } => counters.slices.counts(start, end),
+            _ => counters.slices.counts(start, end),
+        }
+    }
+
+    /// The counters of `group` at instants in increasing order.
+    pub(super) fn sampled(&self, group: &Labels, instants: impl Iterator<Item = Timestamp>) -> Vec<Totals> {
+        match self.groups.get(group) {
+            Some(counters) => counters.curve.sampled(instants),
+            None => instants.map(|_| Totals::default()).collect(),
         }
     }
 
@@ -404,6 +528,23 @@ pub struct Sizes {
     pub refused: u64,
     /// Scrapes of a target in which a latency's bucket gained more events than its total; the figures take the total then.
     pub disordered: u64,
+}
+
+/// Whether every target of the group that was tried in the last five minutes failed; a target alone, twice.
+fn is_total_outage(fold: &Fold, group: &Labels, at: Timestamp) -> bool {
+    let mut count = 0;
+    let mut failures_max = 0;
+    for target in fold.targets().filter(|target| target.groups.contains(group)) {
+        if at.ms_since(target.last_at) >= SCRAPE_COVERS_MS {
+            continue;
+        }
+        if target.failures == 0 {
+            return false;
+        }
+        count += 1;
+        failures_max = failures_max.max(target.failures);
+    }
+    count > 1 || failures_max > 1
 }
 
 /// Which buckets of the threshold stand beside their totals in one scrape of a target.

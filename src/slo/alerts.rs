@@ -6,7 +6,8 @@
 //! | alert | while |
 //! |---|---|
 //! | `SLOErrorBudgetBurn`, one per severity | a tier of that severity holds |
-//! | `SLONotMeasured` | no target was scraped for longer than the fastest tier's short window, though we were awake; or never; or a latency's bucket is missing |
+//! | `SLOErrorBudgetSpent`, one per severity | a condition on the budget of that severity holds |
+//! | `SLONotMeasured` | every target is down for as long as a tier takes to see a hundred percent of errors; no target was scraped for longer than the fastest tier's short window, though we were awake; or never; or a latency's bucket is missing |
 //!
 //! `SLONotMeasured` has the severity of the fastest tier, which is then blind, while targets are down or no group of the objective is
 //! measured at all. A group whose targets are gone while others are measured, an objective that was never measured, and a missing bucket
@@ -27,12 +28,14 @@ use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Series, Timestamp};
 use crate::rules::{Environment, Recorded, sending};
 
 use super::figures::{Figures, SCRAPE_COVERS};
-use super::policy::{NotMeasured, Severity, Tier};
+use super::policy::{BudgetCondition, NotMeasured, Severity, Tier};
 use super::spec::Slo;
 use super::texts;
 
 /// The alert for a burning budget.
 pub const BURN_ALERT: &str = "SLOErrorBudgetBurn";
+/// The alert for what is left of the budget.
+pub const SPENT_ALERT: &str = "SLOErrorBudgetSpent";
 /// The alert for an objective that nobody measures.
 pub const NOT_MEASURED_ALERT: &str = "SLONotMeasured";
 
@@ -46,14 +49,54 @@ pub(super) const OUTAGE_TOLERANCE: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Burn(Severity),
+    Spent(Severity),
     NotMeasured(Severity),
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Burn(_) => BURN_ALERT,
+            Kind::Spent(_) => SPENT_ALERT,
+            Kind::NotMeasured(_) => NOT_MEASURED_ALERT,
+        }
+    }
+
+    /// Page or ticket.
+    pub(super) fn severity(self) -> Severity {
+        match self {
+            Kind::Burn(severity) | Kind::Spent(severity) | Kind::NotMeasured(severity) => severity,
+        }
+    }
+}
+
+/// Why an alert is raised.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cause {
+    /// A tier holds, or is the one that is blind.
+    Tier(Tier),
+    /// A condition on the budget holds.
+    Budget(BudgetCondition),
+    /// Nothing is measured, and no tier is the reason.
+    Nothing,
+}
+
+impl Cause {
+    /// What the annotation `tier` says.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Cause::Tier(tier) => Some(&tier.name),
+            Cause::Budget(condition) => Some(&condition.name),
+            Cause::Nothing => None,
+        }
+    }
 }
 
 /// What is known about an alert's cause.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Condition {
-    /// It is there; the tier that shows it fastest, if a tier does.
-    Holds(Option<Tier>),
+    /// It is there; what shows it fastest.
+    Holds(Cause),
     /// It cannot be seen whether it is still there.
     Unknown,
 }
@@ -69,40 +112,66 @@ pub(super) struct Surroundings {
 
 /// The alerts that may live now, more urgent ones first. Those left out are clear.
 fn conditions(slo: &Slo, figures: &Figures, around: Surroundings) -> Vec<(Kind, Condition)> {
-    let burns = Severity::ALL.into_iter().filter_map(|severity| burn(slo, figures, severity));
-    burns.chain(not_measured(slo, figures, around)).collect()
+    let of = |severity| [burn(slo, figures, severity), spent(slo, figures, severity)];
+    Severity::ALL.into_iter().flat_map(of).flatten().chain(not_measured(slo, figures, around)).collect()
 }
 
 fn burn(slo: &Slo, figures: &Figures, severity: Severity) -> Option<(Kind, Condition)> {
     let tiers = slo.policy.tiers.iter().zip(&figures.holding).filter(|(tier, _)| tier.severity == severity);
     let condition = match tiers.clone().find(|(_, holds)| **holds) {
-        Some((tier, _)) => Condition::Holds(Some(tier.clone())),
+        Some((tier, _)) => Condition::Holds(Cause::Tier(tier.clone())),
         None if tiers.clone().any(|(tier, _)| figures.is_blind_for(tier.short)) => Condition::Unknown,
         None => return None,
     };
     Some((Kind::Burn(severity), condition))
 }
 
+fn spent(slo: &Slo, figures: &Figures, severity: Severity) -> Option<(Kind, Condition)> {
+    let mut of_severity =
+        slo.policy.budget.iter().zip(&figures.budget_holding).filter(|(condition, _)| condition.severity == severity);
+    let condition = match of_severity.clone().find(|(_, holds)| **holds) {
+        Some((condition, _)) => Condition::Holds(Cause::Budget(condition.clone())),
+        None if of_severity.next().is_some() && figures.is_blind_for(Duration::ZERO) => Condition::Unknown,
+        None => return None,
+    };
+    Some((Kind::Spent(severity), condition))
+}
+
 fn not_measured(slo: &Slo, figures: &Figures, around: Surroundings) -> Option<(Kind, Condition)> {
-    let fastest = slo.policy.tiers.iter().min_by_key(|tier| (tier.short, tier.severity))?;
-    let awake_for = figures.at.since(around.awake_since);
-    if slo.policy.not_measured == NotMeasured::StateOnly {
+    if slo.policy.not_measured == NotMeasured::StateOnly || figures.is_excluded {
         return None;
     }
+    if let Some(tier) = tier_of_outage(slo, figures) {
+        return Some((Kind::NotMeasured(tier.severity), Condition::Holds(Cause::Tier(tier.clone()))));
+    }
+    let fastest = slo.policy.tiers.iter().min_by_key(|tier| (tier.short, tier.severity))?;
+    let awake_for = figures.at.since(around.awake_since);
     if !figures.is_measured {
         let is_due = figures.missing_bucket.is_some() || awake_for >= NEVER_MEASURED;
-        return is_due.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(None)));
+        return is_due.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(Cause::Nothing)));
     }
     if !figures.is_blind_for(fastest.short) {
         let is_partly_blind = figures.missing_bucket.is_some();
-        return is_partly_blind.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(None)));
+        return is_partly_blind.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(Cause::Nothing)));
     }
     let is_urgent = figures.is_down() || around.measured_groups == 0;
     let severity = if is_urgent { fastest.severity } else { Severity::Ticket };
     // After a pause of ours, targets get as long to be scraped as they would have had otherwise.
     let is_their_fault = awake_for >= fastest.short.max(SCRAPE_COVERS);
-    let condition = if is_their_fault { Condition::Holds(Some(fastest.clone())) } else { Condition::Unknown };
+    let cause = Cause::Tier(fastest.clone());
+    let condition = if is_their_fault { Condition::Holds(cause) } else { Condition::Unknown };
     Some((Kind::NotMeasured(severity), condition))
+}
+
+/// The fastest tier that would hold by now if every event had failed since all targets went down. That we tried to scrape them says that we
+/// were awake.
+fn tier_of_outage<'a>(slo: &'a Slo, figures: &Figures) -> Option<&'a Tier> {
+    let down_for = figures.at.since(figures.outage_since?);
+    let detected = slo.policy.tiers.iter().filter_map(|tier| Some((tier.detection(slo.objective)?, tier)));
+    detected
+        .filter(|(after, _)| *after <= down_for)
+        .min_by_key(|(after, tier)| (tier.severity, *after))
+        .map(|(_, tier)| tier)
 }
 
 /// One alert that fires, or has ended not long ago.
@@ -112,7 +181,8 @@ pub(super) struct LiveAlert {
     pub(super) group: Labels,
     pub(super) severity: Severity,
     pub(super) name: &'static str,
-    pub(super) tier: Option<Tier>,
+    /// What the annotation `tier` says.
+    pub(super) tier: Option<String>,
     pub(super) annotations: Labels,
     pub(super) active_at: Timestamp,
     pub(super) resolved_at: Option<Timestamp>,
@@ -138,10 +208,7 @@ impl Alerts {
     pub(super) fn step(&mut self, slo: &Slo, group: &Labels, figures: &Figures, around: Surroundings) {
         let mut is_paging = false;
         for (kind, condition) in conditions(slo, figures, around) {
-            let (name, severity) = match kind {
-                Kind::Burn(severity) => (BURN_ALERT, severity),
-                Kind::NotMeasured(severity) => (NOT_MEASURED_ALERT, severity),
-            };
+            let (name, severity) = (kind.name(), kind.severity());
             let labels = alert_labels(slo, group, name, severity);
             let firing = self.live.get_mut(&labels).filter(|alert| alert.resolved_at.is_none());
             match (condition, firing) {
@@ -150,20 +217,20 @@ impl Alerts {
                     alert.confirmed_at = figures.at;
                     alert.annotations = texts::held(&alert.annotations, figures);
                 }
-                (Condition::Holds(tier), Some(alert)) => {
+                (Condition::Holds(cause), Some(alert)) => {
                     alert.confirmed_at = figures.at;
-                    alert.annotations = texts::annotations(slo, group, figures, kind, tier.as_ref());
-                    alert.tier = tier;
+                    alert.annotations = texts::annotations(slo, group, figures, kind, &cause);
+                    alert.tier = cause.name().map(str::to_owned);
                 }
-                (Condition::Holds(_), None) if kind == Kind::Burn(Severity::Ticket) && is_paging => continue,
-                (Condition::Holds(tier), None) => {
+                (Condition::Holds(_), None) if is_suppressed(kind, is_paging) => continue,
+                (Condition::Holds(cause), None) => {
                     let alert = LiveAlert {
                         slo: slo.name.clone(),
                         group: group.clone(),
                         severity,
                         name,
-                        annotations: texts::annotations(slo, group, figures, kind, tier.as_ref()),
-                        tier,
+                        annotations: texts::annotations(slo, group, figures, kind, &cause),
+                        tier: cause.name().map(str::to_owned),
                         active_at: figures.at,
                         resolved_at: None,
                         last_sent_at: None,
@@ -172,7 +239,7 @@ impl Alerts {
                     self.live.insert(labels, alert);
                 }
             }
-            is_paging |= kind == Kind::Burn(Severity::Page);
+            is_paging |= matches!(kind, Kind::Burn(Severity::Page) | Kind::Spent(Severity::Page));
         }
     }
 
@@ -182,7 +249,9 @@ impl Alerts {
         for Series { labels, samples, .. } in series {
             let active_at_secs =
                 samples.last().and_then(|sample| sample.value.as_float()).filter(|secs| secs.is_finite());
-            let name = [BURN_ALERT, NOT_MEASURED_ALERT].into_iter().find(|name| labels.get(ALERT_NAME) == Some(name));
+            let name = [BURN_ALERT, SPENT_ALERT, NOT_MEASURED_ALERT]
+                .into_iter()
+                .find(|name| labels.get(ALERT_NAME) == Some(name));
             let severity = Severity::ALL.into_iter().find(|severity| labels.get("severity") == Some(severity.as_str()));
             let (Some(active_at_secs), Some(name), Some(severity)) = (active_at_secs, name, severity) else { continue };
             let group = labels.filtered(|label| slo.group_by.contains(&label.name));
@@ -207,14 +276,18 @@ impl Alerts {
         self.live.values_mut().filter(|alert| &*alert.slo == slo).for_each(|alert| alert.confirmed_at = slot);
     }
 
+    /// Resolves what nobody confirmed at `slot`.
+    pub(super) fn resolve(&mut self, slot: Timestamp) {
+        let ended = self.live.values_mut().filter(|alert| alert.resolved_at.is_none() && alert.confirmed_at < slot);
+        ended.for_each(|alert| alert.resolved_at = Some(slot));
+    }
+
     /// Resolves what nobody confirmed at `slot` and returns what is to be sent now, in order of labels.
     pub(super) fn finish(&mut self, slot: Timestamp, interval: Duration, environment: &Environment) -> Vec<Alert> {
         let valid_until = sending::valid_until(slot, interval.max(environment.resend_delay));
+        self.resolve(slot);
         let mut due = Vec::new();
         for (labels, alert) in &mut self.live {
-            if alert.resolved_at.is_none() && alert.confirmed_at < slot {
-                alert.resolved_at = Some(slot);
-            }
             if alert.is_due(slot, environment.resend_delay) {
                 alert.last_sent_at = Some(slot);
                 due.push(Alert {
@@ -246,6 +319,11 @@ impl Alerts {
             recorded.push(Recorded { labels: series.build(), series: None, at, value: 1.0.into() });
         }
     }
+}
+
+/// Whether the page that lives says it all already. Blindness is never kept silent.
+fn is_suppressed(kind: Kind, is_paging: bool) -> bool {
+    is_paging && matches!(kind, Kind::Burn(Severity::Ticket) | Kind::Spent(Severity::Ticket))
 }
 
 fn alert_labels(slo: &Slo, group: &Labels, name: &str, severity: Severity) -> Labels {

@@ -4,8 +4,10 @@
 //! accounting over another source, so that what it counts is what the daemon would have counted.
 //!
 //! **Invariants.** The source is taken to hold everything that was scraped: a scrape without a series proves that it did not exist.
-//! A tier's runs are raw conditions at the instants of the grid; what alerts make of them (holding, suppressing) is not among them.
-//! **Cost.** One pass over the samples, in slices of [`SLICE_MS`]; then two look-ups per window and instant.
+//! A tier's runs are raw conditions at the instants of the grid. What alerts make of them (guard, holding, suppressing) are the
+//! notifications: the daemon's own alerts, stepped at the same instants.
+//! **Cost.** One pass over the samples, in slices of [`SLICE_MS`]; then two look-ups per window and instant, in a table of the grid where
+//! window and step allow it. Alerts are stepped only where they have something to do.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -13,12 +15,18 @@ use std::time::Duration;
 use crate::model::{Labels, Series, Timestamp};
 
 use super::accounting::{Accounting, Role, TargetKey, target_key};
+use super::alerts::{Alerts, BURN_ALERT, LiveAlert, Surroundings};
 use super::curve::Counts;
 use super::feed::sources;
+use super::figures::{Figures, SCRAPE_COVERS};
 use super::fold::History;
-use super::policy::{Since, Tier};
+use super::forecast::Forecast;
+use super::group::excluded;
+use super::guard::Verdict;
+use super::policy::{BudgetWhen, Severity, Since};
 use super::recording::Recording;
-use super::spec::Slo;
+use super::spec::{Indicator, Slo};
+use super::view::View;
 
 /// The longest stretch of time fed at once, so that memory does not depend on the length of the recording.
 const SLICE_MS: i64 = 6 * 3600 * 1000;
@@ -50,6 +58,12 @@ pub struct Backtest {
     pub points: Vec<Point>,
     /// In order of start, then of the policy's tiers.
     pub runs: Vec<TierRun>,
+    /// What would have been sent, in order of start.
+    pub notifications: Vec<Notified>,
+    /// Whether a target was scraped within five minutes of the last instant.
+    pub is_measured_at_end: bool,
+    /// Runs of tiers of which nobody was told, by their place in `runs`, with the reason.
+    pub held_back: Vec<(usize, String)>,
 }
 
 /// The budget at an instant.
@@ -80,18 +94,77 @@ pub struct TierRun {
     pub budget_spent_at_start: Option<f64>,
 }
 
-/// Replays `slo` over `recording`. One entry per group, in order.
+/// An alert from its first notification to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notified {
+    /// Its name: `SLOErrorBudgetBurn` and the like.
+    pub name: &'static str,
+    /// The tier or condition that raised it.
+    pub tier: Option<String>,
+    /// Page or ticket.
+    pub severity: Severity,
+    /// When it was raised.
+    pub start: Timestamp,
+    /// When it was resolved; `None` where it still fires at the end.
+    pub end: Option<Timestamp>,
+    /// How much of the budget was spent at the start.
+    pub budget_spent_at_start: Option<f64>,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Replays all of `slos` over `recording`, composites with the counters of their members. One entry per objective and group, in order of `slos`,
+/// then of groups; the number is the objective's place.
+pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Vec<(usize, Backtest)> {
+    let reach = |slo: &Slo| {
+        let of_composites = slos.iter().filter(|other| other.indicator.is_made_of(&slo.name));
+        of_composites.map(|other| other.window.longest()).fold(slo.window.longest(), Duration::max)
+    };
+    let mut result = Vec::new();
+    let needed = |slo: &Slo| slos.iter().any(|other| other.indicator.is_made_of(&slo.name));
+    let composites_exist = slos.iter().any(|slo| matches!(slo.indicator, Indicator::Composite { .. }));
+    // Counters are kept only as long as somebody asks: those of a thousand objectives need not be there at once.
+    let kept: Vec<Option<Accounting>> = slos
+        .iter()
+        .map(|slo| (composites_exist && needed(slo)).then(|| account(slo, recording, grid, reach(slo))))
+        .collect();
+    for (index, slo) in slos.iter().enumerate() {
+        let own;
+        let accounting = match &kept[index] {
+            Some(kept) => kept,
+            None => {
+                own = account(slo, recording, grid, reach(slo));
+                &own
+            }
+        };
+        let is_own = |group: &&Labels| group.is_empty() || accounting.was_measured(group);
+        let from = recording.range().map_or(grid.start, |(first, _)| first.min(grid.start)) - slo.window.longest();
+        let excluded_of = |slo: &Slo, group: &Labels| excluded(slo, group, from, grid.end);
+        for group in accounting.groups().filter(is_own) {
+            let member = |name: &str| {
+                let place = slos.iter().position(|slo| &*slo.name == name)?;
+                Some((&slos[place], kept[place].as_ref()?))
+            };
+            let excluded = excluded_of(slo, group);
+            let mut view = View::of_composite(slo, group, excluded.clone(), member, excluded_of)
+                .unwrap_or_else(|| View::new(slo, accounting, group, excluded));
+            view.tabulate(grid.start, grid.step, grid.end);
+            result.push((index, Replay::new(&view, accounting, grid).run()));
+        }
+    }
+    result
+}
+
+/// Replays one objective that is no composite. One entry per group, in order.
 pub fn backtest(slo: &Slo, recording: &Recording, grid: Grid) -> Vec<Backtest> {
-    let accounting = account(slo, recording, grid);
-    let is_own = |group: &&Labels| group.is_empty() || accounting.is_measured(group);
-    accounting.groups().filter(is_own).map(|group| replay(slo, &accounting, group, grid)).collect()
+    backtest_all(std::slice::from_ref(slo), recording, grid).into_iter().map(|(_, result)| result).collect()
 }
 
 /// Counts everything up to the end of the grid.
-fn account(slo: &Slo, recording: &Recording, grid: Grid) -> Accounting {
+fn account(slo: &Slo, recording: &Recording, grid: Grid, reach: Duration) -> Accounting {
     let Some((first, last)) = recording.range() else { return Accounting::new(slo) };
     let batch = batch(slo, recording);
-    let reach = slo.window.longest() + grid.end.max(last).since(first.min(grid.start));
+    let reach = reach + grid.end.max(last).since(first.min(grid.start));
     let mut accounting = Accounting::reaching(slo, reach);
     // Only slices with samples: a timestamp that is far off must not cost a slice for each hour up to it.
     let instants = batch.iter().flat_map(|(_, all)| *all).flat_map(|series| &series.samples).map(|sample| sample.at);
@@ -132,36 +205,188 @@ fn batch<'a>(slo: &Slo, recording: &'a Recording) -> Vec<(Role, &'a [Series])> {
     batch
 }
 
-fn replay(slo: &Slo, accounting: &Accounting, group: &Labels, grid: Grid) -> Backtest {
-    let budget = slo.objective.budget_ratio();
-    let tiers = &slo.policy.tiers;
-    let mut since = vec![Since::default(); tiers.len()];
-    let mut open: Vec<Option<TierRun>> = vec![None; tiers.len()];
-    let mut result = Backtest { group: group.clone(), points: Vec::new(), runs: Vec::new() };
-    for at in grid.instants() {
-        let start = slo.window.start(at);
-        let counts = accounting.counts(group, start, at);
-        let error_ratio = counts.error_ratio();
-        let budget_remaining = error_ratio.map(|ratio| 1.0 - ratio / budget);
-        let coverage = accounting.coverage_ratio(group, start, at);
-        result.points.push(Point { at, counts, error_ratio, budget_remaining, coverage });
-        let is_met = |tier: &Tier| {
-            [tier.long, tier.short].into_iter().all(|window| {
-                let ratio = accounting.counts(group, at - window, at).error_ratio();
-                tier.is_met_by(ratio.map(|ratio| ratio / budget))
-            })
-        };
-        for (index, tier) in tiers.iter().enumerate() {
-            let holds = since[index].step(tier, is_met(tier), at);
-            if holds && open[index].is_none() {
-                let budget_spent_at_start = budget_remaining.map(|remaining| 1.0 - remaining);
-                open[index] = Some(TierRun { tier: index, start: at, end: None, budget_spent_at_start });
-            } else if !holds && let Some(run) = open[index].take() {
-                result.runs.push(TierRun { end: Some(at), ..run });
-            }
+/// One group being replayed.
+struct Replay<'a> {
+    view: &'a View<'a>,
+    accounting: &'a Accounting,
+    grid: Grid,
+    /// Of the raw conditions, and of those that the guard lets through.
+    raw_since: Vec<Since>,
+    since: Vec<Since>,
+    open: Vec<Option<TierRun>>,
+    alerts: Alerts,
+    /// Alerts that fire: labels and their place among the notifications.
+    firing: Vec<(Labels, usize)>,
+    result: Backtest,
+    /// By tier: why the run that is open was not told, until it is.
+    untold: Vec<Option<String>>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(view: &'a View<'a>, accounting: &'a Accounting, grid: Grid) -> Self {
+        let tiers = view.slo.policy.tiers.len();
+        Replay {
+            view,
+            accounting,
+            grid,
+            raw_since: vec![Since::default(); tiers],
+            since: vec![Since::default(); tiers],
+            open: vec![None; tiers],
+            alerts: Alerts::default(),
+            firing: Vec::new(),
+            result: Backtest {
+                group: view.group.clone(),
+                points: Vec::new(),
+                runs: Vec::new(),
+                notifications: Vec::new(),
+                is_measured_at_end: false,
+                held_back: Vec::new(),
+            },
+            untold: vec![None; tiers],
         }
     }
-    result.runs.extend(open.into_iter().flatten());
-    result.runs.sort_by_key(|run| (run.start, run.tier));
-    result
+
+    fn run(mut self) -> Backtest {
+        for at in self.grid.instants() {
+            let point = self.point(at);
+            self.result.points.push(point);
+            let are_met = self.step_tiers(at, point);
+            if are_met || !self.firing.is_empty() || !self.is_quiet(at) {
+                self.step_alerts(at, point);
+            }
+        }
+        for index in 0..self.open.len() {
+            if let Some(run) = self.open[index].take() {
+                self.close(index, run);
+            }
+        }
+        let last = self.result.points.last().map(|point| point.at);
+        self.result.is_measured_at_end = last.is_some_and(|at| self.is_measured(at));
+        self.result.sort();
+        self.result
+    }
+
+    fn point(&self, at: Timestamp) -> Point {
+        let start = self.view.slo.window.start(at);
+        let counts = self.view.counts(start, at);
+        let error_ratio = counts.error_ratio();
+        let budget_remaining = error_ratio.map(|ratio| 1.0 - ratio / self.view.slo.objective.budget_ratio());
+        Point { at, counts, error_ratio, budget_remaining, coverage: self.view.coverage_ratio(start, at) }
+    }
+
+    /// Steps the raw conditions; says whether any is met.
+    fn step_tiers(&mut self, at: Timestamp, point: Point) -> bool {
+        let view = self.view;
+        let budget = view.slo.objective.budget_ratio();
+        let burn = |window: Duration| view.counts(at - window, at).error_ratio().map(|ratio| ratio / budget);
+        let mut are_met = false;
+        for (index, tier) in view.slo.policy.tiers.iter().enumerate() {
+            let is_met = tier.is_met_by(burn(tier.long)) && tier.is_met_by(burn(tier.short));
+            are_met |= is_met;
+            let holds = self.raw_since[index].step(tier, is_met, at);
+            if holds && self.open[index].is_none() {
+                let budget_spent_at_start = point.budget_remaining.map(|remaining| 1.0 - remaining);
+                self.open[index] = Some(TierRun { tier: index, start: at, end: None, budget_spent_at_start });
+                self.untold[index] = Some("nobody was told".to_owned());
+            } else if !holds && let Some(run) = self.open[index].take() {
+                self.close(index, TierRun { end: Some(at), ..run });
+            }
+        }
+        are_met
+    }
+
+    fn close(&mut self, index: usize, run: TierRun) {
+        if let Some(why) = self.untold[index].take() {
+            self.result.held_back.push((self.result.runs.len(), why));
+        }
+        self.result.runs.push(run);
+    }
+
+    /// Whether the alerts have nothing to do: measured, and no condition on the budget near.
+    fn is_quiet(&self, at: Timestamp) -> bool {
+        let view = self.view;
+        self.is_measured(at)
+            && view.outage_since(at).is_none()
+            && view.missing_bucket(at).is_none()
+            && view.slo.policy.budget.is_empty()
+    }
+
+    fn is_measured(&self, at: Timestamp) -> bool {
+        self.view.last_measured(at).is_some_and(|last| at.since(last) < SCRAPE_COVERS)
+    }
+
+    /// The alerts of the daemon, stepped at `at`.
+    fn step_alerts(&mut self, at: Timestamp, point: Point) {
+        let slo = self.view.slo;
+        let wants_forecast =
+            slo.policy.budget.iter().any(|condition| matches!(condition.when, BudgetWhen::ExhaustedWithin(_)));
+        let forecast = if wants_forecast { Forecast::make(self.view, at) } else { None };
+        let mut figures = Figures::compute(self.view, at, forecast);
+        figures.hold(slo, &mut self.since);
+        let is_measured_now = |group: &&Labels| {
+            self.accounting.last_measured(group, at).is_some_and(|last| at.since(last) < SCRAPE_COVERS)
+        };
+        // The recording begins where it begins: before, nobody was awake.
+        let measured_groups = self.accounting.groups().filter(is_measured_now).count();
+        let around = Surroundings { awake_since: self.grid.start, measured_groups };
+        self.alerts.step(slo, self.view.group, &figures, around);
+        self.alerts.resolve(at);
+        let firing: Vec<(Labels, LiveAlert)> =
+            self.alerts.firing().map(|(labels, alert)| (labels.clone(), alert.clone())).collect();
+        self.firing.retain(|(labels, place)| {
+            let goes_on = firing.iter().any(|(still, _)| still == labels);
+            if !goes_on {
+                self.result.notifications[*place].end = Some(at);
+            }
+            goes_on
+        });
+        for (labels, alert) in &firing {
+            if self.firing.iter().any(|(known, _)| known == labels) {
+                continue;
+            }
+            self.firing.push((labels.clone(), self.result.notifications.len()));
+            let texts = ["description", "guard"].into_iter().filter_map(|name| alert.annotations.get(name));
+            self.result.notifications.push(Notified {
+                name: alert.name,
+                tier: alert.tier.clone(),
+                severity: alert.severity,
+                start: at,
+                end: None,
+                budget_spent_at_start: point.budget_remaining.map(|remaining| 1.0 - remaining),
+                reason: texts.collect::<Vec<_>>().join(" "),
+            });
+        }
+        self.note_untold(&figures, &firing);
+    }
+
+    /// Why the runs that are open have not been told.
+    fn note_untold(&mut self, figures: &Figures, firing: &[(Labels, LiveAlert)]) {
+        for (index, tier) in self.view.slo.policy.tiers.iter().enumerate() {
+            if self.untold[index].is_none() {
+                continue;
+            }
+            let is_told =
+                |severity| firing.iter().any(|(_, alert)| alert.name == BURN_ALERT && alert.severity == severity);
+            self.untold[index] = if is_told(tier.severity) {
+                None
+            } else if let Some(verdict) = figures.verdicts[index].filter(|verdict| *verdict != Verdict::Enough) {
+                Some(verdict.to_string())
+            } else if is_told(Severity::Page) {
+                Some("kept silent beside the page".to_owned())
+            } else {
+                self.untold[index].take()
+            };
+        }
+    }
+}
+
+impl Backtest {
+    fn sort(&mut self) {
+        let mut order: Vec<usize> = (0..self.runs.len()).collect();
+        order.sort_by_key(|index| (self.runs[*index].start, self.runs[*index].tier));
+        let place = |old: usize| order.iter().position(|index| *index == old).unwrap_or(old);
+        self.held_back.iter_mut().for_each(|(run, _)| *run = place(*run));
+        self.held_back.sort();
+        self.runs = order.iter().map(|index| self.runs[*index].clone()).collect();
+    }
 }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 use crate::model::Timestamp;
 
+use super::snapshot::{Reader, Writer};
+
 /// Spans of time in which something was measured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Coverage {
@@ -48,15 +50,52 @@ impl Coverage {
             .sum()
     }
 
+    /// The start of the first span that begins after `at`.
+    pub(super) fn next_start(&self, at: Timestamp) -> Option<Timestamp> {
+        self.spans.get(self.spans.partition_point(|(start, _)| *start <= at)).map(|(start, _)| *start)
+    }
+
+    /// Whether `at` is covered; the end of a span is not.
+    pub(super) fn covers(&self, at: Timestamp) -> bool {
+        let past = self.spans.partition_point(|(start, _)| *start <= at);
+        past.checked_sub(1).is_some_and(|index| at < self.spans[index].1)
+    }
+
     /// The end of the last span.
     pub(super) fn end(&self) -> Option<Timestamp> {
         self.spans.back().map(|(_, end)| *end)
+    }
+
+    /// The start of the last event at or before `at` whose span of `covers_ms` was added; within joined spans, `at` itself at the latest.
+    pub(super) fn last_before(&self, at: Timestamp, covers_ms: i64) -> Option<Timestamp> {
+        let past = self.spans.partition_point(|(start, _)| *start <= at);
+        let (_, end) = self.spans.get(past.checked_sub(1)?)?;
+        Some(end.plus_ms(-covers_ms).min(at))
     }
 
     /// Forgets the spans that end before `at`.
     pub(super) fn drop_before(&mut self, at: Timestamp) {
         let past = self.spans.partition_point(|(_, end)| *end < at);
         self.spans.drain(..past);
+    }
+
+    /// Writes the spans.
+    pub(super) fn save(&self, out: &mut Writer) {
+        out.unsigned(self.spans.len() as u64);
+        for (start, end) in &self.spans {
+            out.signed(start.as_ms());
+            out.signed(end.as_ms());
+        }
+    }
+
+    /// Reads what [`Coverage::save`] wrote.
+    pub(super) fn load(input: &mut Reader<'_>) -> Option<Coverage> {
+        let mut coverage = Coverage::default();
+        for _ in 0..input.count()? {
+            let (start, end) = (Timestamp::from_ms(input.signed()?), Timestamp::from_ms(input.signed()?));
+            coverage.add(start, end);
+        }
+        Some(coverage)
     }
 
     /// Whether nothing is covered.

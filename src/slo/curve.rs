@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 
 use crate::model::Timestamp;
 
+use super::snapshot::{Reader, Writer};
 use super::spec::PartIs;
 
 /// Points of a block. More would save little and make look-ups slower.
@@ -61,6 +62,16 @@ impl Counts {
     }
 }
 
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Counts>>(counts: I) -> Counts {
+        counts.fold(Counts::default(), |a, b| Counts {
+            good: a.good + b.good,
+            bad: a.bad + b.bad,
+            total: a.total + b.total,
+        })
+    }
+}
+
 type Point = (Timestamp, Totals);
 
 /// `C(t)`: a step function. It falls only where a count is a difference of counters that do not agree.
@@ -84,10 +95,7 @@ impl Curve {
             Some((_, totals)) if last_at == at => *totals = after,
             _ => self.open.push((at, after)),
         }
-        if self.open.len() >= 2 * BLOCK_LEN {
-            let sealed: Vec<Point> = self.open.drain(..BLOCK_LEN).collect();
-            self.sealed.push_back(Block::seal(sealed));
-        }
+        self.seal_some();
     }
 
     /// The value at or before `at`; nothing before the first point.
@@ -97,6 +105,20 @@ impl Curve {
         }
         let after = self.sealed.partition_point(|block| block.first.0 <= at);
         after.checked_sub(1).map_or(Totals::default(), |index| self.sealed[index].at(at))
+    }
+
+    /// The values at or before each of `instants`, which increase: one pass.
+    pub(super) fn sampled(&self, instants: impl Iterator<Item = Timestamp>) -> Vec<Totals> {
+        let mut points = self.sealed.iter().flat_map(Block::points).chain(self.open.iter().copied()).peekable();
+        let mut last = Totals::default();
+        instants
+            .map(|at| {
+                while let Some((_, totals)) = points.next_if(|(point_at, _)| *point_at <= at) {
+                    last = totals;
+                }
+                last
+            })
+            .collect()
     }
 
     /// What happened in `(start, end]`.
@@ -135,6 +157,84 @@ impl Curve {
             |curve: &Curve| curve.sealed.get(1).map_or(curve.open.first().map(|(at, _)| *at), |b| Some(b.first.0));
         while !self.sealed.is_empty() && next_starts(self).is_some_and(|start| start <= at) {
             self.sealed.pop_front();
+        }
+    }
+
+    /// Writes the points up to `through`.
+    pub(super) fn save(&self, through: Timestamp, out: &mut Writer) {
+        let all = self.sealed.iter().flat_map(Block::points).chain(self.open.iter().copied());
+        let points: Vec<Point> = all.take_while(|(at, _)| *at <= through).collect();
+        out.unsigned(points.len() as u64);
+        if points.is_empty() {
+            return;
+        }
+        let Block { first: (at, totals), rest } = Block::seal(points);
+        out.signed(at.as_ms());
+        out.float(totals.part);
+        out.float(totals.total);
+        match rest {
+            Rest::Packed(bytes) => {
+                out.unsigned(0);
+                out.bytes(&bytes);
+            }
+            Rest::Plain(points) => {
+                out.unsigned(1);
+                for (at, totals) in points {
+                    out.signed(at.as_ms());
+                    out.float(totals.part);
+                    out.float(totals.total);
+                }
+            }
+        }
+    }
+
+    /// Reads what [`Curve::save`] wrote.
+    pub(super) fn load(input: &mut Reader<'_>) -> Option<Curve> {
+        let mut curve = Curve::default();
+        // A packed point takes a byte for each of its three numbers.
+        let count = input.count()?;
+        if count == 0 {
+            return Some(curve);
+        }
+        let point = |input: &mut Reader<'_>| {
+            let at = Timestamp::from_ms(input.signed()?);
+            Some((at, Totals { part: input.float()?, total: input.float()? }))
+        };
+        let first = point(input)?;
+        curve.push(first)?;
+        if input.unsigned()? == 1 {
+            for _ in 1..count {
+                curve.push(point(input)?)?;
+            }
+            return Some(curve);
+        }
+        let mut packed = Reader(input.bytes()?);
+        let (mut last, mut distance_ms) = (first, 0_i64);
+        for _ in 1..count {
+            distance_ms = distance_ms.checked_add(packed.signed()?)?;
+            let (part, total) = (packed.unsigned()? as f64, packed.unsigned()? as f64);
+            let totals = Totals { part: last.1.part + part, total: last.1.total + total };
+            last = (last.0.plus_ms(distance_ms), totals);
+            curve.push(last)?;
+        }
+        packed.0.is_empty().then_some(curve)
+    }
+
+    /// Adds a point as it is; `None` where it is not after the last one, or no number.
+    fn push(&mut self, point: Point) -> Option<()> {
+        let is_later = self.open.last().is_none_or(|(at, _)| *at < point.0);
+        if !is_later || !point.1.part.is_finite() || !point.1.total.is_finite() {
+            return None;
+        }
+        self.open.push(point);
+        self.seal_some();
+        Some(())
+    }
+
+    fn seal_some(&mut self) {
+        if self.open.len() >= 2 * BLOCK_LEN {
+            let sealed: Vec<Point> = self.open.drain(..BLOCK_LEN).collect();
+            self.sealed.push_back(Block::seal(sealed));
         }
     }
 
@@ -211,7 +311,7 @@ fn pack(points: &[Point]) -> Box<[u8]> {
 }
 
 /// Seven bits a byte, the least significant first; the high bit says that more follow.
-fn put(bytes: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
         value >>= 7;
@@ -334,6 +434,15 @@ mod tests {
             for at in (0..50).map(|part| Timestamp::from_ms(now_ms / 49 * part)) {
                 prop_assert_eq!(curve.at(at), naive(at));
                 prop_assert_eq!(curve.next_after(at), plain.iter().map(|point| point.0).find(|next| *next > at));
+            }
+            let mut saved = Writer::default();
+            curve.save(Timestamp::MAX, &mut saved);
+            let loaded = Curve::load(&mut Reader(&saved.0)).expect("what was saved");
+            for at in (0..50).map(|part| Timestamp::from_ms(now_ms / 49 * part)) {
+                prop_assert_eq!(loaded.at(at), naive(at));
+            }
+            if let Some(cut) = saved.0.len().checked_sub(1) {
+                let _ = Curve::load(&mut Reader(&saved.0[..cut]));
             }
             let horizon = Timestamp::from_ms(now_ms / 2);
             curve.drop_before(horizon);

@@ -16,12 +16,10 @@
 //!     time_zone: Europe/Madrid  # of a calendar's boundaries; default UTC
 //!     budgeting: occurrences    # or {time_slices: {slice: 5m, target: 99}}, {ratio_time_slices: {slice: 5m}}
 //!     group_by: [region]        # one budget for each
-//!     indicator:                # required; exactly one of
+//!     indicator:                # required; exactly one kind, see `decode_indicator`
 //!       errors:                 #   counters: bad or good, and total
 //!         bad: http_requests_total{job="checkout",code=~"5.."}
 //!         total: http_requests_total{job="checkout"}
-//!       # availability: up{job="checkout"}   # a gauge of 0 and 1; each sample is an event
-//!       # latency: {histogram: http_request_duration_seconds, threshold: 300ms}   # see `decode_latency`
 //!     alerting:
 //!       labels: {team: shop}
 //!       annotations: {dashboard: https://grafana.example.org/d/slo}
@@ -30,6 +28,14 @@
 //!       not_measured: {disable: false}   # the alert for an objective whose targets nobody scrapes
 //!       tiers:                  # default: the four of `policy::default_tiers`
 //!         - {name: fast, severity: page, short: 5m, long: 1h, factor: 14.4}
+//!       guard: {bad_events: 5, confidence: 95}   # what a long window must have seen
+//!       budget:                 # alerts on what is left, however fast it went
+//!         - {severity: ticket, remaining_below: 25}
+//!     budget_policy:            # what the budget that is left means for changes
+//!       - {name: freeze, remaining_below: 10, block: true, action: Only fixes go out.}
+//! defaults: {}                  # under every objective, see `decode_template`
+//! templates: {}
+//! exclusions: []                # times that do not count, see `decode_exclusion`
 //! ```
 //!
 //! **Limits.** [`WINDOW_MIN`] to [`WINDOW_MAX`]; [`TIERS_MAX`] tiers.
@@ -41,14 +47,20 @@ use std::time::Duration;
 use crate::model::Labels;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::{self, Node};
-use crate::source::{Diagnostics, SourceFile, Span};
+use crate::source::{Diagnostics, SourceFile, Span, suggest};
 
 use super::decode_alerting::policy;
-use super::decode_latency::{Implied, latency};
+use super::decode_exclusion;
+use super::decode_indicator::{self, Read};
+use super::decode_latency::Implied;
+use super::decode_template::Templates;
 use super::decode_window;
+use super::exclusion::Exclusion;
+use super::guard::Guard;
 use super::import;
-use super::selector;
-use super::spec::{About, Budgeting, Indicator, Objective, PartIs, Slo};
+use super::levels::{LEVELS_MAX, Level};
+use super::policy::{NotMeasured, Policy};
+use super::spec::{About, Budgeting, Indicator, Objective, Slo};
 
 /// The shortest window of an objective: below it the fastest tier has no room.
 pub const WINDOW_MIN: Duration = Duration::from_secs(3600);
@@ -71,6 +83,8 @@ pub struct SloFile {
     pub interval: Option<Duration>,
     /// In order of the file.
     pub slos: Vec<Slo>,
+    /// Times that do not count; those of a file without objectives are for the objectives of all files ([`share_exclusions`]).
+    pub exclusions: Vec<Exclusion>,
 }
 
 /// Reads a file in our own form, or in that of Sloth, Pyrra or OpenSLO ([`super::import`]). It can be used unless there is an error among
@@ -105,23 +119,151 @@ fn imported(decoder: &mut Decoder<'_>, documents: Vec<Node>) -> SloFile {
         }
     }
     let slos = import::read(decoder, &foreign);
-    SloFile { path: decoder.source().name.clone(), interval: None, slos }
+    SloFile { path: decoder.source().name.clone(), interval: None, slos, exclusions: Vec::new() }
 }
 
 fn slo_file(decoder: &mut Decoder<'_>, root: &Node) -> Option<SloFile> {
     let path = decoder.source().name.clone();
     let mut fields = decoder.fields(root, "SLO file")?;
     let interval = fields.optional("interval", Decoder::positive_duration);
+    let (defaults, named) = (fields.node("defaults"), fields.node("templates"));
+    let templates = Templates::of(fields.decoder, defaults, named);
     let mut names: HashSet<Arc<str>> = HashSet::new();
+    let has_exclusions = fields.node("exclusions").is_some();
+    let mut read = |decoder: &mut Decoder<'_>, node: &Node| {
+        decoder.list(node, |decoder, node| {
+            let full = templates.expand(decoder, node)?;
+            objectives(decoder, &full)
+                .into_iter()
+                .map(|node| slo(decoder, &node, &mut names))
+                .collect::<Option<Vec<Slo>>>()
+        })
+    };
     let slos =
-        fields.required("slos", |decoder, node| decoder.list(node, |decoder, node| slo(decoder, node, &mut names)));
+        if has_exclusions { Some(fields.or("slos", Vec::new(), &mut read)) } else { fields.required("slos", read) };
+    let exclusions = fields.or("exclusions", Vec::new(), decode_exclusion::exclusions);
     for key in ["version", "service", "labels", "apiVersion", "kind", "metadata", "spec"] {
         let form = "of other tools' forms, those of Sloth (version: prometheus/v1), Pyrra (apiVersion: pyrra.dev/v1alpha1) and OpenSLO \
                     (apiVersion: openslo/v1) are read";
         fields.unsupported(key, form);
     }
     fields.finish();
-    Some(SloFile { path, interval, slos: slos? })
+    let slos: Vec<Slo> = slos?.into_iter().flatten().collect();
+    check_names(decoder, root, &slos, &exclusions);
+    let mut file =
+        SloFile { path, interval, slos, exclusions: exclusions.into_iter().map(|(exclusion, _)| exclusion).collect() };
+    let own: Arc<[Exclusion]> = file.exclusions.as_slice().into();
+    file.slos.iter_mut().for_each(|slo| slo.exclusions = own.clone());
+    Some(file)
+}
+
+/// Reads a policy for `slo` from a file with what stands under `alerting`, with or without that key.
+pub fn parse_policy(source: &SourceFile, slo: &Slo) -> (Option<Policy>, Diagnostics) {
+    let (root, mut diagnostics) = yaml::parse(source);
+    if diagnostics.has_errors() {
+        return (None, diagnostics);
+    }
+    let root = root.unwrap_or(Node { span: Span::new(0, 0), kind: yaml::NodeKind::Null });
+    let node = root.get("alerting").unwrap_or(&root);
+    let mut decoder = Decoder::new(source);
+    let default = default_policy(Some(&slo.indicator), slo.budgeting);
+    let policy = policy(&mut decoder, Some(node), (slo.objective, node.span), slo.window.nominal(), default);
+    let is_usable = !decoder.has_errors();
+    diagnostics.extend(decoder.finish());
+    (policy.filter(|_| is_usable), diagnostics)
+}
+
+/// What is excluded in files without objectives holds for those of all files.
+pub fn share_exclusions(files: &mut [SloFile]) {
+    let everywhere: Vec<Exclusion> =
+        files.iter().filter(|file| file.slos.is_empty()).flat_map(|file| file.exclusions.clone()).collect();
+    if everywhere.is_empty() {
+        return;
+    }
+    for file in files {
+        let all: Arc<[Exclusion]> = file.exclusions.iter().chain(&everywhere).cloned().collect();
+        file.slos.iter_mut().for_each(|slo| slo.exclusions = all.clone());
+    }
+}
+
+/// Names that composites and exclusions give must be those of objectives of the file. A file without objectives may exclude for others.
+fn check_names(decoder: &mut Decoder<'_>, root: &Node, slos: &[Slo], exclusions: &[(Exclusion, Span)]) {
+    let known = || slos.iter().map(|slo| &*slo.name);
+    let mut check = |name: &str, span: Span| {
+        if !known().any(|known| known == name) {
+            let help = suggest::nearest(name, known())
+                .map_or("name an SLO of this file".to_owned(), |near| format!("did you mean {near:?}?"));
+            decoder.error_with_help(span, format!("there is no SLO {name:?} in this file"), help);
+        }
+    };
+    if !slos.is_empty() {
+        exclusions.iter().for_each(|(exclusion, span)| exclusion.slos.iter().for_each(|name| check(name, *span)));
+    }
+    let list_span = root.get("slos").map_or(root.span, |node| node.span);
+    for slo in slos {
+        let Indicator::Composite { members, .. } = &slo.indicator else { continue };
+        let span = place_of(root, &slo.name).unwrap_or(list_span);
+        members.iter().for_each(|member| check(&member.slo, span));
+    }
+    let is_composite =
+        |name: &str| slos.iter().any(|slo| &*slo.name == name && matches!(slo.indicator, Indicator::Composite { .. }));
+    for slo in slos {
+        let Indicator::Composite { members, .. } = &slo.indicator else { continue };
+        for member in members.iter().filter(|member| is_composite(&member.slo)) {
+            let span = place_of(root, &slo.name).unwrap_or(list_span);
+            decoder.error(span, format!("the member {:?} is itself a composite: name what it is made of", member.slo));
+        }
+    }
+}
+
+/// Where the objective of that name stands.
+fn place_of(root: &Node, name: &str) -> Option<Span> {
+    let yaml::NodeKind::Sequence(nodes) = &root.get("slos")?.kind else { return None };
+    nodes.iter().filter_map(|node| node.get("name")).find(|node| node.as_str() == Some(name)).map(|node| node.span)
+}
+
+/// An entry with several objectives as one entry each: what stands in the list `objectives` is laid over the rest, names are joined by `-`.
+fn objectives(decoder: &mut Decoder<'_>, node: &Node) -> Vec<Node> {
+    let (yaml::NodeKind::Mapping(pairs), Some(list)) = (&node.kind, node.get("objectives")) else {
+        return vec![node.clone()];
+    };
+    let yaml::NodeKind::Sequence(entries) = &list.kind else {
+        decoder.error_with_help(list.span, "expected a list", "write objectives: [{name: strict, objective: 99.9}, …]");
+        return Vec::new();
+    };
+    let rest = || pairs.iter().filter(|(key, _)| key.as_str() != Some("objectives")).cloned();
+    let base = node.get("name").and_then(Node::as_str).unwrap_or_default();
+    let one = |entry: &Node| {
+        let yaml::NodeKind::Mapping(own) = &entry.kind else {
+            decoder.error(entry.span, "expected a mapping with name and objective");
+            return None;
+        };
+        let Some(suffix) = entry.get("name").filter(|name| name.as_str().is_some()) else {
+            decoder.error(entry.span, "each of several objectives needs a name");
+            return None;
+        };
+        if let Some((key, _)) = own.iter().find(|(key, _)| {
+            !matches!(
+                key.as_str(),
+                Some("name" | "objective" | "window" | "time_zone" | "budgeting" | "alerting" | "budget_policy")
+            )
+        }) {
+            decoder.error(key.span, "of several objectives each has name, objective, window, time_zone, budgeting, alerting and budget_policy of its own");
+            return None;
+        }
+        let mut all: Vec<(Node, Node)> =
+            rest().filter(|(key, _)| entry.get(key.as_str().unwrap_or_default()).is_none()).collect();
+        all.extend(own.iter().cloned().map(|(key, mut value)| {
+            if key.as_str() == Some("name")
+                && let yaml::NodeKind::Scalar { text, .. } = &mut value.kind
+            {
+                *text = format!("{base}-{}", suffix.as_str().unwrap_or_default());
+            }
+            (key, value)
+        }));
+        Some(Node { span: node.span, kind: yaml::NodeKind::Mapping(all) })
+    };
+    entries.iter().filter_map(one).collect()
 }
 
 fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) -> Option<Slo> {
@@ -131,22 +273,35 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
     let service = fields.optional("service", |decoder, node| Some((decoder.non_empty_string(node)?, node.span)));
     let own_labels = fields.or("labels", Vec::new(), labels);
     let labels = with_service(fields.decoder, own_labels, service);
-    let (indicator, implied) = fields.required("indicator", |decoder, node| Some(indicator(decoder, node))).unzip();
-    let implied = implied.flatten();
-    let objective = read_objective(&mut fields, implied);
     let window = decode_window::read(&mut fields, WINDOW_DEFAULT);
+    let Read { indicator, implied, budgeting: own_budgeting } = fields
+        .required("indicator", |decoder, node| Some(decode_indicator::indicator(decoder, node, &window)))
+        .unwrap_or_default();
+    let objective = read_objective(&mut fields, implied);
     let budgeting = fields
         .or("budgeting", Budgeting::Occurrences, |decoder, node| decode_window::budgeting(decoder, node, &window));
     let group_by = fields.or("group_by", Vec::new(), |decoder, node| group_by(decoder, node, &labels));
     let alerting = fields.node("alerting");
+    let levels = fields.or("budget_policy", Vec::new(), levels);
+    let is_composite = matches!(indicator, Some(Indicator::Composite { .. }));
+    for (key, why) in
+        [("budgeting", "the indicator brings its own"), ("group_by", "a composite joins all groups of its members")]
+    {
+        let is_wrong = is_composite || key == "budgeting" && own_budgeting.is_some();
+        if let Some(span) = fields.key_span(key).filter(|_| is_wrong) {
+            fields.decoder.error(span, format!("{key} does not go with this indicator: {why}"));
+        }
+    }
     // The policy needs an objective to judge its tiers by; a wrong one has been reported already.
     let judged_by = objective.unwrap_or_else(|| Objective::from_percent(99.9).expect("BUG: 99.9 is an objective"));
     let implied_span = implied.map_or(fields.span, |(_, _, span)| span);
     let objective_span = node.get("objective").map_or(implied_span, |node| node.span);
-    let policy = policy(fields.decoder, alerting, (judged_by, objective_span), window.nominal());
+    let budgeting = own_budgeting.unwrap_or(budgeting);
+    let default = default_policy(indicator.as_ref(), budgeting);
+    let policy = policy(fields.decoder, alerting, (judged_by, objective_span), window.nominal(), default);
     fields.unsupported("calendar", "write window: month (day, week, quarter, year)");
     fields.unsupported("time_slices", "write budgeting: {time_slices: {slice: 5m, target: 99}}");
-    fields.unsupported("exclusions", "not built yet");
+    fields.unsupported("exclusions", "write them beside slos, each with the slos that it is for");
     for key in ["timeWindow", "sli"] {
         fields.unsupported(key, "it is of another tool's form; write window and indicator");
     }
@@ -155,13 +310,50 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
         name: name?,
         about,
         labels: Labels::from_pairs(labels.into_iter().map(|(name, _, value)| (name, value))),
-        indicator: indicator.flatten()?,
+        indicator: indicator?,
         group_by,
         objective: objective?,
         window,
         budgeting,
         policy: policy?,
+        exclusions: Arc::default(),
+        levels,
     })
+}
+
+/// The policy where nothing is written, but for the tiers. A composite leaves blindness and little traffic to its members.
+fn default_policy(indicator: Option<&Indicator>, budgeting: Budgeting) -> Policy {
+    let Some(indicator) = indicator else { return Policy::default() };
+    if matches!(indicator, Indicator::Composite { .. }) {
+        return Policy { not_measured: NotMeasured::StateOnly, ..Policy::default() };
+    }
+    let is_of_time = indicator.is_of_time() || budgeting.is_of_slices();
+    Policy { guard: Some(if is_of_time { Guard::OF_TIME } else { Guard::OF_EVENTS }), ..Policy::default() }
+}
+
+/// What the budget that is left means for changes.
+fn levels(decoder: &mut Decoder<'_>, node: &Node) -> Option<Vec<Level>> {
+    let mut levels: Vec<Level> = decoder.list(node, |decoder, node| {
+        let mut fields = decoder.fields(node, "level of a budget policy")?;
+        let name = fields.required("name", Decoder::non_empty_string);
+        let below = fields.required("remaining_below", Decoder::float);
+        let action = fields.or("action", String::new(), Decoder::string);
+        let blocks = fields.or("block", false, Decoder::bool);
+        fields.finish();
+        if below? > 100.0 {
+            decoder.error_with_help(
+                node.span,
+                "more than 100 percent of a budget are never left",
+                "write percent, such as 25",
+            );
+        }
+        Some(Level { name: name?.into(), remaining_below: below? / 100.0, action: action.into(), blocks })
+    })?;
+    if levels.len() > LEVELS_MAX {
+        decoder.error(node.span, format!("more than {LEVELS_MAX} levels"));
+    }
+    levels.sort_by(|a, b| b.remaining_below.total_cmp(&a.remaining_below));
+    Some(levels)
 }
 
 /// `[A-Za-z0-9]`, then also `-`, `_`, `.` and `:`, at most 128 characters: names stand in labels, links and file names.
@@ -290,48 +482,4 @@ fn group_by(decoder: &mut Decoder<'_>, node: &Node, labels: &[(String, Span, Str
         Some(())
     })?;
     Some(names)
-}
-
-fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> (Option<Indicator>, Option<Implied>) {
-    let Some(mut fields) = decoder.fields(node, "indicator") else { return (None, None) };
-    let span = fields.span;
-    let kinds = ["availability", "errors", "latency"];
-    let given = kinds.into_iter().filter(|kind| fields.node(kind).is_some()).count();
-    let availability =
-        fields.optional("availability", |decoder, node| Some(Indicator::Availability(selector::read(decoder, node)?)));
-    let errors = fields.optional("errors", errors);
-    let latency = fields.optional("latency", |decoder, node| Some(latency(decoder, node)));
-    for key in ["query", "ratio", "freshness", "threshold", "composite", "events", "raw", "plugin"] {
-        fields.unsupported(key, "this indicator is not built yet; availability, errors and latency are");
-    }
-    let is_other = matches!(&node.kind, yaml::NodeKind::Mapping(pairs) if !pairs.is_empty()) && given == 0;
-    match given {
-        0 if !is_other => fields.decoder.error(span, "an indicator needs availability, errors or latency"),
-        0 | 1 => {}
-        _ => fields.decoder.error(span, "an indicator is one of availability, errors and latency, not several"),
-    }
-    fields.finish();
-    let (latency, implied) = latency.unwrap_or_default();
-    (availability.or(errors).or(latency), implied)
-}
-
-fn errors(decoder: &mut Decoder<'_>, node: &Node) -> Option<Indicator> {
-    let mut fields = decoder.fields(node, "errors indicator")?;
-    let span = fields.span;
-    let given = [fields.node("bad").is_some(), fields.node("good").is_some()];
-    let bad = fields.optional("bad", selector::read);
-    let good = fields.optional("good", selector::read);
-    let total = fields.required("total", selector::read);
-    match given {
-        [true, true] => fields.decoder.error(span, "write bad or good, not both: the other is the rest of total"),
-        [false, false] => fields.decoder.error(span, "the counter of bad or of good events is missing"),
-        _ => {}
-    }
-    fields.finish();
-    let (part, part_is) = match (bad, good) {
-        (Some(bad), None) => (bad, PartIs::Bad),
-        (None, Some(good)) => (good, PartIs::Good),
-        _ => return None,
-    };
-    Some(Indicator::Errors { part: vec![part.into()], part_is, total: vec![total?.into()] })
 }

@@ -11,17 +11,18 @@ use crate::source::yaml::Node;
 use crate::source::{Span, format_duration};
 
 use super::decode::{TIERS_MAX, labels};
-use super::policy::{AlertTexts, NotMeasured, Policy, Severity, Tier, default_tiers};
+use super::guard::Guard;
+use super::policy::{AlertTexts, BudgetCondition, BudgetWhen, NotMeasured, Policy, Severity, Tier, default_tiers};
 use super::spec::Objective;
 
-/// Reads `alerting`. The objective comes with its place, where warnings about default tiers belong.
+/// Reads `alerting` over `policy`, the one where nothing is written but for the tiers. The objective comes with its place, where warnings about default tiers belong.
 pub(super) fn policy(
     decoder: &mut Decoder<'_>,
     node: Option<&Node>,
     (objective, objective_span): (Objective, Span),
     window: Duration,
+    mut policy: Policy,
 ) -> Option<Policy> {
-    let mut policy = Policy::default();
     let mut tiers = None;
     let mut is_disabled = [false; 2];
     if let Some(node) = node {
@@ -32,9 +33,15 @@ pub(super) fn policy(
         is_disabled = [page.is_disabled, ticket.is_disabled];
         policy.page = common.overridden_by(std::mem::take(&mut page.texts));
         policy.ticket = common.overridden_by(std::mem::take(&mut ticket.texts));
-        if fields.optional("not_measured", switch) == Some(false) {
-            policy.not_measured = NotMeasured::StateOnly;
+        match fields.optional("not_measured", switch) {
+            Some(true) => policy.not_measured = NotMeasured::Alert,
+            Some(false) => policy.not_measured = NotMeasured::StateOnly,
+            None => {}
         }
+        if let Some(guard) = fields.optional("guard", |decoder, node| guard(decoder, node, policy.guard)) {
+            policy.guard = guard;
+        }
+        policy.budget = fields.or("budget", Vec::new(), |decoder, node| budget(decoder, node, window));
         tiers = fields.optional("tiers", |decoder, node| read_tiers(decoder, node, objective, window));
         for key in ["name", "page_alert", "ticket_alert"] {
             fields.unsupported(key, "write page or ticket; the alerts' names are fixed");
@@ -49,6 +56,7 @@ pub(super) fn policy(
         tiers.retain(|tier| tier.is_reachable(objective) || warn_unreachable(decoder, objective_span, tier, objective));
     }
     policy.tiers = tiers;
+    policy.budget.retain(|condition| is_wanted(condition.severity));
     Some(policy)
 }
 
@@ -58,15 +66,102 @@ fn warn_unreachable(decoder: &mut Decoder<'_>, span: Span, tier: &Tier, objectiv
 }
 
 /// Why a tier cannot hold, with the bound to stay under.
-fn never_holds(tier: &Tier, objective: Objective) -> String {
+pub(super) fn never_holds(tier: &Tier, objective: Objective) -> String {
     let ceiling = 1.0 / objective.budget_ratio();
     let percent = objective.percent();
     let number = super::texts::number;
+    // Rounded up: at the bound itself it cannot hold either.
+    let lowest = (1e4 * (1.0 - 1.0 / tier.factor)).ceil() / 1e2;
     format!(
-        "at an objective of {percent}% a burn rate is at most {}, never above {}",
+        "{} cannot fire below an objective of {}%, since at {percent}% a burn rate is at most {}",
+        number(tier.factor),
+        number(lowest),
         number(ceiling),
-        number(tier.factor)
     )
+}
+
+/// Warns of the tiers of another tool's file that cannot hold; they are kept as written.
+pub(super) fn warn_of_unreachable(decoder: &mut Decoder<'_>, span: Span, tiers: &[Tier], objective: Objective) {
+    for tier in tiers.iter().filter(|tier| !tier.is_reachable(objective)) {
+        decoder
+            .warning(span, format!("the tier {} is kept as written, but {}", tier.name, never_holds(tier, objective)));
+    }
+}
+
+/// What a long window must have seen: `{bad_events: 5, confidence: 95}`; what is not written is as in `default`.
+fn guard(decoder: &mut Decoder<'_>, node: &Node, default: Option<Guard>) -> Option<Option<Guard>> {
+    let default = default.unwrap_or(Guard::OF_EVENTS);
+    let mut fields = decoder.fields(node, "guard")?;
+    let is_disabled = fields.or("disable", false, Decoder::bool);
+    let bad_events_min = fields.or("bad_events", default.bad_events_min, positive);
+    let confidence_ratio = match fields.node("confidence") {
+        None => default.confidence_ratio,
+        Some(node) if node.as_str() == Some("none") => None,
+        Some(node) => {
+            let percent = fields.decoder.float(node)?;
+            if !(50.0..100.0).contains(&percent) {
+                let help = "write percent, such as 95, or none";
+                fields.decoder.error_with_help(node.span, "a confidence lies from 50 to below 100 percent", help);
+            }
+            Some(percent / 100.0)
+        }
+    };
+    fields.finish();
+    Some((!is_disabled).then_some(Guard { bad_events_min, confidence_ratio }))
+}
+
+fn budget(decoder: &mut Decoder<'_>, node: &Node, window: Duration) -> Option<Vec<BudgetCondition>> {
+    let mut conditions: Vec<BudgetCondition> = Vec::new();
+    decoder.list(node, |decoder, node| {
+        let condition = budget_condition(decoder, node, window)?;
+        if conditions.iter().any(|other| other.name == condition.name) {
+            decoder.error(node.span, format!("the condition {:?} stands twice", condition.name));
+        }
+        conditions.push(condition);
+        Some(())
+    })?;
+    if conditions.len() > TIERS_MAX {
+        decoder.error(node.span, format!("more than {TIERS_MAX} conditions"));
+    }
+    Some(conditions)
+}
+
+fn budget_condition(decoder: &mut Decoder<'_>, node: &Node, window: Duration) -> Option<BudgetCondition> {
+    let mut fields = decoder.fields(node, "condition on the budget")?;
+    let span = fields.span;
+    let name = fields.optional("name", Decoder::non_empty_string);
+    let severity = fields.required("severity", severity);
+    let spent = fields.optional("spent", positive);
+    let remaining = fields.optional("remaining_below", Decoder::float);
+    let within = fields.optional("exhausted_within", Decoder::positive_duration);
+    let given = ["spent", "remaining_below", "exhausted_within"];
+    let given: Vec<&str> = given.into_iter().filter(|key| fields.key_span(key).is_some()).collect();
+    fields.finish();
+    let [key] = given[..] else {
+        let help = "write spent: 50, remaining_below: 10 (percent) or exhausted_within: 3d";
+        decoder.error_with_help(
+            span,
+            "a condition on the budget is one of spent, remaining_below and exhausted_within",
+            help,
+        );
+        return None;
+    };
+    let (when, value) = match (spent, remaining, within) {
+        (Some(percent), ..) => (BudgetWhen::Spent(percent / 100.0), super::texts::number(percent)),
+        (_, Some(percent), _) if percent > 100.0 => {
+            decoder.error(span, "more than 100 percent of a budget are never left");
+            return None;
+        }
+        (_, Some(percent), _) => (BudgetWhen::RemainingBelow(percent / 100.0), super::texts::number(percent)),
+        (_, _, Some(within)) if within > window => {
+            decoder.error(span, format!("a forecast reaches no further than the window ({})", format_duration(window)));
+            return None;
+        }
+        (_, _, Some(within)) => (BudgetWhen::ExhaustedWithin(within), format_duration(within)),
+        _ => return None,
+    };
+    let name = name.unwrap_or_else(|| format!("{}-{value}", key.replace('_', "-")));
+    Some(BudgetCondition { name, severity: severity?, when })
 }
 
 #[derive(Default)]

@@ -32,12 +32,15 @@ pub(super) fn advance(
     warm_through: Timestamp,
 ) -> Result<(), QuerierError> {
     let sources = sources(&slo.indicator);
+    if sources.is_empty() {
+        return Ok(()); // a composite: its members are counted
+    }
     let slice = |accounting: &mut Accounting, from: Timestamp, through: Timestamp| {
         let history = if through <= warm_through { History::Retained } else { History::Complete };
         feed_slice(accounting, &sources, querier, (from, through), history)
     };
     accounting.rewind();
-    let mut from = accounting.settled_through().unwrap_or((slot - slo.window.longest()).plus_ms(-MARGIN_MS));
+    let mut from = accounting.settled_through().unwrap_or((slot - accounting.reach()).plus_ms(-MARGIN_MS));
     let settle_through = slot.plus_ms(-LATE_MS);
     while from < settle_through {
         let through = from.plus_ms(SLICE_MS).min(settle_through);
@@ -75,6 +78,14 @@ pub fn sources(indicator: &Indicator) -> Vec<(Role, Vec<Matcher>)> {
             let of_total = total.iter().map(|term| selected(role(term, Role::Total, Role::TotalLess), &term.selector));
             (of_part.chain(of_total).collect::<Vec<_>>(), total.iter().map(|term| &term.selector).collect())
         }
+        Indicator::Freshness { gauge, .. } => (vec![selected(Role::Total, gauge)], vec![gauge]),
+        Indicator::Throughput(terms) => {
+            let role = |term: &Term| if term.is_subtracted { Role::TotalLess } else { Role::Total };
+            let sources = terms.iter().map(|term| selected(role(term), &term.selector)).collect();
+            (sources, terms.iter().map(|term| &term.selector).collect())
+        }
+        // Its members are counted, each by itself.
+        Indicator::Composite { .. } => return Vec::new(),
         Indicator::Latency { buckets, total, .. } => {
             (vec![selected(Role::Part, buckets), selected(Role::Total, total)], vec![total])
         }

@@ -7,14 +7,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{Labels, Timestamp};
+use crate::model::Timestamp;
 
-use super::accounting::Accounting;
 use super::curve::Counts;
 use super::fold::SCRAPE_COVERS_MS;
+use super::forecast::Forecast;
+use super::guard::{Guard, Verdict};
 use super::latency::MissingBucket;
-use super::policy::Since;
+use super::policy::{BudgetCondition, BudgetWhen, Since, Tier};
 use super::spec::Slo;
+use super::view::View;
 use super::window::Window;
 
 const MINUTE: u64 = 60;
@@ -97,27 +99,51 @@ pub struct Figures {
     pub is_measured: bool,
     /// Of a latency: the bucket that was missing within the last five minutes. Events were not counted for it.
     pub missing_bucket: Option<MissingBucket>,
-    /// Which tiers hold, by their place in the policy.
+    /// Since when all targets are down: the last success before.
+    pub outage_since: Option<Timestamp>,
+    /// Which tiers hold, by their place in the policy: their condition has been met for as long as they want, and the guard has seen enough.
     pub holding: Vec<bool>,
+    /// What the guard says of tiers whose condition is met, by their place.
+    pub verdicts: Vec<Option<Verdict>>,
+    /// Which conditions on the budget hold, by their place in the policy.
+    pub budget_holding: Vec<bool>,
+    /// The objective's own window with the time that is excluded; `None` where nothing is.
+    pub with_excluded: Option<WindowFigures>,
+    /// Whether this instant is excluded.
+    pub is_excluded: bool,
+    /// When the budget will be gone, as of some minutes ago at most; `None` where that cannot be told.
+    pub forecast: Option<Forecast>,
     /// How the objective stands.
     pub state: State,
 }
 
 impl Figures {
-    /// Computes the figures of `group` at `at`.
-    pub fn compute(slo: &Slo, accounting: &Accounting, group: &Labels, at: Timestamp) -> Figures {
-        let of = |start: Timestamp| window_figures(slo, accounting, group, (start, at));
-        let whole = of(slo.window.start(at));
+    /// Computes the figures of `view` at `at`. `forecast` is one made before, if any.
+    pub fn compute(view: &View<'_>, at: Timestamp, forecast: Option<Forecast>) -> Figures {
+        let slo = view.slo;
+        let of = |start: Timestamp| window_figures(view, (start, at));
+        let start = slo.window.start(at);
+        let whole = of(start);
+        let with_excluded = view.has_exclusions().then(|| {
+            let counts = view.counts_with_excluded(start, at);
+            figures_of(slo, counts, at.since(start), whole.coverage_ratio)
+        });
         let mut figures = Figures {
             at,
             budget_remaining_ratio: whole.burn_rate.map(|burn_rate| 1.0 - burn_rate),
-            last_measured: accounting.last_measured(group),
-            last_failed: accounting.last_failed(group),
-            is_measured: accounting.is_measured(group),
-            missing_bucket: accounting.missing_bucket(group, at),
+            last_measured: view.last_measured(at),
+            last_failed: view.last_failed(at),
+            is_measured: view.is_measured(at),
+            missing_bucket: view.missing_bucket(at),
+            outage_since: view.outage_since(at),
             holding: Vec::new(),
+            verdicts: Vec::new(),
+            budget_holding: Vec::new(),
             state: State::Met,
             windows: windows(slo).into_iter().map(|window| of(at - window)).collect(),
+            with_excluded,
+            is_excluded: view.excluded().holds(at),
+            forecast,
             whole,
         };
         figures.holding = slo
@@ -126,14 +152,39 @@ impl Figures {
             .iter()
             .map(|tier| [tier.long, tier.short].into_iter().all(|window| tier.is_met_by(figures.burn_rate(window))))
             .collect();
+        figures.verdicts = figures
+            .holding
+            .iter()
+            .zip(&slo.policy.tiers)
+            .map(|(is_met, tier)| {
+                let guard = slo.policy.guard.filter(|_| *is_met)?;
+                Some(guard.judge(figures.window(tier.long)?.counts, tier.threshold_ratio(slo.objective)))
+            })
+            .collect();
+        figures.budget_holding = slo.policy.budget.iter().map(|condition| figures.meets(slo, condition)).collect();
         figures.state = figures.judge();
         figures
     }
 
-    /// Leaves only those tiers among the holding ones that have held for as long as they must. `since` has an entry for each tier.
+    fn meets(&self, slo: &Slo, condition: &BudgetCondition) -> bool {
+        let Some(remaining) = self.budget_remaining_ratio else { return false };
+        let is_enough = slo.policy.guard.is_none_or(|guard| self.whole.counts.bad >= guard.bad_events_min);
+        let is_met = match condition.when {
+            BudgetWhen::Spent(share) => 1.0 - remaining >= share,
+            BudgetWhen::RemainingBelow(share) => remaining < share,
+            BudgetWhen::ExhaustedWithin(within) => {
+                self.forecast.is_some_and(|forecast| forecast.expected.is_by(self.at + within))
+            }
+        };
+        is_met && is_enough
+    }
+
+    /// Leaves only those tiers among the holding ones that have held for as long as they must, and that the guard lets through. `since` has an
+    /// entry for each tier.
     pub(super) fn hold(&mut self, slo: &Slo, since: &mut [Since]) {
-        for ((holds, tier), since) in self.holding.iter_mut().zip(&slo.policy.tiers).zip(since) {
-            *holds = since.step(tier, *holds, self.at);
+        for (index, (tier, since)) in slo.policy.tiers.iter().zip(since).enumerate() {
+            let is_enough = self.verdicts[index].is_none_or(|verdict| verdict == Verdict::Enough);
+            self.holding[index] = since.step(tier, self.holding[index] && is_enough, self.at);
         }
         self.state = self.judge();
     }
@@ -173,13 +224,6 @@ impl Figures {
         let is_recent = |failed| self.at.since(failed) < SCRAPE_COVERS;
         self.last_failed > self.last_measured && self.last_failed.is_some_and(is_recent)
     }
-
-    /// When the budget is gone if it burns on at `burn_rate` and traffic stays as it was over the window. `None` where it does
-    /// not burn or nothing is left.
-    pub fn time_left(&self, burn_rate: f64) -> Option<Duration> {
-        let remaining = self.budget_remaining_ratio.filter(|remaining| *remaining > 0.0)?;
-        Duration::try_from_secs_f64(self.whole.window.as_secs_f64() * remaining / burn_rate).ok()
-    }
 }
 
 /// The windows that an objective looks back over besides its own, increasing.
@@ -194,19 +238,28 @@ pub(super) fn windows(slo: &Slo) -> Vec<Duration> {
     windows
 }
 
-fn window_figures(
-    slo: &Slo,
-    accounting: &Accounting,
-    group: &Labels,
-    (start, end): (Timestamp, Timestamp),
-) -> WindowFigures {
-    let counts = accounting.counts(group, start, end);
+/// Whether a tier's condition is met at `at`, and the guard has seen enough.
+pub(super) fn tier_is_met(view: &View<'_>, tier: &Tier, at: Timestamp) -> bool {
+    let budget = view.slo.objective.budget_ratio();
+    let of = |window: Duration| view.counts(at - window, at);
+    let long = of(tier.long);
+    let is_met =
+        [long, of(tier.short)].iter().all(|counts| tier.is_met_by(counts.error_ratio().map(|ratio| ratio / budget)));
+    let judge = |guard: Guard| guard.judge(long, tier.threshold_ratio(view.slo.objective)) == Verdict::Enough;
+    is_met && view.slo.policy.guard.is_none_or(judge)
+}
+
+fn window_figures(view: &View<'_>, (start, end): (Timestamp, Timestamp)) -> WindowFigures {
+    figures_of(view.slo, view.counts(start, end), end.since(start), view.coverage_ratio(start, end))
+}
+
+fn figures_of(slo: &Slo, counts: Counts, window: Duration, coverage_ratio: f64) -> WindowFigures {
     let error_ratio = counts.error_ratio();
     WindowFigures {
-        window: end.since(start),
+        window,
         counts,
         error_ratio,
         burn_rate: error_ratio.map(|ratio| ratio / slo.objective.budget_ratio()),
-        coverage_ratio: accounting.coverage_ratio(group, start, end),
+        coverage_ratio,
     }
 }

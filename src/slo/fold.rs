@@ -25,6 +25,7 @@ use std::sync::Arc;
 use crate::model::{Labels, Timestamp};
 
 use super::coverage::Coverage;
+use super::snapshot::{Reader, Writer};
 
 /// The `job` and `instance` of a series; either may be empty.
 pub(super) type TargetKey = (Arc<str>, Arc<str>);
@@ -71,13 +72,15 @@ struct SeriesState {
 #[derive(Clone, Debug)]
 pub(super) struct TargetState {
     /// The last scrape that is known to have succeeded.
-    last_scrape: Option<Timestamp>,
+    pub(super) last_scrape: Option<Timestamp>,
     /// Whether a series of the indicator was ever seen here.
     has_own: bool,
     /// The latest "before" of a fall: some counter was at its old height then and lower at its next sample.
     fell_from: Option<Timestamp>,
     /// The last sample of any kind.
-    last_at: Timestamp,
+    pub(super) last_at: Timestamp,
+    /// How many scrapes have failed since the last success.
+    pub(super) failures: u32,
     /// When it was being scraped.
     pub(super) coverage: Coverage,
     /// The groups that it has totals in.
@@ -89,8 +92,8 @@ pub(super) struct TargetState {
 pub(super) struct Fold {
     series: HashMap<Labels, SeriesState>,
     targets: HashMap<TargetKey, TargetState>,
-    /// Scrapes at or before this instant prove nothing about what was not in them: the selection may have changed.
-    proof_floor: Option<Timestamp>,
+    /// After the first of these instants, scrapes at or before the second prove nothing about what was not in them: the selection may have changed.
+    distrusted: Option<(Timestamp, Timestamp)>,
     /// Samples of series refused because there were too many.
     refused: u64,
 }
@@ -120,6 +123,7 @@ impl Fold {
             target.last_scrape = Some(at);
             target.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
         }
+        target.failures = if succeeded { 0 } else { target.failures.saturating_add(1) };
         target.last_at = at;
         (increases, target)
     }
@@ -131,6 +135,7 @@ impl Fold {
             has_own: false,
             fell_from: None,
             last_at: at,
+            failures: 0,
             coverage: Coverage::default(),
             groups: BTreeSet::new(),
         });
@@ -170,15 +175,83 @@ impl Fold {
             }
             None => {
                 self.series.insert(point.labels.clone(), SeriesState { last: point.value, last_at: at });
-                let was_absent = target.last_scrape.is_some() && target.last_scrape > self.proof_floor;
-                if was_absent { point.value } else { 0.0 }
+                let is_distrusted =
+                    self.distrusted.is_some_and(|(after, through)| at > after && target.last_scrape <= Some(through));
+                if target.last_scrape.is_some() && !is_distrusted { point.value } else { 0.0 }
             }
         }
     }
 
-    /// From now on only scrapes after `at` prove that a series was not there.
-    pub(super) fn distrust_through(&mut self, at: Timestamp) {
-        self.proof_floor = self.proof_floor.max(Some(at));
+    /// The last sample of any kind of a target.
+    pub(super) fn last_at(&self, key: &TargetKey) -> Option<Timestamp> {
+        self.targets.get(key).map(|target| target.last_at)
+    }
+
+    /// What is remembered of the targets.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &TargetState> {
+        self.targets.values()
+    }
+
+    /// What appears after `after` was not there before only if a scrape after `through` says so.
+    pub(super) fn distrust(&mut self, after: Timestamp, through: Timestamp) {
+        self.distrusted = Some((after, through));
+    }
+
+    /// Writes what is remembered.
+    pub(super) fn save(&self, out: &mut Writer) {
+        out.instant(self.distrusted.map(|(after, _)| after));
+        out.instant(self.distrusted.map(|(_, through)| through));
+        let mut series: Vec<(&Labels, &SeriesState)> = self.series.iter().collect();
+        series.sort_by_key(|(labels, _)| *labels);
+        out.unsigned(series.len() as u64);
+        for (labels, state) in series {
+            out.labels(labels);
+            out.float(state.last);
+            out.signed(state.last_at.as_ms());
+        }
+        let mut targets: Vec<(&TargetKey, &TargetState)> = self.targets.iter().collect();
+        targets.sort_by_key(|(key, _)| *key);
+        out.unsigned(targets.len() as u64);
+        for ((job, instance), target) in targets {
+            out.bytes(job.as_bytes());
+            out.bytes(instance.as_bytes());
+            out.instant(target.last_scrape);
+            out.unsigned(u64::from(target.has_own));
+            out.instant(target.fell_from);
+            out.signed(target.last_at.as_ms());
+            out.unsigned(u64::from(target.failures));
+            target.coverage.save(out);
+            out.unsigned(target.groups.len() as u64);
+            target.groups.iter().for_each(|group| out.labels(group));
+        }
+    }
+
+    /// Reads what [`Fold::save`] wrote.
+    pub(super) fn load(input: &mut Reader<'_>) -> Option<Fold> {
+        let (after, through) = (input.instant()?, input.instant()?);
+        let mut fold = Fold { distrusted: after.zip(through), ..Fold::default() };
+        for _ in 0..input.count()? {
+            let labels = input.labels()?;
+            let state = SeriesState { last: input.float()?, last_at: Timestamp::from_ms(input.signed()?) };
+            fold.series.insert(labels, state);
+        }
+        for _ in 0..input.count()? {
+            let key = (input.text()?, input.text()?);
+            let mut target = TargetState {
+                last_scrape: input.instant()?,
+                has_own: input.unsigned()? == 1,
+                fell_from: input.instant()?,
+                last_at: Timestamp::from_ms(input.signed()?),
+                failures: u32::try_from(input.unsigned()?).ok()?,
+                coverage: Coverage::load(input)?,
+                groups: BTreeSet::new(),
+            };
+            for _ in 0..input.count()? {
+                target.groups.insert(input.labels()?);
+            }
+            fold.targets.insert(key, target);
+        }
+        Some(fold)
     }
 
     /// Forgets series and targets without a sample since `at`.

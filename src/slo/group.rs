@@ -7,20 +7,23 @@
 //!
 //! | series | value |
 //! |---|---|
-//! | `slo_objective_ratio` | 0.999 |
-//! | `slo_window_seconds` | the objective's window; of a calendar, as long as it is by now |
-//! | `slo_events_total`, `slo_bad_events_total` | counters of events; a restart of ours resets them |
-//! | `slo_error_ratio{window="1h"}` | bad / total, absent without events |
-//! | `slo_burn_rate{window="1h"}` | error ratio / (1 - objective), absent without events |
-//! | `slo_coverage_ratio` | the share of the objective's window that was measured |
-//! | `slo_error_budget_remaining_ratio` | 1 untouched, 0 empty, negative overspent; absent without events |
-//! | `slo_state{state="met"}` | 1 for the present state, 0 for `at_risk`, `breached`, `not_measured` and the like |
+//! | `almenara_slo_objective_ratio` | 0.999 |
+//! | `almenara_slo_window_seconds` | the objective's window; of a calendar, as long as it is by now |
+//! | `almenara_slo_events_total`, `almenara_slo_bad_events_total` | counters of events; a restart of ours resets them |
+//! | `almenara_slo_error_ratio{window="1h"}` | bad / total, absent without events |
+//! | `almenara_slo_burn_rate{window="1h"}` | error ratio / (1 - objective), absent without events |
+//! | `almenara_slo_coverage_ratio` | the share of the objective's window that was measured |
+//! | `almenara_slo_error_budget_remaining_ratio` | 1 untouched, 0 empty, negative overspent; absent without events |
+//! | `almenara_slo_error_budget_remaining_with_excluded_ratio` | what would be left without exclusions; only where something is excluded |
+//! | `almenara_slo_error_budget_exhaustion_timestamp_seconds{bound="expected"}` | when the budget is gone, also `earliest` and `latest`; absent where not in sight |
+//! | `almenara_slo_state{state="met"}` | 1 for the present state, 0 for `at_risk`, `breached`, `not_measured` and the like |
 //! | `ALERTS`, `ALERTS_FOR_STATE` | as rules record them |
 //!
 //! **Invariants.** A series that is not recorded again ends with a staleness marker. A source that cannot be read leaves the alerts and
 //! series of its objective as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Labels, METRIC_NAME, Matcher, Timestamp, stale_nan};
@@ -31,11 +34,17 @@ use crate::source::format_duration;
 use super::accounting::{Accounting, Sizes};
 use super::alerts::{Alerts, OUTAGE_TOLERANCE, Surroundings};
 use super::decode::SloFile;
+use super::exclusion::Excluded;
 use super::feed;
-use super::figures::{Figures, SCRAPE_COVERS, State};
+use super::figures::{Figures, SCRAPE_COVERS, State, tier_is_met};
+use super::forecast::Forecast;
+use super::levels::level_of;
 use super::policy::Since;
+use super::snapshot::{self, Reader, Writer};
 use super::spec::{PartIs, Slo};
 use super::status::{SloAlert, SloStatus};
+use super::trend::{TrendPoint, trend};
+use super::view::View;
 
 /// A pause between slots of at least this (and two intervals) is a downtime of ours: what was not seen in it is no fault of the targets.
 const AWAKE_GAP_MS: i64 = 5 * 60 * 1000;
@@ -51,8 +60,8 @@ pub struct SloGroup {
     recorded: BTreeSet<Labels>,
     last_slot: Option<Timestamp>,
     awake_since: Timestamp,
-    /// Whether the configuration has changed since the last slot.
-    is_adopted: bool,
+    /// Set where the configuration may have changed since the last slot: after this instant.
+    changed_after: Option<Timestamp>,
     status: Vec<SloStatus>,
 }
 
@@ -64,29 +73,52 @@ struct Tracked {
     warm_through: Option<Timestamp>,
     /// Whether the alerts from before a restart have been looked for.
     is_restored: bool,
-    /// By group: since when each tier's condition is met.
-    since: BTreeMap<Labels, Vec<Since>>,
+    groups: BTreeMap<Labels, GroupState>,
 }
+
+/// What is remembered of one group between slots, besides its counters.
+#[derive(Clone, Debug, Default)]
+struct GroupState {
+    /// Since when each tier's condition is met.
+    since: Vec<Since>,
+    forecast: Option<Forecast>,
+    /// How the budget went since the window began; made with the forecast.
+    trend: Arc<[TrendPoint]>,
+    trend_at: Option<Timestamp>,
+    /// What does not count, and until when that is known.
+    excluded: Excluded,
+    excluded_through: Option<Timestamp>,
+}
+
+/// A forecast is made anew when it is this old.
+const FORECAST_EVERY_MS: i64 = 5 * 60 * 1000;
+/// Exclusions are laid out this far ahead.
+const EXCLUDED_AHEAD_MS: i64 = 24 * 3600 * 1000;
 
 impl SloGroup {
     /// The objectives of a checked file; `interval_default` holds where the file names no interval.
     pub fn new(file: SloFile, interval_default: Duration) -> Self {
-        let track = |slo: Slo| Tracked {
-            accounting: Accounting::new(&slo),
+        let reach = |slo: &Slo| {
+            let of_composites = file.slos.iter().filter(|other| other.indicator.is_made_of(&slo.name));
+            of_composites.map(|other| other.window.longest()).fold(slo.window.longest(), Duration::max)
+        };
+        let reaches: Vec<Duration> = file.slos.iter().map(reach).collect();
+        let track = |(slo, reach): (Slo, Duration)| Tracked {
+            accounting: Accounting::reaching(&slo, reach),
             warm_through: None,
             is_restored: false,
-            since: BTreeMap::new(),
+            groups: BTreeMap::new(),
             slo,
         };
         SloGroup {
             file: file.path.to_string(),
             interval: file.interval.unwrap_or(interval_default),
-            objectives: file.slos.into_iter().map(track).collect(),
+            objectives: file.slos.into_iter().zip(reaches).map(track).collect(),
             alerts: Alerts::default(),
             recorded: BTreeSet::new(),
             last_slot: None,
             awake_since: Timestamp::MIN,
-            is_adopted: false,
+            changed_after: None,
             status: Vec::new(),
         }
     }
@@ -102,14 +134,16 @@ impl SloGroup {
                     && old.slo.indicator == new.slo.indicator
                     && old.slo.group_by == new.slo.group_by
                     && old.slo.budgeting == new.slo.budgeting
-                    && old.slo.window.longest() >= new.slo.window.longest()
+                    && old.accounting.reach() >= new.accounting.reach()
             };
             if let Some(index) = old_objectives.iter().position(same) {
                 let old = old_objectives.swap_remove(index);
                 (new.accounting, new.warm_through) = (old.accounting, old.warm_through);
-                if old.slo.policy.tiers == new.slo.policy.tiers {
-                    new.since = old.since;
+                if old.slo.policy.tiers == new.slo.policy.tiers && old.slo.policy.guard == new.slo.policy.guard {
+                    new.groups = old.groups;
                 }
+                // Exclusions may be other ones.
+                new.groups.values_mut().for_each(|state| (state.excluded_through, state.trend_at) = (None, None));
             }
         }
         // What fired is known; looking for it again would bring back what has been resolved at this very moment.
@@ -119,7 +153,53 @@ impl SloGroup {
         self.last_slot = old.last_slot;
         self.awake_since = old.awake_since;
         self.status = old.status;
-        self.is_adopted = true;
+        self.changed_after = Some(old.last_slot.unwrap_or(Timestamp::MIN));
+    }
+
+    /// The counters as bytes, for [`SloGroup::restore`]. What is not settled yet is not among them: it is in the stored samples.
+    pub fn save(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.unsigned(snapshot::VERSION);
+        let counted = self.objectives.iter().filter(|tracked| tracked.accounting.settled_through().is_some());
+        out.unsigned(counted.clone().count() as u64);
+        for tracked in counted {
+            out.bytes(tracked.slo.name.as_bytes());
+            out.unsigned(tracked.counted());
+            let mut own = Writer::default();
+            tracked.accounting.save(&mut own);
+            out.bytes(&own.0);
+        }
+        out.0
+    }
+
+    /// Takes over the counters of a process before, as saved by [`SloGroup::save`]; `now` is before the first scrape of this one. What is counted
+    /// otherwise, or cannot be read, is counted anew from the stored samples. Gives how many objectives were taken over.
+    pub fn restore(&mut self, bytes: &[u8], now: Timestamp) -> usize {
+        let mut input = Reader(bytes);
+        let mut taken = 0;
+        let mut one = |input: &mut Reader<'_>, objectives: &mut [Tracked]| {
+            let (name, counted, own) = (input.text()?, input.unsigned()?, input.bytes()?);
+            let same = |tracked: &&mut Tracked| tracked.slo.name == name && tracked.counted() == counted;
+            if let Some(tracked) = objectives.iter_mut().find(same) {
+                if tracked.accounting.load(&mut Reader(own)).is_some() {
+                    // All samples after the settled instant are stored: nothing of them is lost to retention.
+                    tracked.warm_through = tracked.accounting.settled_through();
+                    taken += 1;
+                }
+            }
+            Some(())
+        };
+        if input.unsigned() == Some(snapshot::VERSION) {
+            for _ in 0..input.count().unwrap_or(0) {
+                if one(&mut input, &mut self.objectives).is_none() {
+                    break;
+                }
+            }
+        }
+        if taken > 0 {
+            self.changed_after = Some(now);
+        }
+        taken
     }
 
     /// How each group of each objective stood at the last slot, in order of the file, then of groups.
@@ -143,9 +223,90 @@ impl SloGroup {
             self.awake_since = slot;
         }
         self.last_slot = Some(slot);
-        if std::mem::take(&mut self.is_adopted) {
-            self.objectives.iter_mut().for_each(|tracked| tracked.accounting.distrust_through(slot));
+        if let Some(after) = self.changed_after.take() {
+            self.objectives.iter_mut().for_each(|tracked| tracked.accounting.distrust(after, slot));
         }
+    }
+
+    /// Counts what is new for all objectives. Gives the places of those that could not be read, and of composites of them.
+    fn count(&mut self, slot: Timestamp, querier: &dyn Querier, outcome: &mut Outcome) -> BTreeSet<usize> {
+        let mut unread = BTreeSet::new();
+        for (index, tracked) in self.objectives.iter_mut().enumerate() {
+            let warm_through = *tracked.warm_through.get_or_insert(slot);
+            let mut read = feed::advance(&tracked.slo, &mut tracked.accounting, querier, slot, warm_through);
+            if read.is_ok() && !tracked.is_restored {
+                read = restore(&mut self.alerts, &tracked.slo, querier, slot);
+                tracked.is_restored = read.is_ok();
+            }
+            if let Err(error) = read {
+                outcome.failures.push((tracked.slo.name.to_string(), error.to_string()));
+                unread.insert(index);
+            }
+        }
+        let is_made_of_unread = |composite: &Tracked| {
+            unread.iter().any(|member| composite.slo.indicator.is_made_of(&self.objectives[*member].slo.name))
+        };
+        let composites: Vec<usize> =
+            (0..self.objectives.len()).filter(|index| is_made_of_unread(&self.objectives[*index])).collect();
+        unread.extend(composites);
+        unread
+    }
+
+    /// Computes the figures of all groups of an objective, steps its alerts, records its series.
+    fn judge(&mut self, index: usize, slot: Timestamp, recorded: &mut Vec<Recorded>, status: &mut Vec<SloStatus>) {
+        // Taken out while views look at the rest.
+        let mut states = std::mem::take(&mut self.objectives[index].groups);
+        let mut alerts = std::mem::take(&mut self.alerts);
+        let Tracked { slo, accounting, .. } = &self.objectives[index];
+        let is_measured_now = |group: &&Labels| {
+            accounting.last_measured(group, slot).is_some_and(|last| slot.since(last) < SCRAPE_COVERS)
+        };
+        let measured_groups = accounting.groups().filter(is_measured_now).count();
+        states.retain(|group, _| accounting.is_known(group));
+        let around = Surroundings { awake_since: self.awake_since, measured_groups };
+        for group in accounting.groups() {
+            let is_new = !states.contains_key(group);
+            let state = states.entry(group.clone()).or_default();
+            state.lay_out(slo, group, accounting.reach(), slot);
+            let view = self.view(slo, accounting, group, &state.excluded);
+            if is_new && slo.policy.tiers.iter().any(|tier| !tier.hold.is_zero()) {
+                state.since = held_since(&view, slot, self.interval);
+            }
+            state.since.resize(slo.policy.tiers.len(), Since::default());
+            if state.trend_at.is_none_or(|made| slot.ms_since(made) >= FORECAST_EVERY_MS) {
+                (state.forecast, state.trend) = (Forecast::make(&view, slot), trend(&view, slot).into());
+                state.trend_at = Some(slot);
+            }
+            let mut figures = Figures::compute(&view, slot, state.forecast);
+            figures.hold(slo, &mut state.since);
+            if !figures.is_measured && figures.missing_bucket.is_none() && !group.is_empty() {
+                continue; // bad events whose total has other labels: not a group of this objective
+            }
+            alerts.step(slo, group, &figures, around);
+            record(slo, group, &figures, view.events_total(slot), recorded);
+            status.push(new_status(slo, group, figures, state.trend.clone()));
+        }
+        self.objectives[index].groups = states;
+        self.alerts = alerts;
+    }
+
+    fn view<'a>(
+        &'a self,
+        slo: &'a Slo,
+        accounting: &'a Accounting,
+        group: &'a Labels,
+        excluded: &Excluded,
+    ) -> View<'a> {
+        let member = |name: &str| {
+            let found = self.objectives.iter().find(|tracked| &*tracked.slo.name == name)?;
+            Some((&found.slo, &found.accounting))
+        };
+        let excluded_of = |slo: &Slo, group: &Labels| {
+            let found = self.objectives.iter().find(|tracked| tracked.slo.name == slo.name);
+            found.and_then(|tracked| tracked.groups.get(group)).map(|state| state.excluded.clone()).unwrap_or_default()
+        };
+        View::of_composite(slo, group, excluded.clone(), member, excluded_of)
+            .unwrap_or_else(|| View::new(slo, accounting, group, excluded.clone()))
     }
 
     /// Ends the series that were recorded before and are not now.
@@ -170,7 +331,7 @@ impl SloGroup {
                 .map(|(labels, alert)| SloAlert {
                     name: alert.name,
                     severity: alert.severity,
-                    tier: alert.tier.as_ref().map(|tier| tier.name.clone()),
+                    tier: alert.tier.clone(),
                     labels: labels.clone(),
                     annotations: alert.annotations.clone(),
                     active_at: alert.active_at,
@@ -200,39 +361,18 @@ impl Evaluator for SloGroup {
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome {
         self.wake(slot);
         let mut outcome = Outcome::default();
+        let unread = self.count(slot, context.querier, &mut outcome);
         let mut kept = BTreeSet::new();
         let mut status = Vec::new();
-        for Tracked { slo, accounting, warm_through, is_restored, since } in &mut self.objectives {
-            let warm_through = *warm_through.get_or_insert(slot);
-            let mut read = feed::advance(slo, accounting, context.querier, slot, warm_through);
-            if read.is_ok() && !*is_restored {
-                read = restore(&mut self.alerts, slo, context.querier, slot);
-                *is_restored = read.is_ok();
-            }
-            if let Err(error) = read {
-                outcome.failures.push((slo.name.to_string(), error.to_string()));
-                self.alerts.hold(&slo.name, slot);
-                kept.extend(self.recorded.iter().filter(|labels| labels.get("slo") == Some(&slo.name)).cloned());
-                status.extend(self.status.iter().filter(|status| status.name == slo.name).cloned());
+        for index in 0..self.objectives.len() {
+            let name = self.objectives[index].slo.name.clone();
+            if unread.contains(&index) {
+                self.alerts.hold(&name, slot);
+                kept.extend(self.recorded.iter().filter(|labels| labels.get("slo") == Some(&name)).cloned());
+                status.extend(self.status.iter().filter(|status| status.name == name).cloned());
                 continue;
             }
-            let is_measured_now =
-                |group: &&Labels| accounting.last_measured(group).is_some_and(|last| slot.since(last) < SCRAPE_COVERS);
-            let measured_groups = accounting.groups().filter(is_measured_now).count();
-            since.retain(|group, _| accounting.is_known(group));
-            let around = Surroundings { awake_since: self.awake_since, measured_groups };
-            for group in accounting.groups() {
-                let mut figures = Figures::compute(slo, accounting, group, slot);
-                let since = since.entry(group.clone()).or_default();
-                since.resize(slo.policy.tiers.len(), Since::default());
-                figures.hold(slo, since);
-                if !figures.is_measured && figures.missing_bucket.is_none() && !group.is_empty() {
-                    continue; // bad events whose total has other labels: not a group of this objective
-                }
-                self.alerts.step(slo, group, &figures, around);
-                record(slo, group, &figures, accounting.events_total(group, slot), &mut outcome.recorded);
-                status.push(new_status(slo, group, figures));
-            }
+            self.judge(index, slot, &mut outcome.recorded, &mut status);
         }
         outcome.alerts = self.alerts.finish(slot, self.interval, context.environment);
         self.alerts.record(slot, &mut outcome.recorded);
@@ -250,6 +390,45 @@ impl Evaluator for SloGroup {
     }
 }
 
+impl Tracked {
+    /// Tells what is counted, and how: another indicator or grouping is another generation.
+    fn counted(&self) -> u64 {
+        snapshot::hash(&format!("{:?}", (&self.slo.indicator, &self.slo.group_by, self.slo.budgeting)))
+    }
+}
+
+impl GroupState {
+    /// Lays out anew what does not count, where the last layout has run out.
+    fn lay_out(&mut self, slo: &Slo, group: &Labels, reach: Duration, slot: Timestamp) {
+        if slo.exclusions.is_empty() || self.excluded_through > Some(slot) {
+            return;
+        }
+        let through = slot.plus_ms(EXCLUDED_AHEAD_MS);
+        self.excluded = excluded(slo, group, slot - reach, through);
+        self.excluded_through = Some(through);
+    }
+}
+
+/// What does not count for a group of an objective in `from..to`.
+pub(super) fn excluded(slo: &Slo, group: &Labels, from: Timestamp, to: Timestamp) -> Excluded {
+    Excluded::of(slo.exclusions.iter().filter(|exclusion| exclusion.is_for(slo, group)), from, to)
+}
+
+/// Since when the conditions of tiers with a holding time are met, found from the counters themselves: a restart of ours does not make it
+/// start anew. `step` is the distance of the slots before.
+fn held_since(view: &View<'_>, slot: Timestamp, step: Duration) -> Vec<Since> {
+    let tiers = &view.slo.policy.tiers;
+    let mut since = vec![Since::default(); tiers.len()];
+    let longest = tiers.iter().map(|tier| tier.hold).max().unwrap_or_default();
+    let steps = u32::try_from(longest.as_nanos().div_ceil(step.as_nanos().max(1))).unwrap_or(0);
+    for at in (1..=steps).rev().map(|back| slot - step * back) {
+        for (tier, since) in tiers.iter().zip(&mut since).filter(|(tier, _)| !tier.hold.is_zero()) {
+            since.step(tier, tier_is_met(view, tier, at), at);
+        }
+    }
+    since
+}
+
 /// What fired when we went down, as it was recorded.
 fn restore(alerts: &mut Alerts, slo: &Slo, querier: &dyn Querier, slot: Timestamp) -> Result<(), QuerierError> {
     let matchers = [Matcher::equal(METRIC_NAME, "ALERTS_FOR_STATE"), Matcher::equal("slo", slo.name.clone())];
@@ -258,7 +437,7 @@ fn restore(alerts: &mut Alerts, slo: &Slo, querier: &dyn Querier, slot: Timestam
     Ok(())
 }
 
-fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {
+fn new_status(slo: &Slo, group: &Labels, figures: Figures, trend: Arc<[TrendPoint]>) -> SloStatus {
     SloStatus {
         name: slo.name.clone(),
         group: group.clone(),
@@ -268,6 +447,10 @@ fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {
         window: slo.window.clone(),
         budgeting: slo.budgeting,
         tiers: slo.policy.tiers.clone(),
+        guard: slo.policy.guard,
+        trend,
+        level: level_of(&slo.levels, figures.budget_remaining_ratio),
+        exclusions: slo.exclusions.iter().filter(|exclusion| exclusion.is_for(slo, group)).cloned().collect(),
         figures,
         alerts: Vec::new(),
     }
@@ -291,24 +474,36 @@ fn record(slo: &Slo, group: &Labels, figures: &Figures, events: (f64, f64), reco
 
     let (part, total) = events;
     let counts_good = slo.indicator.part_is() == PartIs::Good;
-    push("slo_objective_ratio", None, slo.objective.ratio());
-    push("slo_window_seconds", None, figures.whole.window.as_secs_f64());
-    push("slo_events_total", None, total);
-    push("slo_bad_events_total", None, if counts_good { total - part } else { part });
+    push("almenara_slo_objective_ratio", None, slo.objective.ratio());
+    push("almenara_slo_window_seconds", None, figures.whole.window.as_secs_f64());
+    push("almenara_slo_events_total", None, total);
+    push("almenara_slo_bad_events_total", None, if counts_good { total - part } else { part });
     let lookbacks = figures.windows.iter().map(|window| (window, format_duration(window.window)));
     for (window, length) in lookbacks.chain([(&figures.whole, slo.window.to_string())]) {
         let length = || Some(("window", length.clone()));
         if let (Some(error_ratio), Some(burn_rate)) = (window.error_ratio, window.burn_rate) {
-            push("slo_error_ratio", length(), error_ratio);
-            push("slo_burn_rate", length(), burn_rate);
+            push("almenara_slo_error_ratio", length(), error_ratio);
+            push("almenara_slo_burn_rate", length(), burn_rate);
         }
     }
-    push("slo_coverage_ratio", None, figures.whole.coverage_ratio);
+    push("almenara_slo_coverage_ratio", None, figures.whole.coverage_ratio);
     if let Some(remaining) = figures.budget_remaining_ratio {
-        push("slo_error_budget_remaining_ratio", None, remaining);
+        push("almenara_slo_error_budget_remaining_ratio", None, remaining);
+    }
+    if let Some(burn_rate) = figures.with_excluded.and_then(|window| window.burn_rate) {
+        push("almenara_slo_error_budget_remaining_with_excluded_ratio", None, 1.0 - burn_rate);
+    }
+    for (bound, exhaustion) in figures.forecast.iter().flat_map(Forecast::bounds) {
+        if let Some(at) = exhaustion.instant(figures.at) {
+            push(
+                "almenara_slo_error_budget_exhaustion_timestamp_seconds",
+                Some(("bound", bound.to_owned())),
+                at.as_secs_f64(),
+            );
+        }
     }
     for state in State::ALL {
         let value = if state == figures.state { 1.0 } else { 0.0 };
-        push("slo_state", Some(("state", state.as_str().to_owned())), value);
+        push("almenara_slo_state", Some(("state", state.as_str().to_owned())), value);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::model::{Labels, Timestamp};
 
+use super::guard::Guard;
 use super::spec::Objective;
 
 /// Who is woken.
@@ -117,6 +118,11 @@ impl Tier {
         self.factor * objective.budget_ratio()
     }
 
+    /// How long after its begin an outage in which every event fails is seen by the tier, with steady traffic; `None`: never.
+    pub fn detection(&self, objective: Objective) -> Option<Duration> {
+        self.is_reachable(objective).then(|| self.long.mul_f64(self.threshold_ratio(objective).max(0.0)) + self.hold)
+    }
+
     /// Whether it could hold at all: even if every event is bad, the burn rate is at most 1 / (1 - objective).
     pub fn is_reachable(&self, objective: Objective) -> bool {
         self.threshold_ratio(objective) < 1.0
@@ -155,6 +161,32 @@ pub struct Policy {
     pub ticket: AlertTexts,
     /// Whether it alerts when nobody measures the objective.
     pub not_measured: NotMeasured,
+    /// What a tier's long window must have seen before it alerts; `None`: its condition alone counts.
+    pub guard: Option<Guard>,
+    /// Alerts on what is left of the budget, the most urgent first.
+    pub budget: Vec<BudgetCondition>,
+}
+
+/// A condition on the budget itself, however fast it was spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetCondition {
+    /// Unique in its policy.
+    pub name: String,
+    /// Which alert it raises.
+    pub severity: Severity,
+    /// When it holds.
+    pub when: BudgetWhen,
+}
+
+/// When a [`BudgetCondition`] holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum BudgetWhen {
+    /// At least this share of the budget is spent.
+    Spent(f64),
+    /// Less than this share of it is left.
+    RemainingBelow(f64),
+    /// By the forecast it is gone within this time, or is gone already.
+    ExhaustedWithin(Duration),
 }
 
 /// What to do when no target of an objective is scraped.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::model::{Labels, Matcher};
 
+use super::exclusion::Exclusion;
+use super::levels::Level;
 use super::policy::Policy;
 use super::window::Window;
 
@@ -32,6 +34,10 @@ pub struct Slo {
     pub budgeting: Budgeting,
     /// When to alert, and how.
     pub policy: Policy,
+    /// Times that do not count, for it or for others: each says for which.
+    pub exclusions: Arc<[Exclusion]>,
+    /// What the budget that is left means for changes; the fullest level first. Empty: releases wait while it is overspent.
+    pub levels: Vec<Level>,
 }
 
 /// What an objective is a share of. Slices are aligned to the epoch; one counts where it lies in the window as a whole and had events.
@@ -52,6 +58,20 @@ pub enum Budgeting {
         /// The length of a slice.
         slice: Duration,
     },
+    /// Of slices of time that were measured from end to end, also those without events. A slice is good if it had enough events.
+    Throughput {
+        /// The length of a slice.
+        slice: Duration,
+        /// So many events a good slice has at least.
+        least: f64,
+    },
+}
+
+impl Budgeting {
+    /// Whether the objective is a share of slices of time.
+    pub fn is_of_slices(self) -> bool {
+        self != Budgeting::Occurrences
+    }
 }
 
 /// Texts for people; each may be empty.
@@ -90,6 +110,40 @@ pub enum Indicator {
         /// The bound of the bucket of good events.
         threshold_ms: i64,
     },
+    /// Each sample of a gauge that holds a Unix time in seconds is an event; one that is too long ago is a bad one.
+    Freshness {
+        /// The gauge.
+        gauge: Selector,
+        /// How old it may be.
+        age_max_ms: i64,
+    },
+    /// Counters of events of which there should be enough: with [`Budgeting::Throughput`].
+    Throughput(Vec<Term>),
+    /// Other objectives of the same file, together.
+    Composite {
+        /// At least two.
+        members: Vec<Member>,
+        /// How they are joined.
+        joined_by: JoinedBy,
+    },
+}
+
+/// A part of a composite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// The name of the objective.
+    pub slo: Arc<str>,
+    /// How much it matters beside the others, above 0.
+    pub weight: f64,
+}
+
+/// How the error ratios of a composite's members become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinedBy {
+    /// Their mean, by weight, over those that had events.
+    Weights,
+    /// The highest.
+    Worst,
 }
 
 /// Which series stand for all events of a latency.
@@ -102,10 +156,21 @@ pub enum TotalIs {
 }
 
 impl Indicator {
+    /// Whether the objective `name` is a member of this composite.
+    pub fn is_made_of(&self, name: &str) -> bool {
+        matches!(self, Indicator::Composite { members, .. } if members.iter().any(|member| &*member.slo == name))
+    }
+
+    /// Whether neighbouring events are alike: instants rather than requests.
+    pub fn is_of_time(&self) -> bool {
+        matches!(self, Indicator::Availability(_) | Indicator::Freshness { .. } | Indicator::Throughput(_))
+    }
+
     /// Which events the partial counter counts.
     pub fn part_is(&self) -> PartIs {
         match self {
-            Indicator::Availability(_) => PartIs::Bad,
+            Indicator::Availability(_) | Indicator::Freshness { .. } => PartIs::Bad,
+            Indicator::Throughput(_) | Indicator::Composite { .. } => PartIs::Bad,
             Indicator::Errors { part_is, .. } => *part_is,
             Indicator::Latency { .. } => PartIs::Good,
         }

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use crate::model::{Labels, Timestamp};
 
+use super::exclusion::Exclusion;
 use super::figures::Figures;
+use super::guard::Guard;
+use super::levels::Level;
 use super::policy::{Severity, Tier};
 use super::spec::{About, Budgeting};
+use super::trend::TrendPoint;
 use super::window::Window;
 
 /// How one group of one objective stood at the last slot.
@@ -30,6 +34,14 @@ pub struct SloStatus {
     pub tiers: Vec<Tier>,
     /// All figures: windows with events, error ratio, burn rate and coverage; the budget; the state.
     pub figures: Figures,
+    /// What a tier's long window must have seen.
+    pub guard: Option<Guard>,
+    /// How the budget went since the window began, as of some minutes ago at most.
+    pub trend: Arc<[TrendPoint]>,
+    /// The level of its budget policy, if one holds.
+    pub level: Option<Level>,
+    /// The exclusions that are for this group.
+    pub exclusions: Vec<Exclusion>,
     /// The alerts that fire.
     pub alerts: Vec<SloAlert>,
 }
@@ -37,11 +49,11 @@ pub struct SloStatus {
 /// An alert of an objective's group that fires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SloAlert {
-    /// `SLOErrorBudgetBurn` or `SLONotMeasured`.
+    /// `SLOErrorBudgetBurn`, `SLOErrorBudgetSpent` or `SLONotMeasured`.
     pub name: &'static str,
     /// Page or ticket.
     pub severity: Severity,
-    /// The tier that showed it last.
+    /// The tier or the condition on the budget that showed it last.
     pub tier: Option<String>,
     /// Its identity.
     pub labels: Labels,

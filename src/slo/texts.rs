@@ -7,30 +7,27 @@ use std::time::Duration;
 use crate::model::{Labels, LabelsBuilder};
 use crate::source::format_duration;
 
-use super::alerts::Kind;
+use super::alerts::{Cause, Kind};
 use super::figures::Figures;
-use super::policy::Tier;
+use super::forecast::{Exhaustion, Forecast};
+use super::guard::{EVIDENT, Guard};
+use super::policy::{BudgetCondition, BudgetWhen, Tier};
 use super::spec::Slo;
 
 /// The annotation that says why an alert does not resolve; part of the description would repeat itself at every slot.
 const HELD: &str = "held";
 
 /// The annotations of an alert whose cause is there.
-pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Kind, tier: Option<&Tier>) -> Labels {
+pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Kind, cause: &Cause) -> Labels {
     let mut texts = LabelsBuilder::default();
-    let severity = match kind {
-        Kind::Burn(severity) => {
-            burn(&mut texts, slo, group, figures, tier.expect("BUG: a burn without a tier"));
-            severity
-        }
-        Kind::NotMeasured(severity) => {
-            not_measured(&mut texts, slo, group, figures);
-            severity
-        }
-    };
+    match (kind, cause) {
+        (Kind::Burn(_), Cause::Tier(tier)) => burn(&mut texts, slo, group, figures, tier),
+        (Kind::Spent(_), Cause::Budget(condition)) => spent(&mut texts, slo, group, figures, condition),
+        _ => not_measured(&mut texts, slo, group, figures),
+    }
     texts.set("owner", slo.about.owner.as_str());
     texts.set("runbook_url", slo.about.runbook.as_str());
-    for label in &slo.policy.texts(severity).annotations {
+    for label in &slo.policy.texts(kind.severity()).annotations {
         texts.set(label.name.clone(), label.value.clone());
     }
     texts.build()
@@ -57,13 +54,16 @@ fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures,
     let short = figures.burn_rate(tier.short).unwrap_or(0.0);
     let ratio = |window| figures.window(window).and_then(|figures| figures.error_ratio).unwrap_or(0.0);
     let remaining = figures.budget_remaining_ratio.unwrap_or(1.0);
-    let budget = match figures.time_left(long) {
+    let budget = match time_left(figures, long) {
         Some(left) => {
             let left = coarse(left);
             format!("{} of the error budget is left; at this pace it is gone in {left}", percent(remaining))
         }
         None => format!("the error budget is spent: {} of it is left", percent(remaining)),
     };
+    if let Some(guard) = slo.policy.guard.and_then(|guard| passed(guard, slo, figures, tier)) {
+        texts.set("guard", guard);
+    }
     texts.set("summary", format!("{} burns its error budget {} times too fast", title(slo, group), number(long)));
     texts.set(
         "description",
@@ -85,6 +85,72 @@ fn burn(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures,
     texts.set("tier", tier.name.as_str());
     texts.set("burn_rate_long", number(long)).set("burn_rate_short", number(short));
     texts.set("budget_remaining", percent(remaining));
+}
+
+/// When the budget is gone if it burns on at `burn_rate` and traffic stays as it was over the window. `None` where it does not burn or nothing
+/// is left.
+fn time_left(figures: &Figures, burn_rate: f64) -> Option<Duration> {
+    let remaining = figures.budget_remaining_ratio.filter(|remaining| *remaining > 0.0)?;
+    Duration::try_from_secs_f64(figures.whole.window.as_secs_f64() * remaining / burn_rate).ok()
+}
+
+/// Why the guard let the tier through.
+fn passed(guard: Guard, slo: &Slo, figures: &Figures, tier: &Tier) -> Option<String> {
+    let counts = figures.window(tier.long)?.counts;
+    let seen =
+        format!("{} of {} events in {} were bad", number(counts.bad), number(counts.total), format_duration(tier.long));
+    let threshold = percent(tier.threshold_ratio(slo.objective));
+    Some(match guard.confidence_ratio.filter(|_| counts.bad < EVIDENT) {
+        Some(confidence) => format!("{seen}: more than {threshold} with {} confidence", percent(confidence)),
+        None => format!("{seen}, at least {} are needed", number(guard.bad_events_min)),
+    })
+}
+
+fn spent(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures, condition: &BudgetCondition) {
+    let remaining = figures.budget_remaining_ratio.unwrap_or(1.0);
+    texts.set("summary", format!("{} has {} of its error budget left", title(slo, group), percent(remaining)));
+    let why = match condition.when {
+        BudgetWhen::Spent(share) => format!("{} or more of it is spent", percent(share)),
+        BudgetWhen::RemainingBelow(share) => format!("less than {} of it is left", percent(share)),
+        BudgetWhen::ExhaustedWithin(within) => format!("it will be gone within {}", format_duration(within)),
+    };
+    let counts = figures.whole.counts;
+    let forecast = figures.forecast.map_or_else(String::new, |forecast| format!(" {}", outlook(&forecast)));
+    texts.set(
+        "description",
+        format!(
+            "{why} ({}): {} of {} were bad {}. The objective is {}%.{forecast}",
+            condition.name,
+            number(counts.bad),
+            number(counts.total),
+            slo.window.phrase(),
+            slo.objective.percent(),
+        ),
+    );
+    texts.set("tier", condition.name.as_str()).set("budget_remaining", percent(remaining));
+}
+
+/// A forecast as a sentence.
+pub fn outlook(forecast: &Forecast) -> String {
+    let at = |exhaustion: Exhaustion| match exhaustion {
+        Exhaustion::Now => "now".to_owned(),
+        Exhaustion::At(at) => at.to_rfc3339(),
+        Exhaustion::NotBefore(at) => format!("not before {}", at.to_rfc3339()),
+    };
+    match forecast.expected {
+        Exhaustion::Now => "The budget is spent.".to_owned(),
+        Exhaustion::At(_) => format!(
+            "At the pace of the last hours it is gone at {} (earliest {}, latest {}).",
+            at(forecast.expected),
+            at(forecast.earliest),
+            at(forecast.latest)
+        ),
+        Exhaustion::NotBefore(_) => format!(
+            "At the pace of the last hours it is not gone before the end of what can be told (earliest {}); {} will be left then.",
+            at(forecast.earliest),
+            percent(forecast.remaining_at_horizon)
+        ),
+    }
 }
 
 fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures) {
@@ -110,7 +176,7 @@ fn title(slo: &Slo, group: &Labels) -> String {
 }
 
 /// A share as percent with three significant digits, or two decimals from 1 % on.
-fn percent(ratio: f64) -> String {
+pub(super) fn percent(ratio: f64) -> String {
     format!("{}%", number(ratio * 100.0))
 }
 

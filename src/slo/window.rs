@@ -125,6 +125,14 @@ impl Window {
         }
     }
 
+    /// How far a forecast made at `at` looks ahead: one window, or to the end of the calendar's period.
+    pub fn horizon(&self, at: Timestamp) -> Timestamp {
+        match self {
+            Window::Rolling(length) => at + *length,
+            Window::Calendar(calendar) => calendar.boundary_after(at),
+        }
+    }
+
     /// For sentences: `over 30d`, `over a calendar month`.
     pub fn phrase(&self) -> String {
         match self {
@@ -196,6 +204,20 @@ impl Calendar {
         self.boundary(period)
     }
 
+    /// The first boundary after `at`.
+    fn boundary_after(&self, at: Timestamp) -> Timestamp {
+        let longest_ms = i64::try_from(Window::Calendar(self.clone()).longest().as_millis()).unwrap_or(i64::MAX);
+        // The last boundary before an instant one period on lies after `at`, if by one too many: go back to the first that does.
+        let mut boundary = self.boundary_before(at.plus_ms(longest_ms).plus_ms(1));
+        loop {
+            let before = self.boundary_before(boundary);
+            if before <= at || before == boundary {
+                return boundary.max(at);
+            }
+            boundary = before;
+        }
+    }
+
     /// Where period `number` begins, counted from the anchor. Outside of the years that the calendar knows, its last boundary.
     fn boundary(&self, number: i64) -> Timestamp {
         let times = number * i64::from(self.count);
@@ -243,6 +265,19 @@ mod tests {
         check(Unit::Year, "UTC", "2016-02-29T00:00:00Z", "2016-01-01T00:00:00Z");
         // A midnight that the clock skips.
         check(Unit::Day, "America/Santiago", "2024-09-08T12:00:00Z", "2024-09-08T04:00:00Z");
+    }
+
+    #[test]
+    fn a_period_ends_where_the_next_begins() {
+        for (unit, end, next) in [
+            (Unit::Month, "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z"),
+            (Unit::Month, "2026-03-15T00:00:00Z", "2026-03-31T22:00:00Z"),
+            (Unit::Day, "2026-03-29T12:00:00Z", "2026-03-29T22:00:00Z"),
+            (Unit::Quarter, "2026-12-31T22:59:59Z", "2026-12-31T23:00:00Z"),
+        ] {
+            let window = Window::Calendar(Calendar::of(unit, time_zone("Europe/Madrid").unwrap()));
+            assert_eq!(window.horizon(at(end)).to_rfc3339(), next, "{unit:?} after {end}");
+        }
     }
 
     #[test]

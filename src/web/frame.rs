@@ -28,7 +28,7 @@ pub(super) fn head(title: &str, refresh_secs: Option<u32>) -> Markup {
             @if let Some(secs) = refresh_secs { meta http-equiv="refresh" content=(secs); }
             link rel="icon" href="data:,";
             title { (title) }
-            style { (PreEscaped(include_str!("style.css"))) }
+            style { (PreEscaped(super::SHEET)) (PreEscaped(super::chart::STYLE)) }
         }
     }
 }

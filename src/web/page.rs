@@ -7,10 +7,14 @@ use std::time::Duration;
 use maud::{DOCTYPE, Markup, html};
 
 use super::alerts::explain_link;
+use super::chart::{self, Mark};
 use super::frame::{head, label_chips};
 use super::text::{duration_text, labels_without, percent, since_text};
 use crate::model::{ALERT_NAME, Labels, Timestamp};
-use crate::slo::{Budgeting, SloStatus, State, WindowFigures};
+use crate::slo::{Budgeting, SloStatus, State, Verdict, WindowFigures, outlook};
+
+/// Budgets are drawn down to here: twice overspent.
+const CHART_FLOOR: f64 = -2.0;
 
 /// How often the page loads itself again.
 const REFRESH_SECS: u32 = 15;
@@ -247,6 +251,7 @@ fn objective(slo: &SloStatus) -> Markup {
                 span { (whole.counts.bad) " bad of " (whole.counts.total) @if slo.budgeting == Budgeting::Occurrences { " events" } @else { " slices of time" } }
                 span { "coverage " (percent(Some(whole.coverage_ratio))) }
             }
+            @if slo.trend.iter().any(|point| point.remaining.is_some()) { (budget_chart(slo)) }
             div.burns {
                 "burn rate"
                 @for window in &slo.figures.windows {
@@ -254,9 +259,24 @@ fn objective(slo: &SloStatus) -> Markup {
                 }
                 (burn_rate(&slo.window.to_string(), whole))
             }
+            @if let Some(window) = &slo.figures.with_excluded {
+                div.quiet { "without exclusions " (percent(window.burn_rate.map(|burn_rate| 1.0 - burn_rate))) " of the budget would be left: "
+                    @for (index, exclusion) in slo.exclusions.iter().enumerate() { @if index > 0 { "; " } (exclusion.reason) " (" (exclusion.author) ")" } }
+            }
+            @if let Some(forecast) = &slo.figures.forecast { div.quiet { (outlook(forecast)) } }
+            @if let Some(level) = &slo.level { div.error { "budget policy: " (level.name) @if !level.action.is_empty() { ": " (level.action) } } }
+            @for verdict in slo.figures.verdicts.iter().flatten().filter(|verdict| **verdict != Verdict::Enough) { div.quiet { "an alert is " (verdict) } }
             @for alert in &slo.alerts { div.error { (alert.severity.as_str()) ": " (alert.annotations.get("summary").unwrap_or(alert.name)) } }
         }
     }
+}
+
+/// How the budget went since the window began, with what burned faster than the budget marked.
+fn budget_chart(slo: &SloStatus) -> Markup {
+    let points: Vec<_> = slo.trend.iter().map(|point| (point.at, point.remaining)).collect();
+    let burned = slo.trend.windows(2).filter(|pair| pair[1].burn_rate > Some(1.0));
+    let marks: Vec<Mark> = burned.map(|pair| Mark { start: pair[0].at, end: pair[1].at, kind: "warn" }).collect();
+    chart::line("budget left; marked: burned faster than it may", &points, &marks, CHART_FLOOR)
 }
 
 fn rules(groups: &[GroupLines]) -> Markup {

@@ -42,5 +42,7 @@ mod scrape_config_files;
 mod silences;
 mod silences_peer;
 mod slo_backtest;
+mod slo_commands;
+mod slo_schema;
 mod smtp;
 mod trees;

@@ -59,8 +59,8 @@ fn the_json_is_that_of_the_contract() {
         r#"{"time":1743460200,"good":300.0,"total":300.0,"error_ratio":0.0,"budget_remaining":1.0,"coverage":0.5},"#,
         r#"{"time":1743462000,"good":600.0,"total":600.0,"error_ratio":0.0,"budget_remaining":1.0,"coverage":1.0},"#,
         r#"{"time":1743463800,"good":560.0,"total":590.0,"error_ratio":0.05084745762711865,"budget_remaining":0.4915254237288136,"coverage":1.0}"#,
-        r#"],"alerts":[],"summary":{"fires":{"fast":0},"worst_budget_remaining":0.4915254237288136,"#,
-        r#""final_budget_remaining":0.4915254237288136,"instants_overspent":0,"instants":4}}]}"#,
+        r#"],"alerts":[],"notifications":[],"summary":{"fires":{"fast":0},"worst_budget_remaining":0.4915254237288136,"#,
+        r#""final_budget_remaining":0.4915254237288136,"held_back":[],"instants_overspent":0,"instants":4}}]}"#,
         "\n"
     );
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
@@ -87,7 +87,8 @@ fn people_read_when_each_tier_fired() {
         a: 90% over 1h\n\
         \x20 budget left  50.00% at the end (30 of 600 bad, 100.00% of the window measured)\n\
         \x20 at worst     49.15% at 2025-03-31T23:30:00Z\n\
-        \x20 fast         page 2025-03-31T23:02:00Z to 2025-03-31T23:05:00Z (3m), 33.33% of the budget spent\n";
+        \x20 fast         page 2025-03-31T23:02:00Z to 2025-03-31T23:05:00Z (3m), 33.33% of the budget spent\n\
+        \x20 told         1 pages, 0 tickets\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
 }
 

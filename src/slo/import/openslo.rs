@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
 
+use super::super::decode_alerting::warn_of_unreachable;
 use super::super::decode_window;
 use super::super::policy::{Comparison, Policy, Severity, Tier};
 use super::super::spec::{About, Budgeting, Indicator, Objective, PartIs, Slo};
@@ -84,12 +85,16 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -
     let objectives = fields.required("objectives", |decoder, node| {
         decoder.list(node, |decoder, node| read_objective(decoder, node, method.as_deref(), &window))
     });
+    let objectives_span = fields.key_span("objectives").unwrap_or(fields.span);
     let tiers = fields.or("alertPolicies", Vec::new(), |decoder, node| {
         decoder.list(node, |decoder, node| alert_policy(decoder, node, index))
     });
     fields.finish();
     let (Some((indicator, group_by)), Some(objectives)) = (sli, objectives) else { return None };
     let is_several = objectives.len() > 1;
+    for (objective, _) in &objectives {
+        warn_of_unreachable(decoder, objectives_span, &tiers, *objective);
+    }
     let slo = |(objective, budgeting): (Objective, Budgeting)| {
         let told_apart = is_several.then(|| ("objective".to_owned(), objective.percent().to_string()));
         Slo {
@@ -102,6 +107,8 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -
             window: window.clone(),
             budgeting,
             policy: Policy { tiers: tiers.clone(), ..Policy::default() },
+            exclusions: Default::default(),
+            levels: Vec::new(),
         }
     };
     Some(objectives.into_iter().map(slo).collect())

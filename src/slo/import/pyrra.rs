@@ -10,6 +10,7 @@ use crate::model::LabelsBuilder;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
 
+use super::super::decode_alerting::warn_of_unreachable;
 use super::super::policy::{AlertTexts, NotMeasured, Policy, Severity, Tier};
 use super::super::spec::{About, Budgeting, Indicator, PartIs, Selector, Slo, Term};
 use super::super::window::Window;
@@ -96,16 +97,20 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node) -> Option<Slo> {
     let window = window?;
     let tiers = if alerting.has_burn_rates { tiers(window, &alerting.severities) } else { Vec::new() };
     let (indicator, group_by) = indicator?;
+    let objective = target?;
+    warn_of_unreachable(decoder, node.get("target").map_or(node.span, |node| node.span), &tiers, objective);
     Some(Slo {
         name: "".into(),
         about: About { description, ..About::default() },
         labels: Default::default(),
         indicator,
         group_by,
-        objective: target?,
+        objective,
         window: Window::Rolling(window),
         budgeting: Budgeting::Occurrences,
         policy: Policy { tiers, not_measured: alerting.not_measured, ..Policy::default() },
+        exclusions: Default::default(),
+        levels: Vec::new(),
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
 
+use super::super::decode_alerting::warn_of_unreachable;
 use super::super::policy::{AlertTexts, Policy, Severity, default_tiers};
 use super::super::spec::{About, Budgeting, Indicator, PartIs, Slo};
 use super::super::window::Window;
@@ -102,7 +103,7 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, service: &Service, keys: &'static
     if !has_alerting {
         policy.tiers = default_tiers(PERIOD);
     }
-    policy.tiers.retain(|tier| tier.is_reachable(objective));
+    warn_of_unreachable(decoder, node.get("objective").map_or(node.span, |node| node.span), &policy.tiers, objective);
     let (indicator, group_by) = sli?;
     Some(Slo {
         name: name?.into(),
@@ -114,6 +115,8 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, service: &Service, keys: &'static
         window: Window::Rolling(PERIOD),
         budgeting: Budgeting::Occurrences,
         policy,
+        exclusions: Default::default(),
+        levels: Vec::new(),
     })
 }
 

@@ -103,7 +103,8 @@ slos:
         total_query: sum(rate(requests_total[{{.window}}]))
     alerting: {page_alert: {}, ticket_alert: {}}
 ");
-    assert_eq!(sloth, own);
+    // Ours have a guard, theirs have none: what is told differs, what is counted does not.
+    assert_eq!((&sloth.points, &sloth.runs), (&own.points, &own.runs));
     let resource = of("
 apiVersion: sloth.slok.dev/v1
 kind: PrometheusServiceLevel
@@ -115,7 +116,7 @@ spec:
       objective: 99.9
       sli: {raw: {errorRatioQuery: '1 - (sum(rate(requests_total[{{.window}}])) - sum(rate(failures_total[{{.window}}]))) / sum(rate(requests_total[{{.window}}]))'}}
 ");
-    assert_eq!(resource, own);
+    assert_eq!(resource, sloth);
 
     let grouped = of(
         "slos: [{name: a, objective: 99.9, group_by: [zone], indicator: {errors: {bad: failures_total, total: requests_total}}}]",

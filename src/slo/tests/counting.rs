@@ -103,7 +103,7 @@ fn scrapes_before_a_reload_prove_nothing() {
     tape.push(&series, secs(45), 1_000_001.0);
     let mut accounting = new_accounting(&slo);
     feed(&mut accounting, &slo, &tape, (-1, 20), History::Complete);
-    accounting.distrust_through(secs(20));
+    accounting.distrust(Timestamp::MIN, secs(20));
     feed(&mut accounting, &slo, &tape, (20, 60), History::Complete);
     let group = Labels::from_pairs([("zone", "z")]);
     assert_eq!(events(&accounting, &group, secs(60), Duration::from_secs(60)), (0.0, 1.0));

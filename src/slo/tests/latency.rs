@@ -92,11 +92,11 @@ fn buckets_out_of_order_are_clamped_and_told_once() {
     feed(&mut accounting, &slo, &tape, (-1, 20));
     accounting.rewind();
     feed(&mut accounting, &slo, &tape, (-1, 20));
-    let figures = crate::slo::Figures::compute(&slo, &accounting, &Labels::empty(), secs(20));
+    let figures = super::figures(&slo, &accounting, secs(20));
     assert_eq!((figures.whole.counts.bad, figures.whole.counts.total), (0.0, 10.0));
     assert_eq!(accounting.sizes().disordered, 1);
     feed(&mut accounting, &slo, &tape, (20, 600));
-    let figures = crate::slo::Figures::compute(&slo, &accounting, &Labels::empty(), secs(600));
+    let figures = super::figures(&slo, &accounting, secs(600));
     assert_eq!((figures.whole.counts.bad, figures.whole.counts.total), (10.0, 30.0));
     assert_eq!(accounting.sizes().disordered, 1);
 }
@@ -208,8 +208,10 @@ fn a_slow_shop_burns_its_budget() {
     let (state, bad, alerts) = world.seen();
     assert_eq!(state, State::Breached);
     assert!(bad > 0.0 && alerts[0].starts_with("SLOErrorBudgetBurn page"), "{alerts:?}");
-    let series =
-        outcome.recorded.iter().find(|sample| sample.labels.to_string() == r#"slo_bad_events_total{slo="fast"}"#);
+    let series = outcome
+        .recorded
+        .iter()
+        .find(|sample| sample.labels.to_string() == r#"almenara_slo_bad_events_total{slo="fast"}"#);
     assert_eq!(series.unwrap().value.as_float(), Some(bad));
 }
 

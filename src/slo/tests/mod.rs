@@ -1,9 +1,13 @@
 //! Timelines under virtual time, and the counting rules against a naive model.
 
 mod backtest;
+mod closed_form;
 mod counting;
+mod event_log;
+mod forecasts;
 mod latency;
 mod peak_hour;
+mod policies;
 mod specs;
 mod timelines;
 
@@ -13,7 +17,7 @@ use crate::model::{Labels, METRIC_NAME, Matcher, Sample, Series, Timestamp};
 use crate::promql::{Querier, QuerierError};
 use crate::source::SourceFile;
 
-use super::{Accounting, SloFile, parse_file};
+use super::{Accounting, Excluded, Figures, Slo, SloFile, View, parse_file};
 
 /// Stored samples, as far as they have been committed.
 #[derive(Default)]
@@ -56,6 +60,11 @@ fn labels(name: &str, pairs: &[(&str, &str)]) -> Labels {
 fn events(accounting: &Accounting, group: &Labels, end: Timestamp, window: Duration) -> (f64, f64) {
     let (now, then) = (accounting.events_total(group, end), accounting.events_total(group, end - window));
     (now.0 - then.0, now.1 - then.1)
+}
+
+/// The figures of an objective that is not grouped.
+fn figures(slo: &Slo, accounting: &Accounting, at: Timestamp) -> Figures {
+    Figures::compute(&View::new(slo, accounting, &Labels::empty(), Excluded::default()), at, None)
 }
 
 fn secs(secs: i64) -> Timestamp {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{file, labels, secs};
-use crate::model::{Labels, Sample, Series};
-use crate::slo::{Accounting, Figures, History, Role, State, parse_file};
+use crate::model::{Sample, Series};
+use crate::slo::{Accounting, History, Role, State, parse_file};
 
 const SPEC: &str = r#"
 slos:
@@ -50,7 +50,7 @@ fn the_budget_counts_events_and_not_ratios() {
     let slo = file(SPEC).slos.remove(0);
     let mut accounting = Accounting::new(&slo);
     accounting.feed(&[(Role::Part, &bad_series), (Role::Total, &all_series)], secs(end), History::Complete);
-    let figures = Figures::compute(&slo, &accounting, &Labels::empty(), secs(end));
+    let figures = super::figures(&slo, &accounting, secs(end));
     let spent = 1.0 - figures.budget_remaining_ratio.unwrap();
     assert!((1.255..1.265).contains(&spent), "{spent}");
     assert_eq!(figures.state, State::Breached);
@@ -70,7 +70,7 @@ fn idle_nights_leave_the_figures_whole() {
     let all = values.iter().enumerate().map(|(index, value)| Sample::float(at(index), *value)).collect();
     let all = [Series::new(labels("all_total", &[("job", "j")]), all)];
     accounting.feed(&[(Role::Total, &all)], at(4), History::Complete);
-    let figures = Figures::compute(&slo, &accounting, &Labels::empty(), at(4).plus_ms(-1));
+    let figures = super::figures(&slo, &accounting, at(4).plus_ms(-1));
     assert_eq!(figures.burn_rate(Duration::from_secs(300)), None, "no events, no ratio");
     assert_eq!(figures.budget_remaining_ratio, Some(1.0));
     assert_eq!(figures.state, State::Met);

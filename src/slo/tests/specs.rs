@@ -53,7 +53,8 @@ fn a_default_tier_that_cannot_hold_is_left_out_with_a_warning() {
     assert_eq!(
         diagnostics.to_string(),
         "slo.yml:3:16: warning: the default tier page-fast is left out: \
-         at an objective of 90% a burn rate is at most 10, never above 14.4"
+         14.4 cannot fire below an objective of 93.06%, \
+         since at 90% a burn rate is at most 10"
     );
     assert_eq!(file.unwrap().slos[0].policy.tiers.len(), 3);
 }

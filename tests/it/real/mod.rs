@@ -14,5 +14,6 @@ mod reload;
 mod rotation;
 mod secrets;
 mod silences;
+mod slo_kills;
 mod start;
 mod web_config;
