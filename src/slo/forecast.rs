@@ -95,8 +95,12 @@ impl Forecast {
         [("expected", self.expected), ("earliest", self.earliest), ("latest", self.latest)]
     }
 
-    /// Looks ahead from `at`; `None` where the window or the last day had no events.
+    /// Looks ahead from `at`; `None` where the window or the last day had no events, and for composites, whose weights are no events: their
+    /// members have forecasts.
     pub fn make(view: &View<'_>, at: Timestamp) -> Option<Forecast> {
+        if view.is_composite() {
+            return None;
+        }
         let budget = view.slo.objective.budget_ratio();
         let pace = Pace::of(view, at)?;
         let course = Course::of(view, at);

@@ -4,7 +4,7 @@
 //!
 //! **Invariants.** A point at `t` tells what the events up to `t` have spent of the budget that the whole window's traffic gives, so that the line
 //! starts at 1 and ends at what is left now. (What a rolling window would have shown at `t` is another figure: it would need events that
-//! have left since.)
+//! have left since.) Of a composite a point tells what its window would show if it ended there.
 
 use crate::model::Timestamp;
 

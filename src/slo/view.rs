@@ -131,6 +131,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether it has no counters of its own.
+    pub fn is_composite(&self) -> bool {
+        matches!(self.basis, Basis::Joined(..))
+    }
+
     /// Whether anything is excluded at all, for this group or for a member.
     pub fn has_exclusions(&self) -> bool {
         let of_parts = match &self.basis {
