@@ -84,6 +84,8 @@ pub trait Evaluator: Send {
     fn name(&self) -> &str;
     /// The distance of slots.
     fn interval(&self) -> Duration;
+    /// How long before its slot the instant lies that it asks for.
+    fn query_offset(&self) -> Duration;
     /// Evaluates at `slot`. Slots strictly increase; some may be missing.
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome;
     /// The last slot that was evaluated, by this process or an earlier one.

@@ -282,6 +282,10 @@ impl Evaluator for Group {
         self.evaluated_at
     }
 
+    fn query_offset(&self) -> Duration {
+        self.query_offset
+    }
+
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome {
         self.wake(slot, context.environment);
         let at = self.recorded_at(slot);

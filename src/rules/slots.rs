@@ -2,6 +2,8 @@
 //!
 //! Slots are the multiples of the interval since the epoch, so that groups of equal interval are evaluated at the same instants
 //! and can share work. A slot that was missed is never caught up; the grid is kept.
+//! **Why not after the scrapes.** Targets are spread over their interval, so no instant follows all of them closely; and multiples are
+//! what a backtest of the same rules evaluates at.
 //! **Differs:** Prometheus shifts each group's grid by a hash of its name, to spread the load.
 
 use std::time::Duration;

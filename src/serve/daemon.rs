@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::beat::Beats;
 use super::error::ServeError;
 use super::groups::Groups;
 use super::history::History;
@@ -116,6 +117,7 @@ impl Daemon {
             engine: Arc::new(Engine::new(store.clone())),
             send_alerts: send_alerts(notifier.clone(), router.clone()),
             latency: Arc::new(Latency::new()),
+            beats: Beats::default(),
         };
         let parts = Arc::new(Parts {
             scrapes: Arc::new(scrape::Manager::new(destination, discovery_metrics.clone())),

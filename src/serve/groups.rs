@@ -141,7 +141,7 @@ impl Start<'_> {
         for mut group in self.configured(config) {
             let key = key(&group);
             match old.remove(&key) {
-                Some(before) if self.is_same_environment && before.group.lock().is_same(&group) => {
+                Some(before) if self.is_same_environment && before.lock().is_same(&group) => {
                     running.insert(key, before);
                 }
                 Some(before) => {
@@ -221,7 +221,7 @@ impl Start<'_> {
         for mut state in left {
             let lives = |labels: &Labels| {
                 starting.iter().any(|(_, group, _)| group.has_live(labels))
-                    || running.values().any(|group| group.group.lock().has_live(labels))
+                    || running.values().any(|group| group.lock().has_live(labels))
             };
             let (alerts, transitions) = state.farewell(self.now, &self.environment.external_url, lives);
             ended.extend(alerts);

@@ -4,6 +4,7 @@
 //! **Invariants.** A bad configuration never replaces a good one. SIGTERM drains: what waits to be sent is sent, then we exit.
 
 mod access;
+mod beat;
 mod daemon;
 mod error;
 mod groups;

@@ -1,6 +1,6 @@
-//! Evaluation loops: one task a group, stepped at the slots of its interval.
+//! A group that runs: evaluated at the slots of its interval.
 //!
-//! In the flow: at each slot the group is evaluated off the async threads, its state stored, its alerts handed on, its samples
+//! In the flow: at each slot a walk of [`Beats`] evaluates the group off the async threads, its state stored, its alerts handed on, its samples
 //! committed in one go (Prometheus's order), its status published for the API and the page.
 //! **Invariants.** A slot at or before the last evaluated one is never evaluated again, also when the clock steps back. A panic
 //! in one group costs that evaluation of that group, is logged and counted as a failure, and nothing else. A group that was
@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use tokio::task::JoinHandle;
 
-use crate::clock::{self, Latency, Stopwatch};
+use super::beat::{Beats, Member};
+use crate::clock::{Latency, Stopwatch};
 use crate::exposition::{Family, FamilyKind};
 use crate::model::{Alert, Timestamp};
 use crate::promql::plan::Engine;
-use crate::rules::{Environment, EvalContext, Evaluator, Recorded, slots};
+use crate::rules::{Environment, EvalContext, Evaluator, Recorded};
 use crate::store::{Refusal, Row, Store};
 
 use super::history::History;
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) history: Arc<History>,
     /// Durations of single evaluations, all groups together.
     pub(super) latency: Arc<Latency>,
+    /// What steps the groups.
+    pub(super) beats: Beats,
 }
 
 /// What is counted of one group.
@@ -58,44 +60,44 @@ impl Counts {
     }
 }
 
-/// A group whose loop runs. Dropping it ends the loop after the evaluation under way.
+/// A group that runs. Dropping it ends that after the evaluation under way.
 pub(super) struct Scheduled<E, S> {
     /// `file;name`, as Prometheus labels a group.
     pub(super) key: String,
     pub(super) interval: Duration,
-    pub(super) group: Arc<Mutex<E>>,
-    /// As of the last evaluation.
-    pub(super) status: Arc<RwLock<Arc<S>>>,
     pub(super) counts: Arc<Counts>,
-    /// Read and written under the lock of `group`: aborting the task does not reach an evaluation that waits for a thread.
-    is_stopped: Arc<AtomicBool>,
-    task: JoinHandle<()>,
+    run: Arc<Run<E, S>>,
 }
 
 impl<E, S> Drop for Scheduled<E, S> {
     fn drop(&mut self) {
-        self.task.abort();
+        // Of a walk under way it may still be a part.
+        self.run.is_stopped.store(true, Ordering::Relaxed);
     }
 }
 
 impl<E, S> Scheduled<E, S> {
-    /// Ends the loop and hands out the group, once an evaluation under way is done. Blocks until then.
+    /// The group, once an evaluation under way is done. Blocks until then.
+    pub(super) fn lock(&self) -> MutexGuard<'_, E> {
+        self.run.group.lock()
+    }
+
+    /// Ends the evaluations and hands out the group, once an evaluation under way is done. Blocks until then.
     pub(super) fn stop(&self) -> MutexGuard<'_, E> {
-        self.task.abort();
-        let group = self.group.lock();
-        self.is_stopped.store(true, Ordering::Relaxed);
+        let group = self.lock();
+        self.run.is_stopped.store(true, Ordering::Relaxed);
         group
     }
 
     /// As of the last evaluation.
     pub(super) fn status(&self) -> Arc<S> {
-        self.status.read().clone()
+        self.run.published.read().clone()
     }
 }
 
 impl<E: Evaluator + 'static, S: Send + Sync + 'static> Scheduled<E, S> {
-    /// Starts the loop of `group`; `status` takes its snapshot and is told how long the evaluation took. `counts` are those of
-    /// the group that this one replaces: they go on, and its slots are not evaluated again.
+    /// Has `group` evaluated from its next slot on; `status` takes its snapshot and is told how long the evaluation took. `counts` are
+    /// those of the group that this one replaces: they go on, and its slots are not evaluated again.
     pub(super) fn start(
         mut group: E,
         shared: Shared,
@@ -104,64 +106,89 @@ impl<E: Evaluator + 'static, S: Send + Sync + 'static> Scheduled<E, S> {
         status: fn(&mut E, Option<Duration>) -> S,
     ) -> Self {
         let key = super::groups::key(&group);
-        let interval = group.interval();
-        let published = Arc::new(RwLock::new(Arc::new(status(&mut group, None))));
-        let group = Arc::new(Mutex::new(group));
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let run = Loop {
+        let (interval, query_offset) = (group.interval(), group.query_offset());
+        let published = RwLock::new(Arc::new(status(&mut group, None)));
+        let run = Arc::new(Run {
             key: key.clone(),
-            group: group.clone(),
+            query_offset,
+            group: Mutex::new(group),
             shared,
             environment,
             counts: counts.clone(),
-            is_stopped: is_stopped.clone(),
-            published: published.clone(),
+            is_at_work: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            published,
             status,
-        };
-        let task = tokio::spawn(run.forever(interval));
-        Scheduled { key, interval, group, status: published, counts, is_stopped, task }
+        });
+        run.shared.beats.join(interval, &(run.clone() as Arc<dyn Member>));
+        Scheduled { key, interval, counts, run }
     }
 }
 
-struct Loop<E, S> {
+struct Run<E, S> {
     key: String,
-    group: Arc<Mutex<E>>,
+    query_offset: Duration,
+    group: Mutex<E>,
     shared: Shared,
     environment: Arc<Environment>,
     counts: Arc<Counts>,
-    is_stopped: Arc<AtomicBool>,
-    published: Arc<RwLock<Arc<S>>>,
+    is_at_work: AtomicBool,
+    /// Read and written under the lock of `group`, or when nobody asks for the group any more.
+    is_stopped: AtomicBool,
+    /// As of the last evaluation.
+    published: RwLock<Arc<S>>,
     status: fn(&mut E, Option<Duration>) -> S,
 }
 
-impl<E: Evaluator + 'static, S: Send + Sync + 'static> Loop<E, S> {
-    async fn forever(self, interval: Duration) {
-        let this = Arc::new(self);
-        let last = Timestamp::from_ms(this.counts.last_slot_ms.load(Ordering::Relaxed) as i64);
-        let mut slot = slots::next_slot(clock::now().max(last), interval);
-        loop {
-            clock::sleep_until(slot).await;
-            let working = this.clone();
-            if tokio::task::spawn_blocking(move || working.evaluate(slot)).await.is_err() {
-                this.counts.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(group = this.key, "BUG: the evaluation of a group panicked; its state is as before");
-            }
-            let next = slots::next_slot(clock::now(), interval).max(slot + interval);
-            let missed = (next.ms_since(slot) / interval.as_millis() as i64 - 1).max(0) as u64;
-            if missed > 0 {
-                this.counts.missed.fetch_add(missed, Ordering::Relaxed);
-                tracing::warn!(group = this.key, missed, "evaluation took longer than its interval");
-            }
-            this.counts.iterations.fetch_add(1 + missed, Ordering::Relaxed);
-            slot = next;
+impl<E: Evaluator, S: Send + Sync> Member for Run<E, S> {
+    fn place(&self) -> (Duration, &str) {
+        (self.query_offset, &self.key)
+    }
+
+    fn take(&self, slot: Timestamp) -> bool {
+        let last = Timestamp::from_ms(self.counts.last_slot_ms.load(Ordering::Relaxed) as i64);
+        if slot <= last || self.is_stopped.load(Ordering::Relaxed) {
+            return false;
         }
+        let is_free = !self.is_at_work.swap(true, Ordering::Acquire);
+        if !is_free {
+            self.count_missed(1);
+        }
+        is_free
     }
 
     fn evaluate(&self, slot: Timestamp) {
+        self.evaluate_locked(slot);
+        self.is_at_work.store(false, Ordering::Release);
+    }
+
+    fn panicked(&self) {
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(group = self.key, "BUG: the evaluation of a group panicked; its state is as before");
+        self.is_at_work.store(false, Ordering::Release);
+    }
+
+    fn miss(&self, slots: u64) {
+        // One that has just come has missed nothing.
+        if self.counts.last_slot_ms.load(Ordering::Relaxed) > 0 {
+            self.count_missed(slots);
+        }
+    }
+}
+
+impl<E: Evaluator, S> Run<E, S> {
+    fn count_missed(&self, slots: u64) {
+        self.counts.missed.fetch_add(slots, Ordering::Relaxed);
+        self.counts.iterations.fetch_add(slots, Ordering::Relaxed);
+        tracing::warn!(group = self.key, missed = slots, "evaluation took longer than its interval");
+    }
+
+    fn evaluate_locked(&self, slot: Timestamp) {
         let mut group = self.group.lock();
         if self.is_stopped.load(Ordering::Relaxed) {
             return;
         }
+        self.counts.iterations.fetch_add(1, Ordering::Relaxed);
         let stopwatch = Stopwatch::start();
         let context = EvalContext {
             querier: &*self.shared.store,

@@ -358,6 +358,10 @@ impl Evaluator for SloGroup {
         self.last_slot
     }
 
+    fn query_offset(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome {
         self.wake(slot);
         let mut outcome = Outcome::default();
