@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use super::cardinality::{self, Cardinality};
-use super::changes::{Change, ChangeKind, ChangeLog, NameHash, Touched};
+use super::changes::{Change, ChangeKind, ChangeLog, NameHash, PairBits, Touched};
 use super::chunk::Columns;
 use super::lookup::Windowed;
 use super::persist::{BadPiece, CommitLog, Piece, StartList};
@@ -234,10 +234,10 @@ impl Head {
         let pairs = self.symbols.acquire(labels);
         self.postings.insert(slot, &pairs);
         self.by_labels.insert(pairs.clone(), slot);
-        let name = NameHash::of_labels(labels);
-        self.slots[slot as usize].series = Some(Box::new(StoredSeries::new(pairs, name)));
+        let (name, bits) = (NameHash::of_labels(labels), PairBits::of_labels(labels));
+        self.slots[slot as usize].series = Some(Box::new(StoredSeries::new(pairs, name, bits)));
         let series = self.handle(slot);
-        self.changes.push(Change { series, name, kind: ChangeKind::Born });
+        self.changes.push(Change { series, name, pairs: bits, kind: ChangeKind::Born });
         series
     }
 
@@ -259,9 +259,9 @@ impl Head {
         if !series.append(row, &mut self.held)? {
             return Ok(None);
         }
-        let name = series.name;
+        let (name, pairs) = (series.name, series.pairs);
         if slept {
-            self.changes.push(Change { series: row.series, name, kind: ChangeKind::Woken });
+            self.changes.push(Change { series: row.series, name, pairs, kind: ChangeKind::Woken });
         }
         self.oldest = Some(self.oldest.map_or(row.at, |oldest| oldest.min(row.at)));
         self.newest = newest;
@@ -353,7 +353,8 @@ impl Head {
                 self.symbols.release(&series.labels);
                 self.free.push(index);
                 let gone = SeriesRef(u64::from(slot.generation) << 32 | u64::from(index));
-                self.changes.push(Change { series: gone, name: series.name, kind: ChangeKind::Gone });
+                let (name, pairs) = (series.name, series.pairs);
+                self.changes.push(Change { series: gone, name, pairs, kind: ChangeKind::Gone });
                 slot.series = None;
                 slot.generation = slot.generation.wrapping_add(1);
             }

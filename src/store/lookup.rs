@@ -48,7 +48,7 @@ impl StoredSeries {
     /// The last sample after `start` and not after `end`.
     pub(super) fn last_in(&self, start: Timestamp, end: Timestamp) -> Point {
         let newest = match &self.open {
-            Open::Floats { at, values } => {
+            Open::Floats { at, values, .. } => {
                 count_through(at, end).checked_sub(1).map(|index| (at[index], Point::Float(at[index], values[index])))
             }
             Open::Histograms(samples) => {
@@ -77,7 +77,7 @@ impl StoredSeries {
             self.sealed.read_window(start, end, window);
         }
         match &self.open {
-            Open::Floats { at, values } => {
+            Open::Floats { at, values, .. } => {
                 let from = count_through(at, start);
                 let inside = from..count_through(at, end).max(from);
                 window.at.extend_from_slice(&at[inside.clone()]);
@@ -89,8 +89,8 @@ impl StoredSeries {
 
     /// See [`super::Reader::edges`].
     pub(super) fn edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
-        if let Some((at, values)) = self.all_open(start, end) {
-            return Edges::of(at, values);
+        if let Some(edges) = self.edges_in_open(start, end) {
+            return edges;
         }
         match self.live_range(start, end) {
             Windowed::Empty => None,
@@ -118,14 +118,20 @@ impl StoredSeries {
         }
     }
 
-    /// The columns of a window that lies in the open run, if no staleness marker is in it.
-    fn all_open(&self, start: Timestamp, end: Timestamp) -> Option<(&[Timestamp], &[f64])> {
-        let Open::Floats { at, values } = &self.open else { return None };
+    /// Those of a window that lies in the open run, if no staleness marker is in it. `None`: elsewhere, `Some(None)`: it is empty.
+    fn edges_in_open(&self, start: Timestamp, end: Timestamp) -> Option<Option<Edges>> {
+        let Open::Floats { at, values, rises } = &self.open else { return None };
         let covers = at.first().is_some_and(|first| *first <= start) || self.sealed.parts() == 0;
+        if !covers {
+            return None;
+        }
         let from = count_through(at, start);
         let inside = from..count_through(at, end).max(from);
         let (at, values) = (&at[inside.clone()], &values[inside]);
-        (covers && !values.iter().any(|value| is_stale(*value))).then_some((at, values))
+        if *rises {
+            return Some(Edges::of_rising(at, values));
+        }
+        (!values.iter().any(|value| is_stale(*value))).then(|| Edges::of(at, values))
     }
 
     fn scanned_edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
@@ -237,7 +243,7 @@ impl StoredSeries {
     /// The oldest live sample of the open run after `after`.
     fn oldest_open(&self, after: Timestamp) -> Option<Found> {
         match &self.open {
-            Open::Floats { at, values } => {
+            Open::Floats { at, values, .. } => {
                 let from = count_through(at, after);
                 let index = (from..at.len()).find(|&index| !is_stale(values[index]))?;
                 Some(self.open_place(at[index], values, index))
@@ -252,7 +258,7 @@ impl StoredSeries {
     /// The newest live sample of the open run at or before `at`.
     fn newest_open(&self, through: Timestamp) -> Option<Found> {
         match &self.open {
-            Open::Floats { at, values } => {
+            Open::Floats { at, values, .. } => {
                 let end = count_through(at, through);
                 let index = (0..end).rev().find(|&index| !is_stale(values[index]))?;
                 Some(self.open_place(at[index], values, index))
@@ -265,7 +271,10 @@ impl StoredSeries {
     }
 
     fn open_place(&self, at: Timestamp, values: &[f64], index: usize) -> Found {
-        let before = values[..index].iter().filter(|value| !is_stale(**value)).count();
+        let before = match self.open {
+            Open::Floats { rises: true, .. } => index,
+            _ => values[..index].iter().filter(|value| !is_stale(**value)).count(),
+        };
         let ordinal = self.sealed.ordinal() + before as u64;
         Found::Float(self.sealed.parts(), Place { ordinal, at, value: values[index], chunk: 0, index })
     }

@@ -98,7 +98,7 @@ impl Store {
             let starts = stored.starts(saved.sealed);
             // The newest sample is always open.
             let open = match &stored.open {
-                Open::Floats { at, values } => {
+                Open::Floats { at, values, .. } => {
                     let mut columns = Vec::new();
                     chunk::seal(at, values, &mut columns);
                     Piece::Floats { first: at[0], len: at.len(), columns }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::SeriesRef;
-use super::changes::{ChangeKind, NameHash};
+use super::changes::{Change, ChangeKind, NameHash, PairBits};
 use super::head::{Reader, Store};
 use crate::model::{Histogram, METRIC_NAME, MatchOp, Matcher, Timestamp};
 
@@ -38,6 +38,8 @@ pub struct Selection {
     matchers: Vec<Matcher>,
     /// Of the metric name, where the matchers ask for one.
     name: Option<NameHash>,
+    /// Of what each of them has.
+    pairs: PairBits,
     /// The number of the next entry of the change log to read; `None` before the first refresh.
     cursor: Option<u64>,
     era: u64,
@@ -143,6 +145,12 @@ pub struct Edges {
 }
 
 impl Edges {
+    /// As [`Edges::of`], for values of which none is less than the one before.
+    pub(super) fn of_rising(at: &[Timestamp], values: &[f64]) -> Option<Edges> {
+        let (first, last) = ((*at.first()?, values[0]), (*at.last()?, values[values.len() - 1]));
+        Some(Edges { count: at.len(), first, last, increase: last.1 - first.1 })
+    }
+
     /// From the columns of a window; `None` if it is empty.
     pub fn of(at: &[Timestamp], values: &[f64]) -> Option<Edges> {
         let (first, last) = ((*at.first()?, values[0]), (*at.last()?, values[values.len() - 1]));
@@ -158,6 +166,7 @@ impl Store {
         let is_name = |matcher: &&Matcher| &*matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal;
         Selection {
             name: matchers.iter().find(is_name).map(|matcher| NameHash::of(&matcher.value)),
+            pairs: PairBits::of_matchers(matchers),
             matchers: matchers.to_vec(),
             cursor: None,
             era: 0,
@@ -181,8 +190,10 @@ impl Selection {
         let since = self.version + 1;
         match self.cursor.and_then(|cursor| log.since(cursor)) {
             Some(changes) => {
-                let name = self.name;
-                for change in changes.filter(|change| name.is_none_or(|name| name == change.name)) {
+                let (name, pairs) = (self.name, self.pairs);
+                let concerns =
+                    |change: &&Change| name.is_none_or(|name| name == change.name) && change.pairs.may_have(pairs);
+                for change in changes.filter(concerns) {
                     match change.kind {
                         ChangeKind::Gone => refreshed.removed += usize::from(self.remove(change.series)),
                         ChangeKind::Born if !self.by_series.contains_key(&change.series) => {

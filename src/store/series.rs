@@ -7,7 +7,7 @@ use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 
 use super::block::SPAN_MAX_MS;
-use super::changes::{IDLE_MS, NameHash};
+use super::changes::{IDLE_MS, NameHash, PairBits};
 use super::chunk::{self, SAMPLES_MAX};
 use super::persist::{Piece, Samples, StartList};
 use super::sealed::{Run, Sealed, TimedHistogram};
@@ -19,11 +19,17 @@ use crate::model::{Histogram, Labels, Sample, Series, StartTime, Timestamp, Valu
 /// A time and a value in the columns of an open run.
 const OPEN_FLOAT_BYTES: u64 = (size_of::<Timestamp>() + size_of::<f64>()) as u64;
 
+/// By how many samples the columns of an open run grow. All series of a target grow at the same scrapes: doubling would leave holes in
+/// memory that nobody fills, and half of the last step unused.
+const GROWTH: usize = 12;
+
 pub(super) struct StoredSeries {
     /// In order of name.
     pub(super) labels: Arc<[Pair]>,
     /// Of its metric name.
     pub(super) name: NameHash,
+    /// Of its labels.
+    pub(super) pairs: PairBits,
     pub(super) sealed: Sealed,
     pub(super) open: Open,
     /// Of most series there is none.
@@ -32,13 +38,19 @@ pub(super) struct StoredSeries {
 
 /// The newest samples as plain columns, cheap to append to and to read.
 pub(super) enum Open {
-    Floats { at: Vec<Timestamp>, values: Vec<f64> },
+    Floats {
+        at: Vec<Timestamp>,
+        values: Vec<f64>,
+        /// No staleness marker is among them, and no value is less than the one before: the increase of any window is the
+        /// difference of its ends.
+        rises: bool,
+    },
     Histograms(Vec<TimedHistogram>),
 }
 
 impl Default for Open {
     fn default() -> Self {
-        Open::Floats { at: Vec::new(), values: Vec::new() }
+        Open::Floats { at: Vec::new(), values: Vec::new(), rises: true }
     }
 }
 
@@ -60,8 +72,8 @@ pub(super) struct Held {
 }
 
 impl StoredSeries {
-    pub(super) fn new(labels: Arc<[Pair]>, name: NameHash) -> Self {
-        StoredSeries { labels, name, sealed: Sealed::default(), open: Open::default(), starts: None }
+    pub(super) fn new(labels: Arc<[Pair]>, name: NameHash, pairs: PairBits) -> Self {
+        StoredSeries { labels, name, pairs, sealed: Sealed::default(), open: Open::default(), starts: None }
     }
 
     /// Appends a sample. `Ok(false)`: it was there already.
@@ -185,11 +197,12 @@ impl StoredSeries {
         }
         *held -= self.open.held();
         *held += match &mut self.open {
-            Open::Floats { at, values } => {
+            Open::Floats { at, values, rises } => {
                 let sealed = self.sealed.push_floats(at, values);
                 // Emptied, not dropped: the next run is mostly as long, and the columns need not grow again.
                 at.clear();
                 values.clear();
+                *rises = true;
                 sealed
             }
             Open::Histograms(samples) => {
@@ -250,7 +263,13 @@ impl Open {
 
     fn push(&mut self, time: Timestamp, value: &Value) {
         match (&mut *self, value) {
-            (Open::Floats { at, values }, Value::Float(value)) => {
+            (Open::Floats { at, values, rises }, Value::Float(value)) => {
+                if at.len() == at.capacity() {
+                    at.reserve_exact(GROWTH);
+                    values.reserve_exact(GROWTH);
+                }
+                let falls = values.last().is_some_and(|last| value < last);
+                *rises &= !falls && !is_stale(*value);
                 at.push(time);
                 values.push(*value);
             }
@@ -292,7 +311,7 @@ impl Open {
 
     fn read(&self, start: Timestamp, end: Timestamp) -> Vec<Sample> {
         match self {
-            Open::Floats { at, values } => {
+            Open::Floats { at, values, .. } => {
                 let from = at.partition_point(|at| *at < start);
                 let to = at.partition_point(|at| *at <= end).max(from);
                 let samples = at[from..to].iter().zip(&values[from..to]);
