@@ -33,7 +33,7 @@ pub use content_type::{BodyFormat, ContentTypeError, Format};
 pub use error::{ParseError, Problem};
 pub use family::{Family, FamilyKind, Point};
 pub use label_set::{LabelPair, LabelPairs};
-pub use parser::{Entry, Exemplar, Parser, Series};
+pub use parser::{Entry, Exemplar, Parser, Repeat, Series};
 pub use protobuf::{
     FamilyHead, HistogramHandling, Item, Measured, NativeCounts, NativeHistogram, ProtobufError, ProtobufExemplar,
     ProtobufSample, read_protobuf,

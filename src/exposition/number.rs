@@ -8,7 +8,11 @@ use super::error::Problem;
 /// The NaN of Prometheus. All NaNs of a body become this one: a target must not be able to write a staleness marker.
 const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
-const POWERS_OF_TEN: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+/// Those that are exact floats.
+const POWERS_OF_TEN: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
 
 /// The number that `token` spells.
 pub(super) fn parse_value(token: &[u8]) -> Result<f64, Problem> {
@@ -18,32 +22,70 @@ pub(super) fn parse_value(token: &[u8]) -> Result<f64, Problem> {
     }
 }
 
-/// `[-]digits[.digits]` of at most 15 digits: numerator and power of ten are then exact floats, so one division rounds
-/// as the full algorithm does.
-fn parse_short_decimal(token: &[u8]) -> Option<f64> {
-    let (negative, digits) = match token.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        _ => (false, token),
-    };
-    if digits.is_empty() || digits.len() > 16 {
-        return None;
+/// The number that `bytes` begin with, up to a blank or the end of the line, and how long it is.
+#[inline]
+pub(super) fn leading_number(bytes: &[u8]) -> Option<(f64, usize)> {
+    let is_end = |byte: &u8| matches!(byte, b' ' | b'\n');
+    if let Some((value, len)) = leading_decimal(bytes)
+        && bytes.get(len).is_none_or(is_end)
+    {
+        return Some((value, len));
     }
+    let len = bytes.iter().position(is_end)?;
+    Some((parse_any(&bytes[..len]).ok()?, len))
+}
+
+/// The token as [`leading_decimal`], where nothing else is in it.
+fn parse_short_decimal(token: &[u8]) -> Option<f64> {
+    leading_decimal(token).filter(|(_, len)| *len == token.len()).map(|(value, _)| value)
+}
+
+/// What `bytes` begin with, if that is `[-]digits[.digits][e[±]digits]` of at most 15 digits with a small exponent, and how long it is.
+/// Numerator and power of ten are then exact floats, so one operation rounds as the full algorithm does.
+#[inline]
+fn leading_decimal(bytes: &[u8]) -> Option<(f64, usize)> {
+    let negative = bytes.first() == Some(&b'-');
+    let digits = &bytes[usize::from(negative)..];
     let mut numerator: u64 = 0;
     let mut point = None;
+    let mut len = digits.len();
     for (index, byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => numerator = numerator * 10 + u64::from(byte - b'0'),
-            b'.' if point.is_none() => point = Some(index),
-            _ => return None,
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            // Of more than 15 digits nothing is made.
+            numerator = numerator.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if *byte == b'.' && point.is_none() {
+            point = Some(index);
+        } else {
+            len = index;
+            break;
         }
     }
-    let count = digits.len() - usize::from(point.is_some());
+    let count = len - usize::from(point.is_some());
     if count == 0 || count > 15 {
         return None;
     }
-    let decimals = point.map_or(0, |point| digits.len() - 1 - point);
-    let value = numerator as f64 / POWERS_OF_TEN[decimals];
-    Some(if negative { -value } else { value })
+    let decimals = point.map_or(0, |point| len - 1 - point) as i32;
+    let (exponent, exponent_len) = match digits.get(len) {
+        Some(b'e' | b'E') => short_exponent(&digits[len + 1..])?,
+        _ => (0, 0),
+    };
+    let power = exponent - decimals;
+    let factor = POWERS_OF_TEN.get(power.unsigned_abs() as usize)?;
+    let value = if power < 0 { numerator as f64 / factor } else { numerator as f64 * factor };
+    Some((if negative { -value } else { value }, usize::from(negative) + len + exponent_len))
+}
+
+/// An exponent of one or two digits behind its letter; its length with the letter.
+fn short_exponent(bytes: &[u8]) -> Option<(i32, usize)> {
+    let signed = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
+    let digits = &bytes[signed..];
+    let count = digits.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=2).contains(&count) {
+        return None;
+    }
+    let exponent = digits[..count].iter().fold(0, |exponent, byte| exponent * 10 + i32::from(byte - b'0'));
+    Some((if bytes[0] == b'-' { -exponent } else { exponent }, 1 + signed + count))
 }
 
 fn parse_any(token: &[u8]) -> Result<f64, Problem> {
@@ -181,8 +223,13 @@ mod properties {
     proptest! {
         /// The short way must round as the standard library does, to the bit.
         #[test]
-        fn short_decimals_are_exact(whole in 0u64..1_000_000_000, fraction in "[0-9]{0,6}", negative: bool) {
-            let text = format!("{}{whole}.{fraction}", if negative { "-" } else { "" });
+        fn short_decimals_are_exact(
+            whole in 0u64..1_000_000_000,
+            fraction in "(\\.[0-9]{0,6})?",
+            exponent in "([eE][+-]?[0-9]{1,2})?",
+            negative: bool,
+        ) {
+            let text = format!("{}{whole}{fraction}{exponent}", if negative { "-" } else { "" });
             prop_assert_eq!(parse_value(text.as_bytes()).unwrap().to_bits(), text.parse::<f64>().unwrap().to_bits());
         }
     }

@@ -7,7 +7,7 @@ use super::ENTRY_BYTES_MAX;
 use super::content_type::Format;
 use super::error::{Fault, ParseError, Problem};
 use super::label_set::{LabelPairs, quoted_name, read_set, run, skip_blanks, unescape};
-use super::number::parse_value;
+use super::number::{leading_number, parse_value};
 use crate::model::MetricKind;
 
 /// One line of a body (a quoted text may hold line breaks, so it can be more).
@@ -81,12 +81,27 @@ impl<'a> Exemplar<'a> {
     }
 }
 
+/// What a sample looks like up to its number: see [`Parser::repeat`].
+#[derive(Clone, Copy, Debug)]
+pub struct Repeat<'a> {
+    /// From [`Parser::position`] before the comments of the sample, or before its line where it has none, to [`Parser::series_end`].
+    pub bytes: &'a [u8],
+    /// The type in force at its end.
+    pub kind: MetricKind,
+    /// Whether one of the comments is a TYPE line.
+    pub declares_kind: bool,
+}
+
+/// Bytes that a number and a timestamp have at most where [`Parser::repeat`] reads them.
+const SUFFIX_BYTES_MAX: usize = 64;
+
 /// Reads a body entry by entry; ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Parser<'a> {
     body: &'a [u8],
     format: Format,
     at: usize,
+    series_end: usize,
     kind: MetricKind,
     finished: bool,
 }
@@ -102,7 +117,7 @@ impl<'a> Iterator for Parser<'a> {
 impl<'a> Parser<'a> {
     /// Reads `body` as `format`.
     pub fn new(body: &'a [u8], format: Format) -> Self {
-        Parser { body, format, at: 0, kind: MetricKind::Unknown, finished: false }
+        Parser { body, format, at: 0, series_end: 0, kind: MetricKind::Unknown, finished: false }
     }
 
     /// As `next`. Where the next series is written as `expected`, the text of a series that this parser returned for the
@@ -125,6 +140,42 @@ impl<'a> Parser<'a> {
                 Some(Err(ParseError::new(self.body, fault)))
             }
         }
+    }
+
+    /// How many bytes are read.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Where the text of the last series ended.
+    pub fn series_end(&self) -> usize {
+        self.series_end
+    }
+
+    /// The number and the timestamp of the next sample, if it is written as `expected`, a sample that was read in a body of this format.
+    /// Neither its comments nor its labels are read. `None`: nothing is read, [`Parser::next_expecting`] must be asked.
+    #[inline]
+    pub fn repeat(&mut self, expected: &Repeat<'_>) -> Option<(f64, Option<i64>)> {
+        let is_other_kind = !expected.declares_kind && expected.kind != self.kind;
+        if is_other_kind || self.finished || expected.bytes.len() > ENTRY_BYTES_MAX - SUFFIX_BYTES_MAX {
+            return None;
+        }
+        let number = self.body[self.at..].strip_prefix(expected.bytes)?.strip_prefix(b" ")?;
+        let (value, len) = leading_number(number)?;
+        let (timestamp_ms, len) = match number.get(len)? {
+            b'\n' => (None, len),
+            b' ' if self.format == Format::Text => {
+                let digits = &number[len + 1..];
+                let count = run(digits, |byte| byte.is_ascii_digit());
+                let timestamp = str::from_utf8(&digits[..count]).ok()?.parse::<i64>().ok()?;
+                (Some(timestamp), (digits.get(count) == Some(&b'\n')).then_some(len + 1 + count)?)
+            }
+            _ => return None,
+        };
+        self.series_end = self.at + expected.bytes.len();
+        self.at = self.series_end + 1 + len + 1;
+        self.kind = expected.kind;
+        Some((value, timestamp_ms))
     }
 
     fn entry(&mut self, expected: &[u8]) -> Result<Option<Entry<'a>>, Fault> {
@@ -156,6 +207,7 @@ impl<'a> Parser<'a> {
             Some(text) => text,
             None => self.series_text()?,
         };
+        self.series_end = self.at;
         let value = self.value("value after metric")?;
         let (timestamp_ms, exemplar) = match self.format {
             Format::Text => (self.text_timestamp()?, None),

@@ -39,12 +39,12 @@ pub(super) struct Fetched {
     lease: Lease,
 }
 
-/// Asks `target`. `lease` is for the body.
+/// Asks `target`. `lease` is for the body, whose last one had `last_len` bytes as it came.
 pub(super) async fn fetch(
     client: &Client,
     config: &ScrapeConfig,
     target: &Target,
-    mut lease: Lease,
+    (mut lease, last_len): (Lease, usize),
 ) -> Result<Fetched, ScrapeError> {
     let accept = accept_header(&config.scrape_protocols, config.names.escaping);
     let timeout_secs = seconds(target.timeout);
@@ -63,12 +63,17 @@ pub(super) async fn fetch(
         0 => BODY_BYTES_MAX,
         bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
     };
-    let bytes = read(response, limit, &mut lease).await?;
+    let bytes = read(response, limit, (&mut lease, last_len)).await?;
     Ok(Fetched { bytes, is_gzip: encoding.eq_ignore_ascii_case("gzip"), content_type, limit, lease })
 }
 
-async fn read(mut response: Response, limit: usize, lease: &mut Lease) -> Result<Bytes, ScrapeError> {
-    let mut body = BytesMut::new();
+async fn read(
+    mut response: Response,
+    limit: usize,
+    (lease, last_len): (&mut Lease, usize),
+) -> Result<Bytes, ScrapeError> {
+    // Bodies are about as long as the last: one that grows by doubling is copied as often as it is long.
+    let mut body = BytesMut::with_capacity((last_len + last_len / 16).min(limit));
     while let Some(piece) = response.chunk().await.map_err(ScrapeError::Body)? {
         let length = body.len() + piece.len();
         if length > limit {
@@ -81,6 +86,11 @@ async fn read(mut response: Response, limit: usize, lease: &mut Lease) -> Result
 }
 
 impl Fetched {
+    /// Bytes as they came.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether reading it takes so long that it must not be done on a thread that serves others.
     pub(super) fn is_large(&self) -> bool {
         self.is_gzip || self.bytes.len() > super::INLINE_BYTES_MAX

@@ -12,9 +12,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::cache::SeriesCache;
+use super::cache::{Piece, SeriesCache, Visit};
 use super::config::ScrapeConfig;
 use super::created::{CreatedLines, StartTimeReader};
 use super::custom::Collector;
@@ -23,7 +23,7 @@ use super::exposed::Exposed;
 use super::histogram;
 use super::sample_labels;
 use crate::exposition::{BodyFormat, Entry, Format, Item, Parser, read_protobuf};
-use crate::model::{Exemplar, Labels, METRIC_NAME, Metadata, MetricKind, Timestamp, stale_nan};
+use crate::model::{Exemplar, Labels, METRIC_NAME, Metadata, MetricKind, Timestamp, Value, stale_nan};
 use crate::store::{Row, SeriesRef, Store};
 
 /// A sample may lie this far ahead of its scrape.
@@ -84,6 +84,8 @@ pub struct TargetState {
     cache: SeriesCache,
     /// Series of the last scrape that get a marker when they vanish, in the order of the body.
     tracked: Vec<SeriesRef>,
+    /// Whether these are those that the cache has: the last scrape went well.
+    tracks_cache: bool,
     report: Option<[SeriesRef; REPORT.len()]>,
     families: FxHashMap<Arc<str>, Metadata>,
     scrapes: u64,
@@ -97,6 +99,7 @@ impl TargetState {
             labels,
             cache: SeriesCache::default(),
             tracked: Vec::new(),
+            tracks_cache: false,
             report: None,
             families: FxHashMap::default(),
             scrapes: 0,
@@ -120,15 +123,14 @@ impl TargetState {
             self.mark_stale(&mut batch, Vec::new(), at);
             return (batch, Ok(()));
         }
-        let mut tracked = Vec::with_capacity(self.tracked.len());
-        match self.read(
-            store,
-            answer,
-            &mut Reading { batch: &mut batch, tracked: &mut tracked, has_wide_histogram: false },
-        ) {
+        batch.rows.reserve_exact(self.cache.len() + REPORT.len());
+        match self.read(store, answer, &mut Reading { batch: &mut batch, has_wide_histogram: false }) {
             Ok(()) => {
-                self.cache.finish();
-                self.mark_stale(&mut batch, tracked, at);
+                if self.cache.finish() || !self.tracks_cache {
+                    let current = self.cache.tracked().collect();
+                    self.mark_stale(&mut batch, current, at);
+                    self.tracks_cache = true;
+                }
                 (batch, Ok(()))
             }
             Err(error) => {
@@ -183,7 +185,7 @@ impl TargetState {
     fn read(&mut self, store: &Store, answer: &Answer<'_>, reading: &mut Reading<'_>) -> Result<(), ScrapeError> {
         let fallback = self.config.fallback_scrape_protocol.map(|protocol| protocol.format());
         let format = BodyFormat::from_content_type(answer.content_type, fallback).map_err(ScrapeError::ContentType)?;
-        self.cache.begin();
+        self.cache.begin(format);
         match format {
             BodyFormat::Text(format) if self.config.histograms.makes_custom => {
                 self.read_text_with_custom(store, answer, format, reading)?;
@@ -213,20 +215,38 @@ impl TargetState {
         let reads_start_times = answer.created == CreatedLines::StartTimes && format == Format::OpenMetrics;
         let mut starts = StartTimeReader::default();
         let mut parser = Parser::new(answer.body, format);
-        while let Some(entry) = parser.next_expecting(self.cache.expected()) {
-            match entry.map_err(ScrapeError::Parse)? {
-                Entry::Series(series) if reads_start_times => {
-                    if !starts.is_created(&series, &mut reading.batch.rows) {
-                        let before = reading.batch.rows.len();
-                        self.sample(store, series, answer.at, reading)?;
-                        reading.batch.rows[before..].iter_mut().for_each(|row| row.start = starts.start());
-                    }
+        // Where the piece of the next sample begins, and whether it has had a TYPE line so far.
+        let (mut start, mut declares_kind) = (0, false);
+        loop {
+            if start == parser.position()
+                && !reads_start_times
+                && let Some(expected) = self.cache.expected()
+                && let Some(repeated) = parser.repeat(&expected)
+            {
+                self.repeat(repeated, answer.at, reading);
+                start = parser.position();
+                continue;
+            }
+            let Some(entry) = parser.next_expecting(self.cache.expected_text()) else { return Ok(()) };
+            let series = match entry.map_err(ScrapeError::Parse)? {
+                Entry::Series(series) => series,
+                entry => {
+                    declares_kind |= matches!(entry, Entry::Type { .. });
+                    self.declare_entry(&entry, reading);
+                    continue;
                 }
-                Entry::Series(series) => self.sample(store, series, answer.at, reading)?,
-                entry => self.declare_entry(&entry, reading),
+            };
+            let bytes = &answer.body[start..parser.series_end()];
+            let piece = Some(Piece { bytes, text_len: series.text.len(), kind: series.kind, declares_kind });
+            (start, declares_kind) = (parser.position(), false);
+            if !reads_start_times {
+                self.sample(store, series, piece, answer.at, reading)?;
+            } else if !starts.is_created(&series, &mut reading.batch.rows) {
+                let before = reading.batch.rows.len();
+                self.sample(store, series, piece, answer.at, reading)?;
+                reading.batch.rows[before..].iter_mut().for_each(|row| row.start = starts.start());
             }
         }
-        Ok(())
     }
 
     /// As [`Self::read_text`], with the series of each classic histogram as one custom histogram after them, or instead of them.
@@ -246,16 +266,16 @@ impl TargetState {
                 _ => (collector.finish(), false),
             };
             if let Some(custom) = finished {
-                self.sample(store, custom, answer.at, reading)?;
+                self.sample(store, custom, None, answer.at, reading)?;
             }
             match entry {
                 Entry::Series(_) if is_part && !self.config.histograms.keeps_classic => {}
-                Entry::Series(series) => self.sample(store, series, answer.at, reading)?,
+                Entry::Series(series) => self.sample(store, series, None, answer.at, reading)?,
                 entry => self.declare_entry(&entry, reading),
             }
         }
         match collector.finish() {
-            Some(custom) => self.sample(store, custom, answer.at, reading),
+            Some(custom) => self.sample(store, custom, None, answer.at, reading),
             None => Ok(()),
         }
     }
@@ -267,7 +287,7 @@ impl TargetState {
         reading: &mut Reading<'_>,
     ) -> Result<(), ScrapeError> {
         read_protobuf(answer.body, self.config.histograms, &mut |item| match item {
-            Item::Sample(sample) => self.sample(store, sample, answer.at, reading),
+            Item::Sample(sample) => self.sample(store, sample, None, answer.at, reading),
             Item::Family(family) => {
                 let all = |metadata: &mut Metadata| {
                     metadata.kind = family.kind;
@@ -280,51 +300,48 @@ impl TargetState {
         })
     }
 
+    /// A sample that is what the cache expects.
+    #[inline]
+    fn repeat(&mut self, (value, timestamp_ms): (f64, Option<i64>), at: Timestamp, reading: &mut Reading<'_>) {
+        let own_time = self.own_time(timestamp_ms);
+        let visit = self.cache.accept(self.is_tracked(own_time));
+        if let Some((series, at)) = reading.admit(visit, own_time, at) {
+            reading.batch.rows.push(Row { series, at, value: Value::Float(value), start: None });
+        }
+    }
+
+    /// Any sample. `piece`: as it stands in the body, unless its key is all that tells it from others.
     fn sample(
         &mut self,
         store: &Store,
         sample: impl Exposed,
+        piece: Option<Piece<'_>>,
         at: Timestamp,
         reading: &mut Reading<'_>,
     ) -> Result<(), ScrapeError> {
-        reading.batch.scraped += 1;
+        let own_time = self.own_time(sample.timestamp_ms());
+        let is_tracked = self.is_tracked(own_time);
+        let piece = piece.unwrap_or_else(|| Piece::of_text(sample.key(), sample.kind()));
         let known = self.cache.find(sample.key(), sample.kind());
-        let id = match known {
-            Some(id) => id,
+        let visit = match known {
+            Some(id) => self.cache.visit(id, &piece, is_tracked),
             None => {
                 let labels = sample_labels::resolve(&sample.labels()?, &self.labels, &self.config)?;
                 let limit = self.config.limits.samples;
                 // Over the limit nothing is stored, so nothing may be made in the store either.
-                let over_limit = limit > 0 && reading.batch.kept >= limit;
-                let handle = match labels {
-                    Some(_) if over_limit => {
-                        reading.batch.kept += 1;
-                        return Ok(());
-                    }
-                    Some(labels) => Some(store.series_ref(&labels)),
-                    None => None,
-                };
-                self.cache.insert(sample.key(), sample.kind(), handle)
+                if labels.is_some() && limit > 0 && reading.batch.kept >= limit {
+                    reading.batch.scraped += 1;
+                    reading.batch.kept += 1;
+                    return Ok(());
+                }
+                let series = labels.map(|labels| store.series_ref(&labels));
+                self.cache.insert(&piece, series, is_tracked);
+                Visit { series, repeated: false }
             }
         };
-        let visit = self.cache.visit(id);
-        let Some(handle) = visit.series else { return Ok(()) };
-        reading.batch.kept += 1;
-        let own_time = sample.timestamp_ms().filter(|_| self.config.honor_timestamps).map(Timestamp::from_ms);
-        if own_time.is_none() || self.config.track_timestamps_staleness {
-            reading.tracked.push(handle);
-        }
-        if visit.repeated && own_time.is_none() {
-            reading.batch.duplicates += 1;
-            return Ok(());
-        }
-        if own_time.is_some_and(|time| time > at + AHEAD_MAX) {
-            reading.batch.out_of_bounds += 1;
-            return Ok(());
-        }
-        let time = own_time.unwrap_or(at);
+        let Some((series, time)) = reading.admit(visit, own_time, at) else { return Ok(()) };
         let exemplars = sample.exemplars(time)?;
-        reading.batch.exemplars.extend(exemplars.into_iter().map(|exemplar| (handle, exemplar)));
+        reading.batch.exemplars.extend(exemplars.into_iter().map(|exemplar| (series, exemplar)));
         let start = sample.start();
         let value = match histogram::value(sample.measured(), &self.config) {
             Err(ScrapeError::BucketLimit) => {
@@ -334,8 +351,17 @@ impl TargetState {
             value => value?,
         };
         reading.batch.added += u64::from(known.is_none());
-        reading.batch.rows.push(Row { series: handle, at: time, value, start });
+        reading.batch.rows.push(Row { series, at: time, value, start });
         Ok(())
+    }
+
+    fn own_time(&self, timestamp_ms: Option<i64>) -> Option<Timestamp> {
+        timestamp_ms.filter(|_| self.config.honor_timestamps).map(Timestamp::from_ms)
+    }
+
+    /// Whether a series with samples of such times gets a marker when it vanishes.
+    fn is_tracked(&self, own_time: Option<Timestamp>) -> bool {
+        own_time.is_none() || self.config.track_timestamps_staleness
     }
 
     fn declare_entry(&mut self, entry: &Entry<'_>, reading: &mut Reading<'_>) {
@@ -369,11 +395,12 @@ impl TargetState {
 
     /// Marks what was there before and is not among `current`, which is what is there now.
     fn mark_stale(&mut self, batch: &mut Batch, current: Vec<SeriesRef>, at: Timestamp) {
+        self.tracks_cache = false;
         let previous = std::mem::replace(&mut self.tracked, current);
         if previous == self.tracked {
             return;
         }
-        let mut still_there: HashSet<SeriesRef> = self.tracked.iter().copied().collect();
+        let mut still_there: FxHashSet<SeriesRef> = self.tracked.iter().copied().collect();
         // `insert` also says whether a series that vanished was marked already: a body may hold it twice.
         let vanished = previous.into_iter().filter(|series| still_there.insert(*series));
         batch.rows.extend(vanished.map(|series| Row::new(series, at, stale_nan())));
@@ -392,12 +419,28 @@ pub struct Outcome {
 /// What a body brings while it is read.
 struct Reading<'a> {
     batch: &'a mut Batch,
-    tracked: &'a mut Vec<SeriesRef>,
     /// A native histogram was over the limit of buckets.
     has_wide_histogram: bool,
 }
 
 impl Reading<'_> {
+    /// Counts a sample; gives its series and its time if it is to be stored.
+    #[inline]
+    fn admit(&mut self, visit: Visit, own_time: Option<Timestamp>, at: Timestamp) -> Option<(SeriesRef, Timestamp)> {
+        self.batch.scraped += 1;
+        let series = visit.series?;
+        self.batch.kept += 1;
+        if visit.repeated && own_time.is_none() {
+            self.batch.duplicates += 1;
+            return None;
+        }
+        if own_time.is_some_and(|time| time > at + AHEAD_MAX) {
+            self.batch.out_of_bounds += 1;
+            return None;
+        }
+        Some((series, own_time.unwrap_or(at)))
+    }
+
     /// The type and the help of a new family come one after the other: one entry for both.
     fn tell(&mut self, name: Arc<str>, metadata: Metadata) {
         match self.batch.metadata.last_mut().filter(|(last, _)| *last == name) {

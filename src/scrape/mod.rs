@@ -12,6 +12,7 @@
 //! vanishes is marked stale: a series, all of a failed scrape, all of a target that is gone (not at shutdown). Neither log nor
 //! error shows a credential, nor the log a query.
 //! **Units.** Timestamps are those of the slot that a scrape belongs to, when it starts within 2 ms of it.
+//! **Cost.** A sample that stands where it stood in the last scrape: one comparison of bytes, its number, a row ([`cache`]).
 //! **Limits.** A body: [`BODY_BYTES_MAX`] unless `body_size_limit` says otherwise; those of all targets: [`BODIES_BYTES_MAX`]; [`AHEAD_MAX`]; those of `exposition`.
 //! **Source.** Prometheus 3.5 `scrape/scrape.go`, `scrape/target.go`, `scrape/manager.go`, `config/config.go`.
 //! **Differs:** a target that is gone is marked stale at once; Prometheus waits up to two intervals.

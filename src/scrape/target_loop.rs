@@ -61,6 +61,7 @@ impl TargetLoop {
         let interval = self.active.target.interval;
         let mut last_began: Option<Stopwatch> = None;
         let mut last_slot = None;
+        let mut last_len = 0;
         loop {
             let slot = self.active.target.due_slot(last_slot, clock::now());
             last_slot = Some(slot);
@@ -76,16 +77,17 @@ impl TargetLoop {
             }
             let fetched = tokio::select! {
                 () = self.stop.cancelled() => return state,
-                fetched = self.fetch() => fetched,
+                fetched = self.fetch(last_len) => fetched,
             };
+            last_len = fetched.as_ref().map_or(0, Fetched::len);
             state = self.digest(state, fetched, at, watch).await;
         }
     }
 
-    async fn fetch(&self) -> Result<Fetched, ScrapeError> {
+    async fn fetch(&self, last_len: usize) -> Result<Fetched, ScrapeError> {
         self.pool.refusal()?;
         let client = self.pool.client()?;
-        fetch(&client, &self.config, &self.active.target, self.sinks.room.lease()).await
+        fetch(&client, &self.config, &self.active.target, (self.sinks.room.lease(), last_len)).await
     }
 
     /// Reads and commits, off the runtime's threads where that may take long.

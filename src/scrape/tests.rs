@@ -503,7 +503,81 @@ mod properties {
         proptest::collection::vec(proptest::option::weighted(0.8, proptest::collection::vec(0u8..6, 0..8)), 1..12)
     }
 
+    /// Bodies of lines that differ in all that the cache compares.
+    fn bodies() -> impl Strategy<Value = Vec<String>> {
+        let types = ["", "# TYPE h histogram\n", "# HELP h One.\n# TYPE h untyped\n", "\n"];
+        let lines = [
+            "h{le=\"1\"} 1\n",
+            "h{le=\"2\"} 17.25\n",
+            "h 2e3\n",
+            "h  4\n",
+            "# HELP a Another.\na 5\n",
+            "a 6\n",
+            "a{b=\"c\"} NaN\n",
+            "b 7 1700000009000\n",
+            "b 8\n",
+            "c 123456789012345678\n",
+            " d -0.5\n",
+            "# a comment\n",
+            "e 1\ne 2\n",
+            "f{x=\"1\"} +Inf\n",
+        ];
+        let body = (0..types.len(), proptest::collection::vec(0..lines.len(), 0..9), 0..40u8).prop_map(move |chosen| {
+            let body: String = chosen.1.iter().map(|line| lines[*line]).collect();
+            format!("{}{body}{}", types[chosen.0], if chosen.2 == 0 { "broken" } else { "" })
+        });
+        // The same body again and again, and another one now and then.
+        let repeated = (body, 1..4usize).prop_map(|(body, times)| vec![body; times]);
+        proptest::collection::vec(repeated, 1..6).prop_map(|bodies| bodies.concat())
+    }
+
+    /// What a body says by itself: the samples to be stored, and the series to be marked when they vanish.
+    fn alone(body: &str, at: Timestamp) -> Option<(Vec<String>, Vec<String>)> {
+        let (mut rows, mut tracked, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for entry in crate::exposition::Parser::new(body.as_bytes(), crate::exposition::Format::Text) {
+            let crate::exposition::Entry::Series(series) = entry.ok()? else { continue };
+            let is_repeated = !seen.insert(series.text);
+            let pairs = series.labels().map(|pair| (pair.name.into_owned(), pair.value.into_owned()));
+            let labels =
+                Labels::from_pairs(pairs).to_builder().set("instance", "i").set("job", "j").build().to_string();
+            let time = series.timestamp_ms.unwrap_or(at.as_ms());
+            if !is_repeated || series.timestamp_ms.is_some() {
+                rows.push(format!("{labels} {} @{time}", format_float(series.value)));
+            }
+            if series.timestamp_ms.is_none() && !tracked.contains(&labels) {
+                tracked.push(labels);
+            }
+        }
+        Some((rows, tracked))
+    }
+
     proptest! {
+        /// Whatever a target answered before, a body means what it says.
+        #[test]
+        fn a_body_means_what_it_means_alone(bodies in bodies()) {
+            let mut bench = Bench::new("");
+            let mut tracked: Vec<String> = Vec::new();
+            for body in &bodies {
+                let (batch, result) = bench.scrape_uncommitted(body);
+                let alone = alone(body, bench.at);
+                prop_assert_eq!(result.is_ok(), alone.is_some());
+                let (mut expected, current) = alone.unwrap_or_default();
+                let vanished = tracked.iter().filter(|labels| !current.contains(labels));
+                expected.extend(vanished.map(|labels| format!("{labels} stale")));
+                let reader = bench.store.reader();
+                let said: Vec<String> = batch.rows.iter().map(|row| {
+                    let labels = reader.labels(row.series).expect("a known series");
+                    match row.value {
+                        Value::Float(value) if is_stale(value) => format!("{labels} stale"),
+                        Value::Float(value) => format!("{labels} {} @{}", format_float(value), row.at.as_ms()),
+                        Value::Histogram(_) => unreachable!("text has no histograms"),
+                    }
+                }).collect();
+                prop_assert_eq!(said, expected, "{:?}", body);
+                tracked = current;
+            }
+        }
+
         /// The cache must not be seen: the naive model writes what is there, and a marker for what was and is not.
         #[test]
         fn rows_are_those_of_the_naive_model(scrapes in scrapes()) {
