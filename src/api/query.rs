@@ -2,7 +2,6 @@
 //!
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `query`, `queryRange`, in whose order parameters are checked: it decides
 //! which of several mistakes is reported.
-//! **Differs:** what a window function need not read does not count against `--query.max-samples`.
 //! **Differs:** statistics have no time of preparing and sorting apart from that of evaluating, and it stands there as zero.
 //! Times beyond the year 292277025 end there instead of
 //! wrapping round.
@@ -20,7 +19,7 @@ use super::state::AppState;
 use crate::clock::{self, Stopwatch};
 use crate::model::Timestamp;
 use crate::promql::eval::{EvalError, QueryOptions, QueryResult, eval_instant, eval_range};
-use crate::promql::plan::{Engine, Notes, Question, reads_little};
+use crate::promql::plan::{Engine, Notes, Question, RangeQuestion};
 use crate::promql::{Expr, parse_with};
 
 /// Points of one series in an answer. **Source.** `queryRange`: enough for a week at one minute or a year at one hour.
@@ -72,7 +71,7 @@ pub(super) async fn range(State(state): State<AppState>, params: Params) -> ApiR
     }
     let query = Query::read(state, &params, limit)?;
     let step = Duration::from_nanos(step_ns);
-    query.run(move |query, options| eval_range(&query.expr, start, end, step, &*query.state.store, options)).await
+    query.run(move |query, options| query.eval_range((start, end, step), options)).await
 }
 
 pub(super) async fn format(State(state): State<AppState>, params: Params) -> ApiResult {
@@ -117,17 +116,31 @@ impl Query {
         Ok(Query { text: params.text("query").to_owned(), expr, limit, timeout, lookback_delta, stats, state })
     }
 
-    /// By a plan where it reads little, long windows included. The plain evaluator counts what it reads, looks at the interrupt, and
-    /// does not hold the store while it works.
+    /// By a plan. Statistics are the plain evaluator's, which counts what it reads and holds as Prometheus does.
     fn eval_instant(&self, at: Timestamp, options: &QueryOptions<'_>) -> Result<QueryResult, EvalError> {
-        let is_over = options.interrupt.is_some_and(|ask| ask().is_some());
-        if is_over || !matches!(self.stats, StatsAsked::No) || !reads_little(&self.expr) {
+        if !matches!(self.stats, StatsAsked::No) {
             return eval_instant(&self.expr, at, &*self.state.store, options);
         }
-        // An engine of its own, so that queries wait neither for each other nor for rules.
-        let engine = Engine::new(self.state.store.clone());
+        let engine = self.engine();
         let prepared = engine.prepare(&self.expr);
         engine.eval_instant(&prepared, &Question { at, overlay: None, options, notes: Notes::Wanted })
+    }
+
+    /// Likewise, of a range.
+    fn eval_range(
+        &self,
+        (start, end, step): (Timestamp, Timestamp, Duration),
+        options: &QueryOptions<'_>,
+    ) -> Result<QueryResult, EvalError> {
+        if !matches!(self.stats, StatsAsked::No) {
+            return eval_range(&self.expr, start, end, step, &*self.state.store, options);
+        }
+        self.engine().eval_range(&self.expr, &RangeQuestion { start, end, step, options, notes: Notes::Wanted })
+    }
+
+    /// An engine of its own, so that queries wait neither for each other nor for rules.
+    fn engine(&self) -> Engine {
+        Engine::of_dialect(self.state.store.clone(), &self.state.queries.settings.dialect)
     }
 
     async fn run(

@@ -20,6 +20,7 @@ use super::persist::{BadPiece, CommitLog, Piece, StartList};
 use super::postings::Postings;
 use super::selection::{Edges, Point, Window};
 use super::series::{Held, StoredSeries};
+use super::stepping::{Limits, Stepping, Untold, WindowGrid};
 use super::summary::{Extremes, Summary, Sums, Transitions};
 use super::symbols::{Pair, Symbol, Symbols};
 use super::{Committed, Refusal, Row, SeriesRef, Stats};
@@ -434,6 +435,85 @@ impl Reader<'_> {
     fn summary<S: Summary>(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<S> {
         let start = self.after_floor(start);
         self.head.series(series).map_or(Windowed::Empty, |series| series.summary(start, end))
+    }
+
+    /// As [`Reader::edges`], of each window of `grid`, with the window's number; samples after `through` are left out.
+    pub fn edges_by_step(
+        &self,
+        series: SeriesRef,
+        grid: &WindowGrid,
+        through: Timestamp,
+        space: &mut Stepping,
+        take: impl FnMut(usize, Edges),
+    ) -> Result<(), Untold> {
+        let Some(series) = self.head.series(series) else { return Ok(()) };
+        series.edges_by_step(grid, self.limits(through), space, take)
+    }
+
+    /// As [`Reader::sums`], of each window of `grid`, likewise, with the number of samples.
+    pub fn sums_by_step(
+        &self,
+        series: SeriesRef,
+        grid: &WindowGrid,
+        through: Timestamp,
+        space: &mut Stepping,
+        take: impl FnMut(usize, u64, Sums),
+    ) -> Result<(), Untold> {
+        let Some(series) = self.head.series(series) else { return Ok(()) };
+        series.summaries_by_step(grid, self.limits(through), space, take)
+    }
+
+    /// As [`Reader::extremes`], likewise.
+    pub fn extremes_by_step(
+        &self,
+        series: SeriesRef,
+        grid: &WindowGrid,
+        through: Timestamp,
+        space: &mut Stepping,
+        take: impl FnMut(usize, u64, Extremes),
+    ) -> Result<(), Untold> {
+        let Some(series) = self.head.series(series) else { return Ok(()) };
+        series.summaries_by_step(grid, self.limits(through), space, take)
+    }
+
+    /// As [`Reader::transitions`], likewise.
+    pub fn transitions_by_step(
+        &self,
+        series: SeriesRef,
+        grid: &WindowGrid,
+        through: Timestamp,
+        space: &mut Stepping,
+        take: impl FnMut(usize, u64, Transitions),
+    ) -> Result<(), Untold> {
+        let Some(series) = self.head.series(series) else { return Ok(()) };
+        series.summaries_by_step(grid, self.limits(through), space, take)
+    }
+
+    /// Reads the samples of all windows of `grid`, up to `through`, in place of what the columns held.
+    pub fn columns(
+        &self,
+        series: SeriesRef,
+        grid: &WindowGrid,
+        through: Timestamp,
+        space: &mut Stepping,
+    ) -> Result<(), Untold> {
+        space.window.clear();
+        let Some(series) = self.head.series(series) else { return Ok(()) };
+        series.read_columns(grid, self.limits(through), space)
+    }
+
+    /// Whether any sample of `series` says since when it has counted.
+    pub fn has_start_times(&self, series: SeriesRef) -> bool {
+        self.head.series(series).is_some_and(StoredSeries::has_start_times)
+    }
+
+    /// Lets waiting commits go first. What was read before and what is read afterwards may belong to different epochs.
+    pub fn yield_to_commits(&mut self) {
+        RwLockReadGuard::bump(&mut self.head);
+    }
+
+    fn limits(&self, through: Timestamp) -> Limits {
+        Limits { floor: self.after_floor(Timestamp::MIN), through }
     }
 
     /// Whether an empty window or look-back from `start` to `end` stays empty, for later windows too, until the series wakes up

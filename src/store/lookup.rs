@@ -141,7 +141,7 @@ impl StoredSeries {
     }
 
     /// The first and the last live sample of a window, each with the number of its part, and how many there are.
-    fn live_range(&self, start: Timestamp, end: Timestamp) -> Windowed<((usize, Place), (usize, Place))> {
+    pub(super) fn live_range(&self, start: Timestamp, end: Timestamp) -> Windowed<((usize, Place), (usize, Place))> {
         let open = self.sealed.parts();
         let first = match self.open.first() {
             Some(first) if first <= start => None,
@@ -165,28 +165,35 @@ impl StoredSeries {
 
     /// The difference of two samples plus, in order, what each reset between them took away. `None`: scan.
     fn increase(&self, first: &(usize, Place), last: &(usize, Place)) -> Option<f64> {
-        let difference = last.1.value - first.1.value;
+        let mut increase = last.1.value - first.1.value;
+        self.each_reset(first, last, |before| increase += before)?;
+        Some(increase)
+    }
+
+    /// Takes the value before each reset between two samples, in order. `None`: scan.
+    pub(super) fn each_reset(
+        &self,
+        first: &(usize, Place),
+        last: &(usize, Place),
+        mut take: impl FnMut(f64),
+    ) -> Option<()> {
         let sealed_end = self.sealed.ordinal();
-        let sealed = match self.sealed.resets() {
-            Some(resets) if first.1.ordinal < sealed_end => {
-                resets.add_to(difference, first.1.ordinal, last.1.ordinal.min(sealed_end - 1))?
-            }
-            _ => difference,
-        };
-        let Open::Floats { values, .. } = &self.open else { return Some(sealed) };
+        if let Some(resets) = self.sealed.resets().filter(|_| first.1.ordinal < sealed_end) {
+            resets.between(first.1.ordinal, last.1.ordinal.min(sealed_end - 1))?.for_each(&mut take);
+        }
+        let Open::Floats { values, .. } = &self.open else { return Some(()) };
         if last.0 < self.sealed.parts() {
-            return Some(sealed);
+            return Some(());
         }
         let (from, mut before) =
             if first.0 == last.0 { (first.1.index + 1, first.1.value) } else { (0, self.sealed.last_live()?) };
-        let mut increase = sealed;
         for value in values[from..=last.1.index].iter().filter(|value| !is_stale(**value)) {
             if *value < before {
-                increase += before;
+                take(before);
             }
             before = *value;
         }
-        Some(increase)
+        Some(())
     }
 
     /// Joins what lies from one sample to another, both included.

@@ -53,6 +53,7 @@ mod sealed;
 mod selection;
 mod series;
 mod starts;
+mod stepping;
 mod summary;
 mod symbols;
 mod times;
@@ -65,6 +66,7 @@ pub use lookup::Windowed;
 pub use metadata::MetadataStore;
 pub use persist::{BadPiece, CHUNK_FORMAT, CommitLog, Exported, Piece, Saved};
 pub use selection::{Edges, Point, Refreshed, Selection, Window};
+pub use stepping::{Stepping, Untold, WindowGrid};
 pub use summary::{CompensatedSum, Extremes, Sums, Transitions};
 
 use crate::model::{StartTime, Timestamp, Value};

@@ -48,15 +48,14 @@ impl Resets {
         }
     }
 
-    /// `increase` and, one after the other, the values before the resets of the pairs inside `first..=last`. `None`: scan.
-    pub(super) fn add_to(&self, increase: f64, first: u64, last: u64) -> Option<f64> {
+    /// The values before the resets of the pairs inside `first..=last`, in order. `None`: scan.
+    pub(super) fn between(&self, first: u64, last: u64) -> Option<impl Iterator<Item = f64>> {
         let dense = self.dense.partition_point(|(_, end)| *end <= first);
         if self.dense.get(dense).is_some_and(|(start, _)| *start <= last) {
             return None;
         }
         let from = self.noted.partition_point(|reset| reset.ordinal <= first);
-        let inside = self.noted[from..].iter().take_while(|reset| reset.ordinal <= last);
-        Some(inside.fold(increase, |increase, reset| increase + reset.before))
+        Some(self.noted[from..].iter().take_while(move |reset| reset.ordinal <= last).map(|reset| reset.before))
     }
 
     /// Forgets those before `ordinal`.

@@ -11,6 +11,7 @@
 //!                                       ├─ window(series, start, end, …)     columns of a window
 //!                                       ├─ edges(series, start, end, …)      what rate, increase and delta need
 //!                                       ├─ samples(series, start, end, …)    the same with staleness markers
+//!                                       ├─ edges_by_step(series, grid, …)    the same of all windows of a grid
 //!                                       └─ labels(series), sleeps(…), …
 //! ```
 //!
@@ -102,6 +103,11 @@ impl Window {
             self.has_histogram_ends |= is_end;
             self.has_histograms |= !is_end;
         }
+    }
+
+    pub(super) fn push(&mut self, at: Timestamp, value: f64) {
+        self.at.push(at);
+        self.values.push(value);
     }
 
     pub(super) fn remove_stale(&mut self) {

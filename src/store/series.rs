@@ -185,6 +185,11 @@ impl StoredSeries {
         }
     }
 
+    /// Whether any sample has a start time.
+    pub(super) fn has_start_times(&self) -> bool {
+        self.starts.is_some()
+    }
+
     /// From which sample on which start time holds, for those after `after`.
     pub(super) fn starts(&self, after: Timestamp) -> Vec<(Timestamp, Option<StartTime>)> {
         let Some(starts) = &self.starts else { return Vec::new() };

@@ -103,6 +103,8 @@ impl<'a> Evaluator<'a> {
             let (rows, read) = self.apart(|evaluator| evaluator.eval_node(expr, Grid::instant(grid.start)));
             (0..grid.len()).for_each(|index| self.stats.read(index, read));
             let mut rows = rows?;
+            self.samples = before;
+            self.check_held(rows.len().saturating_mul(grid.len()))?;
             for row in &mut rows {
                 let value = row.samples[0].value.clone();
                 row.samples = grid.steps().map(|at| Sample { at, value: value.clone() }).collect();
@@ -120,6 +122,7 @@ impl<'a> Evaluator<'a> {
     fn eval_node(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<Row>, EvalError> {
         match &expr.kind {
             ExprKind::Number(value) | ExprKind::Duration(value) => {
+                self.check_held(grid.len())?;
                 let samples = grid.steps().map(|at| Sample::float(at, *value)).collect();
                 Ok(vec![Row { labels: Labels::empty(), drop_name: false, samples }])
             }

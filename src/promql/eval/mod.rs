@@ -235,19 +235,28 @@ pub fn eval_range(
     Ok(QueryResult { value, warnings, infos, stats })
 }
 
-/// The rows of `expr` on a grid of its own inside `query`, for plans that do not know a part of their expression; and whether
-/// there is anything to say about them.
+/// What the plain evaluator gives of a part of an expression.
+pub(super) struct PlainRows {
+    pub(super) rows: Vec<Row>,
+    /// Whether there is anything to say about them.
+    pub(super) is_noted: bool,
+    /// The most samples held at a time.
+    pub(super) peak_samples: usize,
+}
+
+/// The rows of `expr` on a grid of its own inside `query`, for plans that do not know a part of their expression.
 pub(super) fn rows_inside(
     expr: &Expr,
     grid: Grid,
     query: QueryRange,
     querier: &dyn Querier,
     options: &QueryOptions<'_>,
-) -> Result<(Vec<Row>, bool), EvalError> {
+) -> Result<PlainRows, EvalError> {
     let mut evaluator = Evaluator::new(querier, options, query);
     let rows = evaluator.eval(expr, grid)?;
+    let peak_samples = evaluator.stats.peak_samples;
     let (warnings, infos) = evaluator.into_annotations().into_texts("");
-    Ok((rows, !warnings.is_empty() || !infos.is_empty()))
+    Ok(PlainRows { rows, is_noted: !warnings.is_empty() || !infos.is_empty(), peak_samples })
 }
 
 fn element(row: Row, at: Timestamp) -> VectorElement {

@@ -3,14 +3,16 @@
 use parking_lot::MutexGuard;
 
 use super::arena::Plans;
+use super::block::is_absent;
 use super::labels::Namer;
 use super::node::NodeId;
-use crate::model::{Labels, Timestamp};
+use crate::model::{Labels, Sample, Series, Timestamp};
 use crate::promql::ast::ValueType;
+use crate::promql::eval::grid::Grid;
 use crate::promql::eval::{QueryResult, QueryStats, QueryValue, VectorElement};
 use crate::store::Store;
 
-/// The elements of a result at one instant. It holds the engine: drop it soon.
+/// The elements of a result, at one instant or at all steps of a range. It holds the engine: drop it soon.
 pub struct Answer<'e> {
     plans: MutexGuard<'e, Plans>,
     root: NodeId,
@@ -48,6 +50,21 @@ impl<'e> Answer<'e> {
     /// The labels of a slot; `None` if its series has gone from the store since it was read.
     pub fn labels(&self, slot: u32) -> Option<Labels> {
         Namer::new(&self.plans, self.store).labels(self.root, slot).ok()
+    }
+
+    /// As the plain evaluator gives it for the steps of `grid`, without statistics; `None` as for [`Answer::labels`].
+    pub(super) fn to_matrix(&self, grid: Grid) -> Option<QueryResult> {
+        let namer = Namer::new(&self.plans, self.store);
+        let mut all = Vec::new();
+        for (slot, row) in self.plans.node(self.root).block.iter() {
+            let present = row.iter().zip(grid.steps()).filter(|(value, _)| !is_absent(**value));
+            let mut samples = Vec::with_capacity(row.len());
+            samples.extend(present.map(|(value, at)| Sample::float(at, *value)));
+            all.push(Series::new(namer.labels(self.root, slot).ok()?, samples));
+        }
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let value = QueryValue::Matrix(all);
+        Some(QueryResult { value, warnings: Vec::new(), infos: Vec::new(), stats: QueryStats::default() })
     }
 
     /// As the plain evaluator gives it, without statistics; `None` as for [`Answer::labels`].

@@ -7,22 +7,24 @@ use rustc_hash::FxHashMap;
 use super::compile::Compiler;
 use super::evaluate::Settings;
 use super::is_planned;
-use super::node::{Node, NodeId, Op};
+use super::node::{Key, Node, NodeId, Op};
 use crate::model::Matcher;
 use crate::promql::ast::Expr;
 use crate::store::Selection;
 
-/// Nodes, found by number or by the text of their expression.
+/// Nodes, found by number or by their keys.
 #[derive(Default)]
 pub(super) struct Plans {
     /// Tells engines, and the lives of an engine, apart.
     pub(super) identity: Arc<()>,
+    /// Whether metric names are taken off at the end of a query.
+    pub(super) delays_name_removal: bool,
     /// True while nodes may be missing: an evaluation that leaves it so has panicked.
     pub(super) is_evaluating: bool,
     /// `None`: free, or being evaluated.
     nodes: Vec<Option<Box<Node>>>,
     free: Vec<NodeId>,
-    by_text: FxHashMap<String, NodeId>,
+    by_key: FxHashMap<Key, NodeId>,
     selections: Vec<Option<Shared>>,
     by_matchers: FxHashMap<String, usize>,
     /// Prepared expressions and what tells whether anybody still holds them.
@@ -43,14 +45,22 @@ struct Shared {
 }
 
 impl Plans {
+    pub(super) fn new(delays_name_removal: bool) -> Self {
+        Plans { delays_name_removal, ..Plans::default() }
+    }
+
     /// Compiles `expr`; `None` if nothing of it would be planned.
     pub(super) fn add_root(&mut self, expr: &Expr) -> Option<(NodeId, Arc<()>)> {
         if !is_planned(expr.value_type()) {
             return None;
         }
-        let root = Compiler { plans: self }.compile(expr);
+        let root = Compiler::new(self).compile_query(expr);
         self.node_mut(root).uses += 1;
-        if matches!(self.node(root).op, Op::Dynamic(_)) {
+        let mut working = self.node(root);
+        while matches!(working.op, Op::Repeat | Op::Strip(_)) {
+            working = self.node(working.inputs[0]);
+        }
+        if matches!(working.op, Op::Dynamic(_)) {
             self.release(root);
             return None;
         }
@@ -94,8 +104,8 @@ impl Plans {
         self.nodes[id] = Some(node);
     }
 
-    pub(super) fn find(&self, text: &str) -> Option<NodeId> {
-        self.by_text.get(text).copied()
+    pub(super) fn find(&self, key: &Key) -> Option<NodeId> {
+        self.by_key.get(key).copied()
     }
 
     /// A new node, which uses its inputs; nobody uses it yet.
@@ -107,7 +117,7 @@ impl Plans {
             self.nodes.push(None);
             self.nodes.len() - 1
         });
-        self.by_text.insert(node.text.clone(), id);
+        self.by_key.insert(node.key.clone(), id);
         self.nodes[id] = Some(Box::new(node));
         id
     }
@@ -119,11 +129,15 @@ impl Plans {
             return;
         }
         let node = self.take(id);
-        self.by_text.remove(&node.text);
+        self.by_key.remove(&node.key);
         self.free.push(id);
         match &node.op {
             Op::Instant(instant) => self.release_selection(instant.leaf.selection),
-            Op::Range(range) => self.release_selection(range.leaf.selection),
+            Op::Range(range) => {
+                if let Some(leaf) = range.source.leaf() {
+                    self.release_selection(leaf.selection);
+                }
+            }
             _ => {}
         }
         node.inputs.iter().for_each(|input| self.release(*input));

@@ -1,4 +1,9 @@
-//! From a parsed expression to nodes. Equal expressions, as the printer writes them, are one node.
+//! From a parsed expression to nodes. Equal expressions, as the printer writes them, are one node, if they are evaluated on the
+//! same grid.
+//!
+//! **Grids.** What `@` fixes is evaluated once and repeated ([`super::repeat`]); a subquery has a grid of its own
+//! ([`super::subquery`]). So each node belongs to a *grid path*, which stands in its key: the empty one for the grid of the query,
+//! `@;` for its first step, `[1h:15s];` for that of a subquery, and so on inwards.
 
 use std::sync::Arc;
 
@@ -12,11 +17,12 @@ use super::histogram::{ClassicHistograms, Figure};
 use super::join::Join;
 use super::leaf::{Instant, Leaf};
 use super::map::{Comparison, Drops, Map, MapFunction};
-use super::node::{Memo, Naming, Node, NodeId, Op};
+use super::node::{Fate, Key, Memo, Naming, Node, NodeId, Op};
 use super::rank::{Rank, SortByValue};
 use super::relabel::{Relabel, Source};
 use super::set_operation::SetOperation;
-use super::window::{self, RangeFunction};
+use super::subquery::SubqueryWindows;
+use super::window::{self, RangeFunction, Source as RangeSource};
 use crate::model::{Anchoring, METRIC_NAME, MatchOp, Pattern, Replacement};
 use crate::promql::ast::{
     Aggregate as AggregateExpr, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, ValueType,
@@ -25,14 +31,21 @@ use crate::promql::ast::{
 use crate::promql::eval::absent::labels_of;
 use crate::promql::eval::binary::changes_meaning;
 use crate::promql::eval::label_functions::check_label_name;
+use crate::promql::eval::step_invariant::is_step_invariant;
 use crate::promql::eval::{calendar, math};
 use crate::promql::functions::{FunctionId, lookup};
+use crate::promql::printer::write_subquery_range;
 
 /// Label names that go together with the metric name.
 const METADATA: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
 
+/// Ends the grid path of what is evaluated at the first step only.
+const FIRST_STEP: &str = "@;";
+
 pub(super) struct Compiler<'p> {
-    pub(super) plans: &'p mut Plans,
+    plans: &'p mut Plans,
+    /// See the module head.
+    path: String,
 }
 
 /// What an expression becomes.
@@ -48,22 +61,84 @@ impl Compiled {
     }
 }
 
-impl Compiler<'_> {
+impl<'p> Compiler<'p> {
+    pub(super) fn new(plans: &'p mut Plans) -> Self {
+        Compiler { plans, path: String::new() }
+    }
+
+    /// The node of a whole query, which is a scalar or an instant vector.
+    pub(super) fn compile_query(&mut self, expr: &Expr) -> NodeId {
+        let input = self.compile(expr);
+        let node = self.plans.node(input);
+        if !self.plans.delays_name_removal || node.value_type != ValueType::Vector || self.is_dynamic(input) {
+            return input;
+        }
+        let key = self.key("strip", expr);
+        let compiled = Compiled::new(Op::Strip(Box::default()), [input], node.naming);
+        self.add(compiled, ValueType::Vector, key)
+    }
+
+    fn is_dynamic(&self, id: NodeId) -> bool {
+        matches!(self.plans.node(id).op, Op::Dynamic(_))
+    }
+
     /// The node of `expr`, which is a scalar or an instant vector.
     pub(super) fn compile(&mut self, expr: &Expr) -> NodeId {
         let expr = expr.unparenthesised();
         if let ExprKind::Unary { negate: false, operand } = &expr.kind {
             return self.compile(operand);
         }
-        let text = expr.to_string();
-        if let Some(id) = self.plans.find(&text) {
+        if !self.path.ends_with(FIRST_STEP) && is_step_invariant(expr) {
+            return self.compile_repeated(expr);
+        }
+        let key = self.key("", expr);
+        if let Some(id) = self.plans.find(&key) {
             return id;
         }
         let known = self.known(expr);
-        let Compiled { op, inputs, naming } = known
-            .unwrap_or_else(|| Compiled::new(Op::Dynamic(Box::new(Dynamic::new(expr.clone()))), [], Naming::ManyNames));
-        let (block, memo, value_type) = (Block::default(), Memo::default(), expr.value_type());
-        self.plans.add(Node { op, inputs, naming, value_type, era: 0, block, memo, text, uses: 0 })
+        let dynamic = || Compiled::new(Op::Dynamic(Box::new(Dynamic::new(expr.clone()))), [], Naming::ManyNames);
+        self.add(known.unwrap_or_else(dynamic), expr.value_type(), key)
+    }
+
+    /// What is the same at all steps.
+    fn compile_repeated(&mut self, expr: &Expr) -> NodeId {
+        let key = self.key("repeat", expr);
+        if let Some(id) = self.plans.find(&key) {
+            return id;
+        }
+        let input = self.inside(FIRST_STEP, |compiler| compiler.compile(expr));
+        let naming = self.plans.node(input).naming;
+        self.add(Compiled::new(Op::Repeat, [input], naming), expr.value_type(), key)
+    }
+
+    /// Compiles what is evaluated on another grid.
+    fn inside(&mut self, step: &str, compile: impl FnOnce(&mut Self) -> NodeId) -> NodeId {
+        let outer_len = self.path.len();
+        self.path.push_str(step);
+        let id = compile(self);
+        self.path.truncate(outer_len);
+        id
+    }
+
+    fn key(&self, role: &'static str, expr: &Expr) -> Key {
+        Key { text: expr.to_string(), role, path: self.path.clone() }
+    }
+
+    fn add(&mut self, compiled: Compiled, value_type: ValueType, key: Key) -> NodeId {
+        let Compiled { op, inputs, naming } = compiled;
+        let (block, memo) = (Block::default(), Memo::default());
+        let fate = Fate::Stays;
+        self.plans.add(Node { op, inputs, naming, value_type, era: 0, fate, block, memo, key, uses: 0 })
+    }
+
+    /// What is left of `naming` where the metric name is taken off.
+    fn dropped(&self, naming: Naming) -> Naming {
+        if self.plans.delays_name_removal { naming } else { Naming::Nameless }
+    }
+
+    /// Whether an operation that takes the name off does so at once.
+    fn drops(&self, takes_name_off: bool) -> Drops {
+        if takes_name_off && !self.plans.delays_name_removal { Drops::Name } else { Drops::Nothing }
     }
 
     /// `None` for what the plain evaluator must do.
@@ -79,7 +154,7 @@ impl Compiler<'_> {
             ExprKind::Call(call) => self.call(call),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
             ExprKind::Binary(binary) => self.binary(binary),
-            ExprKind::Unary { operand, .. } => Some(self.map(MapFunction::Negate, Drops::Name, &[operand])),
+            ExprKind::Unary { operand, .. } => Some(self.map(MapFunction::Negate, true, &[operand])),
             ExprKind::Paren(inner) => self.known(inner),
             ExprKind::Subquery(_) | ExprKind::String(_) | ExprKind::Bytes(_) | ExprKind::MatrixSelector { .. } => None,
         }
@@ -95,13 +170,12 @@ impl Compiler<'_> {
     }
 
     /// The first of `inputs` is the vector, the others are numbers.
-    fn map(&mut self, function: MapFunction, drops: Drops, inputs: &[&Expr]) -> Compiled {
+    fn map(&mut self, function: MapFunction, takes_name_off: bool, inputs: &[&Expr]) -> Compiled {
         let inputs: Vec<NodeId> = inputs.iter().map(|input| self.compile(input)).collect();
-        let naming = match (drops, self.plans.node(inputs[0]).naming) {
-            (Drops::Nothing, naming) => naming,
-            (Drops::Name, _) => Naming::Nameless,
-        };
-        Compiled::new(Op::Map(Box::new(Map::new(function, drops))), inputs, naming)
+        let naming = self.plans.node(inputs[0]).naming;
+        let naming = if takes_name_off { self.dropped(naming) } else { naming };
+        let map = Map::new(function, takes_name_off, self.drops(takes_name_off));
+        Compiled::new(Op::Map(Box::new(map)), inputs, naming)
     }
 
     fn call(&mut self, call: &Call) -> Option<Compiled> {
@@ -122,21 +196,18 @@ impl Compiler<'_> {
             }
             F::VectorOf => Compiled::new(Op::VectorOf, [self.compile(&args[0])], Naming::Nameless),
             F::ScalarOf => Compiled::new(Op::ScalarOf, [self.compile(&args[0])], Naming::Nameless),
-            F::Absent => {
-                let labels = labels_of(args[0].unparenthesised());
-                Compiled::new(Op::Absent(Absent { labels }), [self.compile(&args[0])], Naming::Nameless)
-            }
+            F::Absent => self.absent(args, 0, &args[0])?,
             F::TimestampOf => match &args[0].unparenthesised().kind {
                 ExprKind::VectorSelector(selector) => {
                     let (leaf, naming) = self.leaf(selector)?;
-                    Compiled::new(Op::Instant(Box::new(Instant::times(leaf))), [], naming)
+                    Compiled::new(Op::Instant(Box::new(Instant::times(leaf, self.drops(true)))), [], naming)
                 }
-                _ => self.map(MapFunction::StepTime, Drops::Name, &vector()),
+                _ => self.map(MapFunction::StepTime, true, &vector()),
             },
-            F::Clamp => self.map(MapFunction::Clamp, Drops::Name, &vector()),
-            F::ClampMin => self.map(MapFunction::ClampMin, Drops::Name, &vector()),
-            F::ClampMax => self.map(MapFunction::ClampMax, Drops::Name, &vector()),
-            F::Round => self.map(MapFunction::Round, Drops::Name, &vector()),
+            F::Clamp => self.map(MapFunction::Clamp, true, &vector()),
+            F::ClampMin => self.map(MapFunction::ClampMin, true, &vector()),
+            F::ClampMax => self.map(MapFunction::ClampMax, true, &vector()),
+            F::Round => self.map(MapFunction::Round, true, &vector()),
             F::Sort | F::SortDesc => {
                 let input = self.compile(&args[0]);
                 let naming = self.plans.node(input).naming;
@@ -147,36 +218,64 @@ impl Compiler<'_> {
             F::LabelReplace => self.label_replace(args)?,
             F::LabelJoin => self.label_join(args)?,
             _ if calendar::is_calendar(id) && args.is_empty() => Compiled::new(Op::Fact(id), [], Naming::Nameless),
-            _ if calendar::is_calendar(id) => self.map(MapFunction::Calendar(id), Drops::Name, &vector()),
-            _ if math::is_simple(id) => self.map(MapFunction::Math(id), Drops::Name, &vector()),
+            _ if calendar::is_calendar(id) => self.map(MapFunction::Calendar(id), true, &vector()),
+            _ if math::is_simple(id) => self.map(MapFunction::Math(id), true, &vector()),
             _ => return None,
         })
     }
 
     fn range_call(&mut self, call: &Call, position: usize) -> Option<Compiled> {
-        let ExprKind::MatrixSelector { selector, range_ms } = &call.args[position].unparenthesised().kind else {
+        let arg = call.args[position].unparenthesised();
+        if matches!(&arg.kind, ExprKind::MatrixSelector { selector, .. } if selector.extension.is_some()) {
             return None;
-        };
-        if call.function.id == FunctionId::AbsentOverTime && selector.extension.is_none() {
+        }
+        if call.function.id == FunctionId::AbsentOverTime {
             let function = lookup("present_over_time").expect("BUG: a function has gone");
             let present = Call { function, args: call.args.clone() };
-            let present = self.compile(&Expr { span: Default::default(), kind: ExprKind::Call(present) });
-            let labels = labels_of(call.args[position].unparenthesised());
-            return Some(Compiled::new(Op::Absent(Absent { labels }), [present], Naming::Nameless));
+            let present = Expr { span: Default::default(), kind: ExprKind::Call(present) };
+            return self.absent(&call.args, position, &present);
         }
         if !window::is_known(call.function.id) {
             return None;
         }
-        let (leaf, naming) = self.leaf(selector)?;
+        let mut inputs = Vec::new();
+        let (source, range_ms, naming, metric) = match &arg.kind {
+            ExprKind::MatrixSelector { selector, range_ms } => {
+                let (leaf, naming) = self.leaf(selector)?;
+                (RangeSource::Leaf(leaf), *range_ms, naming, metric_of(selector))
+            }
+            ExprKind::Subquery(subquery) => {
+                let step = std::fmt::from_fn(|f| write_subquery_range(f, subquery)).to_string() + ";";
+                let input = self.inside(&step, |compiler| compiler.compile(&subquery.expr));
+                inputs.push(input);
+                let naming = self.plans.node(input).naming;
+                (RangeSource::Subquery(SubqueryWindows::of(subquery)), subquery.range_ms, naming, None)
+            }
+            _ => unreachable!("BUG: a range vector that is neither a selector nor a subquery"),
+        };
         let parameters = call.args.iter().enumerate().filter(|(index, _)| *index != position);
-        let inputs: Vec<NodeId> = parameters.map(|(_, arg)| self.compile(arg)).collect();
-        let function = RangeFunction::new(leaf, call.function.id, *range_ms, metric_of(selector));
+        inputs.extend(parameters.map(|(_, arg)| self.compile(arg)).collect::<Vec<_>>());
+        let drops = self.drops(!window::keeps_name(call.function.id));
+        let function = RangeFunction::new(source, call.function.id, range_ms, metric, drops);
         Some(Compiled::new(Op::Range(Box::new(function)), inputs, naming))
+    }
+
+    /// One element where `present` has none; its labels are those that the argument at `position` pins down.
+    fn absent(&mut self, args: &[Expr], position: usize, present: &Expr) -> Option<Compiled> {
+        let labels = labels_of(args[position].unparenthesised());
+        // Whether these go at the end is another question in each case.
+        if self.plans.delays_name_removal && METADATA.iter().any(|name| labels.get(name).is_some()) {
+            return None;
+        }
+        let input = self.compile(present);
+        Some(Compiled::new(Op::Absent(Absent { labels }), [input], Naming::Nameless))
     }
 
     fn classic(&mut self, figure: Figure, args: &[Expr]) -> Compiled {
         let inputs: Vec<NodeId> = args.iter().map(|arg| self.compile(arg)).collect();
-        Compiled::new(Op::Classic(Box::new(ClassicHistograms::new(figure))), inputs, Naming::Nameless)
+        let naming = self.dropped(self.plans.node(inputs[inputs.len() - 1]).naming);
+        let histograms = ClassicHistograms::new(figure, self.drops(true));
+        Compiled::new(Op::Classic(Box::new(histograms)), inputs, naming)
     }
 
     fn label_replace(&mut self, args: &[Expr]) -> Option<Compiled> {
@@ -197,8 +296,12 @@ impl Compiler<'_> {
 
     fn relabel(&mut self, input: &Expr, destination: Arc<str>, source: Source) -> Option<Compiled> {
         check_label_name(&destination, "").ok()?;
-        let input = self.compile(input);
         let renames = METADATA.contains(&&*destination);
+        // A name that is set on purpose stays, but only where it is set.
+        if renames && self.plans.delays_name_removal {
+            return None;
+        }
+        let input = self.compile(input);
         let naming = if renames { Naming::ManyNames } else { self.plans.node(input).naming };
         Some(Compiled::new(Op::Relabel(Box::new(Relabel::new(destination, source))), [input], naming))
     }
@@ -227,7 +330,7 @@ impl Compiler<'_> {
             return None;
         }
         let comparison = if binary.return_bool { Comparison::Bool } else { Comparison::Filters };
-        let drops = if changes_meaning(op) || binary.return_bool { Drops::Name } else { Drops::Nothing };
+        let takes_name_off = changes_meaning(op) || binary.return_bool;
         let (lhs, rhs) = (&binary.lhs, &binary.rhs);
         match (lhs.value_type(), rhs.value_type()) {
             (ValueType::Scalar, ValueType::Scalar) => {
@@ -235,16 +338,16 @@ impl Compiler<'_> {
                 Some(Compiled::new(Op::ScalarBinary(ScalarBinary::Operator(op)), inputs, Naming::Nameless))
             }
             (ValueType::Vector, ValueType::Scalar) => {
-                Some(self.map(MapFunction::WithRight(op, comparison), drops, &[lhs, rhs]))
+                Some(self.map(MapFunction::WithRight(op, comparison), takes_name_off, &[lhs, rhs]))
             }
             (ValueType::Scalar, ValueType::Vector) => {
-                Some(self.map(MapFunction::WithLeft(op, comparison), drops, &[rhs, lhs]))
+                Some(self.map(MapFunction::WithLeft(op, comparison), takes_name_off, &[rhs, lhs]))
             }
-            _ => self.join(binary, comparison, drops),
+            _ => self.join(binary, comparison),
         }
     }
 
-    fn join(&mut self, binary: &Binary, comparison: Comparison, drops: Drops) -> Option<Compiled> {
+    fn join(&mut self, binary: &Binary, comparison: Comparison) -> Option<Compiled> {
         let matching = binary.matching.as_ref().expect("BUG: two vectors without matching");
         if matching.fill_left.is_some() || matching.fill_right.is_some() {
             return None;
@@ -262,6 +365,8 @@ impl Compiler<'_> {
             return Some(Compiled::new(Op::Set(Box::new(operation)), inputs, naming));
         }
         let many = if matching.cardinality == Cardinality::OneToMany { right } else { left };
+        // Arithmetic takes the names off in any case.
+        let drops = if changes_meaning(binary.op) { Drops::Name } else { self.drops(binary.return_bool) };
         let is_metadata = |names: &[Arc<str>]| names.iter().any(|name| METADATA.contains(&&**name));
         let naming = match (drops, matching.cardinality) {
             _ if is_metadata(&matching.include) => Naming::ManyNames,
@@ -269,7 +374,7 @@ impl Compiler<'_> {
             (_, Cardinality::OneToOne) if matching.on && !is_metadata(&matching.labels) => Naming::Nameless,
             _ => many,
         };
-        let join = Join::new(binary.op, comparison, matching.clone());
+        let join = Join::new(binary.op, comparison, drops, matching.clone());
         Some(Compiled::new(Op::Join(Box::new(join)), inputs, naming))
     }
 }

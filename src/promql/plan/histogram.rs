@@ -6,6 +6,7 @@
 use super::Stop;
 use super::block::{Block, Collector};
 use super::evaluate::View;
+use super::map::Drops;
 use super::set_operation::present;
 use super::slots::{SlotMap, SlotTable, is_overgrown};
 use crate::promql::eval::buckets::{self, ClassicBucket};
@@ -25,6 +26,7 @@ pub(super) enum Figure {
 #[derive(Debug)]
 pub(super) struct ClassicHistograms {
     figure: Figure,
+    drops: Drops,
     era: u64,
     /// By slot of the input: an index into `known`.
     bucket_of: SlotMap,
@@ -55,9 +57,10 @@ struct Gathered {
 }
 
 impl ClassicHistograms {
-    pub(super) fn new(figure: Figure) -> Self {
+    pub(super) fn new(figure: Figure, drops: Drops) -> Self {
         ClassicHistograms {
             figure,
+            drops,
             era: 0,
             bucket_of: SlotMap::default(),
             known: Vec::new(),
@@ -148,7 +151,10 @@ impl ClassicHistograms {
                 let key = labels.filtered(|label| &*label.name != BUCKET_LABEL);
                 let histogram = self.histograms.slot(key.clone());
                 if self.result_of.len() == histogram as usize {
-                    self.result_of.push(self.results.slot(without_metadata(&key)));
+                    self.result_of.push(self.results.slot(match self.drops {
+                        Drops::Name => without_metadata(&key),
+                        Drops::Nothing => key,
+                    }));
                     self.met.push((0, 0));
                 }
                 Bucket::Of { histogram, upper }

@@ -10,19 +10,22 @@
 use super::Stop;
 use super::block::{Block, Collector};
 use super::evaluate::View;
-use super::map::{Comparison, operate};
+use super::map::{Comparison, Drops, operate};
 use super::set_operation::{Signatures, present};
 use super::slots::{Marks, Renaming, SlotMap, SlotTable};
 use crate::model::Labels;
 use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
-use crate::promql::eval::binary::changes_meaning;
 use crate::promql::eval::matrix::without_metadata;
+
+/// After so many steps it is asked again whether anybody waits.
+const STEPS_BETWEEN_LOOKS: usize = 16;
 
 /// A binary operator that matches elements.
 #[derive(Debug)]
 pub(super) struct Join {
     op: BinaryOp,
     comparison: Comparison,
+    drops: Drops,
     matching: VectorMatching,
     signatures: Signatures,
     numbers: [Vec<u32>; 2],
@@ -61,17 +64,22 @@ impl Join {
         matches!(self.results, Results::OfPair(_))
     }
 
-    pub(super) fn new(op: BinaryOp, comparison: Comparison, matching: VectorMatching) -> Self {
-        let drops_name = changes_meaning(op) || comparison == Comparison::Bool;
+    /// Whether it is a comparison that gives 0 or 1.
+    pub(super) fn gives_bool(&self) -> bool {
+        self.comparison == Comparison::Bool
+    }
+
+    pub(super) fn new(op: BinaryOp, comparison: Comparison, drops: Drops, matching: VectorMatching) -> Self {
         let results = match matching.cardinality {
             Cardinality::OneToOne => Results::OfMany(Renaming::default()),
             _ if !matching.include.is_empty() => Results::OfPair(Pairs::default()),
-            _ if drops_name => Results::OfMany(Renaming::default()),
+            _ if drops == Drops::Name => Results::OfMany(Renaming::default()),
             _ => Results::Same,
         };
         Join {
             op,
             comparison,
+            drops,
             matching,
             signatures: Signatures::default(),
             numbers: Default::default(),
@@ -124,6 +132,9 @@ impl Join {
         };
         self.collector.start(out, many.steps);
         for step in 0..many.steps {
+            if step % STEPS_BETWEEN_LOOKS == 0 {
+                view.scope.check_interrupt()?;
+            }
             if present(many, step).next().is_some() && self.note_partners(one, 1 - many_side, step)? {
                 self.match_step([many, one], step, view, out)?;
             }
@@ -188,11 +199,10 @@ impl Join {
 
     fn result_slot(&mut self, [many, one]: [u32; 2], view: &View<'_>) -> Result<u32, Stop> {
         let many_side = self.many_input();
-        let drops_name = changes_meaning(self.op) || self.comparison == Comparison::Bool;
-        let matching = &self.matching;
+        let (drops, matching) = (self.drops, &self.matching);
         let many_labels = || {
             let labels = view.labels(many_side, many)?;
-            Ok(if drops_name { without_metadata(&labels) } else { labels })
+            Ok(if drops == Drops::Name { without_metadata(&labels) } else { labels })
         };
         match &mut self.results {
             Results::Same => Ok(many),

@@ -1,24 +1,22 @@
 //! The labels of a slot, materialised from the leaves up: nodes keep them only where they need them to tell slots apart.
 
-use std::cell::OnceCell;
-
 use super::Stop;
 use super::arena::Plans;
 use super::node::{NodeId, Op};
+use super::window::Source;
 use crate::model::Labels;
 use crate::promql::eval::matrix::without_metadata;
-use crate::store::{Reader, Selection, Store};
+use crate::store::{Selection, Store};
 
-/// Finds labels; takes the store's lock when first asked, and holds it then.
+/// Finds labels; takes the store's lock for each that it must look up there.
 pub(super) struct Namer<'a> {
     plans: &'a Plans,
     store: &'a Store,
-    reader: OnceCell<Reader<'a>>,
 }
 
 impl<'a> Namer<'a> {
     pub(super) fn new(plans: &'a Plans, store: &'a Store) -> Self {
-        Namer { plans, store, reader: OnceCell::new() }
+        Namer { plans, store }
     }
 
     /// The labels of `slot` of a node. Stops if its series has gone from the store meanwhile.
@@ -28,13 +26,14 @@ impl<'a> Namer<'a> {
         match &node.op {
             Op::Number(_) | Op::Fact(_) | Op::ScalarBinary(_) | Op::ScalarOf | Op::VectorOf => Ok(Labels::empty()),
             Op::Instant(instant) => {
-                let selection = self.plans.selection(instant.leaf.selection);
-                let series = || self.reader().labels(selection.series(slot)).ok_or(Stop);
+                let series = || self.series_labels(instant.leaf.selection, slot);
                 instant.drop.as_ref().map_or_else(series, |drop| drop.labels(slot, series))
             }
             Op::Range(range) => {
-                let selection = self.plans.selection(range.leaf.selection);
-                let series = || self.reader().labels(selection.series(slot)).ok_or(Stop);
+                let series = || match &range.source {
+                    Source::Leaf(leaf) => self.series_labels(leaf.selection, slot),
+                    Source::Subquery(_) => input(slot),
+                };
                 range.drop.as_ref().map_or_else(series, |drop| drop.labels(slot, series))
             }
             Op::Map(map) => match &map.drop {
@@ -42,7 +41,8 @@ impl<'a> Namer<'a> {
                 None => input(slot),
             },
             Op::Aggregate(aggregate) => Ok(aggregate.groups.table.labels(slot).clone()),
-            Op::Rank(_) | Op::Sort(_) => input(slot),
+            Op::Rank(_) | Op::Sort(_) | Op::Repeat => input(slot),
+            Op::Strip(strip) => strip.labels(slot, || input(slot)),
             Op::Join(join) => join.labels(slot, |many| self.labels(node.inputs[join.many_input()], many)),
             Op::Set(set) => set.labels(slot, || input(slot)),
             Op::Relabel(relabel) => Ok(relabel.renaming.table.labels(slot).clone()),
@@ -56,8 +56,9 @@ impl<'a> Namer<'a> {
         self.plans.selection(index)
     }
 
-    pub(super) fn reader(&self) -> &Reader<'a> {
-        self.reader.get_or_init(|| self.store.reader())
+    fn series_labels(&self, selection: usize, slot: u32) -> Result<Labels, Stop> {
+        let series = self.plans.selection(selection).series(slot);
+        self.store.reader().labels(series).ok_or(Stop)
     }
 }
 
@@ -97,7 +98,7 @@ impl NameDrop {
         self.renames
     }
 
-    fn labels(&self, slot: u32, input: impl FnOnce() -> Result<Labels, Stop>) -> Result<Labels, Stop> {
+    pub(super) fn labels(&self, slot: u32, input: impl FnOnce() -> Result<Labels, Stop>) -> Result<Labels, Stop> {
         if self.renames { Ok(self.renaming.table.labels(slot).clone()) } else { Ok(without_metadata(&input()?)) }
     }
 }

@@ -5,16 +5,36 @@
 //!
 //! **Invariants.** Slots are looked at in order of label set. A leaf that meets a native histogram stops.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use rustc_hash::FxHashMap;
 
 use super::Stop;
-use super::block::{Block, absent};
+use super::block::Block;
 use super::evaluate::{Scope, View};
+use super::executor::Executor;
 use super::labels::NameDrop;
+use super::map::Drops;
 use super::slots::Marks;
 use crate::model::{Matcher, Timestamp};
 use crate::promql::ast::AtModifier;
-use crate::store::{Point, Reader, Selection, SeriesRef, Window};
+use crate::store::{Point, Reader, Selection, SeriesRef, Stepping, Store, WindowGrid};
+
+/// Samples read and steps taken for which the store is held at a time: less than a millisecond.
+const PIECE_WORK: usize = 1 << 17;
+
+/// So many series are looked up at an instant in one piece: as long as that takes.
+const LIGHT_SLOTS_MAX: usize = 1 << 14;
+
+/// Series that are read before it is decided whether several threads pay.
+const PROBED_SLOTS: usize = 64;
+
+/// Less work than this, in samples and steps, takes less time than waking threads is worth: some milliseconds.
+const PARALLEL_WORK_MIN: usize = 1 << 20;
+
+/// Work of one task: so much that handing it out costs little, so little that interrupts are looked at often enough.
+const TASK_WORK: usize = 1 << 22;
 
 /// Which series, and when.
 #[derive(Debug, Default)]
@@ -29,6 +49,8 @@ pub(super) struct Leaf {
     seen: Option<Seen>,
     /// What the overlay has for slots.
     uncommitted: FxHashMap<u32, (Timestamp, f64)>,
+    /// Beside `active`: the newest sample when the pass began. Empty where the pass is one piece.
+    reach: Vec<Timestamp>,
 }
 
 /// For which state of the selection `active` was made.
@@ -55,11 +77,16 @@ impl Leaf {
         if overlay.candidates(matchers).next().is_some() { overlay.version() } else { 0 }
     }
 
-    /// Makes the list of slots to look at for windows up to `end`.
-    pub(super) fn wake(&mut self, selection: &Selection, end: Timestamp, scope: &Scope<'_>) -> Result<(), Stop> {
+    /// Makes the list of slots to look at for windows the first and the last of which have these ends.
+    pub(super) fn wake(
+        &mut self,
+        selection: &Selection,
+        (first_end, end): (Timestamp, Timestamp),
+        scope: &Scope<'_>,
+    ) -> Result<(), Stop> {
         self.take_uncommitted(selection, scope)?;
         let now = Seen { era: selection.era(), version: selection.version(), end };
-        let before = self.seen.filter(|seen| seen.era == now.era && seen.end <= end);
+        let before = self.seen.filter(|seen| seen.era == now.era && seen.end <= first_end);
         self.seen = Some(now);
         match before {
             Some(before) if before.version == now.version && self.uncommitted.is_empty() => {}
@@ -99,26 +126,237 @@ impl Leaf {
         Ok(())
     }
 
-    /// Calls `read` for each slot to look at; one for which it says so is put to sleep.
+    /// Calls `read` for each slot to look at; one for which it says so is put to sleep. It tells the slot, the series, its
+    /// uncommitted sample, and up to when it may be read.
+    ///
+    /// The store is let go between [`pieces`](PIECE_WORK); so that all series are seen as they were at the beginning, it is
+    /// noted first how far each reaches. A pass that is a piece by itself spares that.
     pub(super) fn for_each(
         &mut self,
-        selection: &Selection,
-        mut read: impl FnMut(u32, SeriesRef, Option<(Timestamp, f64)>) -> Result<Found, Stop>,
+        view: &View<'_>,
+        weight: Weight,
+        space: &mut Space,
+        mut read: impl FnMut(&Reader<'_>, Member, &mut Space) -> Result<Found, Stop>,
     ) -> Result<(), Stop> {
+        let selection = view.namer.selection(self.selection);
+        let mut reader = view.reader();
+        let is_one_piece = weight == Weight::Light && self.active.len() <= LIGHT_SLOTS_MAX;
+        self.note_reach(selection, if is_one_piece { None } else { Some(&reader) });
+        space.work = 0;
         let mut slept = false;
-        for slot in &self.active {
-            let uncommitted = if self.uncommitted.is_empty() { None } else { self.uncommitted.get(slot).copied() };
-            if read(*slot, selection.series(*slot), uncommitted)? == Found::NothingForLong {
+        for (index, slot) in self.active.iter().enumerate() {
+            let member = self.member(selection, index);
+            if read(&reader, member, space)? == Found::NothingForLong {
                 self.asleep[*slot as usize] = true;
                 slept = true;
             }
+            if space.is_piece_done() && !is_one_piece {
+                view.scope.check_interrupt()?;
+                reader.yield_to_commits();
+            }
         }
         if slept {
-            let asleep = &self.asleep;
-            self.active.retain(|slot| !asleep[*slot as usize]);
+            self.let_sleep();
         }
         Ok(())
     }
+
+    /// Fills a row of `out` for each slot that has any number, on several threads where that pays.
+    pub(super) fn fill_rows(
+        &mut self,
+        view: &View<'_>,
+        reads: &impl ReadSteps,
+        space: &mut Space,
+        out: &mut Block,
+    ) -> Result<(), Stop> {
+        let selection = view.namer.selection(self.selection);
+        self.note_reach(selection, Some(&view.reader()));
+        let mut asleep = Vec::new();
+        // The first ones tell how much work there is.
+        let probed = self.active.len().min(PROBED_SLOTS);
+        let mut piece = Piece { block: out, asleep: &mut asleep, space };
+        let work = self.fill_piece(view.scope.store, selection, 0..probed, reads, &mut piece, &mut || {
+            view.scope.check_interrupt()
+        })?;
+        let work_each = (work / probed.max(1)).max(1);
+        let left = probed..self.active.len();
+        match view.scope.executor.filter(|executor| executor.width() > 1) {
+            Some(executor) if left.len() * work_each >= PARALLEL_WORK_MIN => {
+                self.fill_side_by_side(view, executor, reads, (left, work_each), &mut piece)?;
+            }
+            _ => {
+                let (max_samples, mut look) = (view.scope.options.max_samples, || view.scope.check_interrupt());
+                for from in left.clone().step_by(PROBED_SLOTS) {
+                    let slots = from..left.end.min(from + PROBED_SLOTS);
+                    self.fill_piece(view.scope.store, selection, slots, reads, &mut piece, &mut look)?;
+                    if piece.block.values.len() > max_samples {
+                        return Err(Stop);
+                    }
+                }
+            }
+        }
+        if !asleep.is_empty() {
+            asleep.iter().for_each(|slot| self.asleep[*slot as usize] = true);
+            self.let_sleep();
+        }
+        Ok(())
+    }
+
+    fn fill_side_by_side(
+        &self,
+        view: &View<'_>,
+        executor: &dyn Executor,
+        reads: &impl ReadSteps,
+        (slots, work_each): (Range<usize>, usize),
+        all: &mut Piece<'_>,
+    ) -> Result<(), Stop> {
+        let selection = view.namer.selection(self.selection);
+        let store = view.scope.store;
+        let steps = all.block.steps;
+        let even = slots.len().div_ceil(executor.width());
+        let per_task = (TASK_WORK / work_each).clamp(1, even.max(1));
+        let tasks: Vec<Range<usize>> =
+            slots.clone().step_by(per_task).map(|from| from..slots.end.min(from + per_task)).collect();
+        for round in tasks.chunks(executor.width()) {
+            view.scope.check_interrupt()?;
+            view.scope.check_size(all.block.values.len())?;
+            let done: Vec<OnceLock<Result<Filled, Stop>>> = round.iter().map(|_| OnceLock::new()).collect();
+            executor.run(round.len(), &|task| {
+                let mut filled = Filled::default();
+                filled.block.reset(steps);
+                let Filled { block, asleep, space } = &mut filled;
+                let mut piece = Piece { block, asleep, space };
+                let outcome = self.fill_piece(store, selection, round[task].clone(), reads, &mut piece, &mut || Ok(()));
+                // Each task is run once.
+                let _ = done[task].set(outcome.map(|_| filled));
+            });
+            for filled in done {
+                let filled = filled.into_inner().expect("BUG: the executor has left a task out")?;
+                all.block.rows.extend(filled.block.rows);
+                all.block.values.extend(filled.block.values);
+                all.asleep.extend(filled.asleep);
+                all.space.peak_samples = all.space.peak_samples.max(filled.space.peak_samples);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills rows for some of the slots to look at. Gives the work that was.
+    fn fill_piece(
+        &self,
+        store: &Store,
+        selection: &Selection,
+        slots: Range<usize>,
+        reads: &impl ReadSteps,
+        piece: &mut Piece<'_>,
+        look: &mut dyn FnMut() -> Result<(), Stop>,
+    ) -> Result<usize, Stop> {
+        let mut reader = store.reader();
+        let Piece { block, asleep, space } = piece;
+        let mut work = 0;
+        space.work = 0;
+        for index in slots {
+            let member = self.member(selection, index);
+            let before = space.work;
+            let found = reads.read(&reader, member, space, block.add_row(member.slot))?;
+            space.work += block.steps;
+            work += space.work - before;
+            if found != Found::Something {
+                block.pop_row();
+            }
+            if found == Found::NothingForLong {
+                asleep.push(member.slot);
+            }
+            if space.is_piece_done() {
+                look()?;
+                reader.yield_to_commits();
+            }
+        }
+        Ok(work)
+    }
+
+    fn member(&self, selection: &Selection, index: usize) -> Member {
+        let slot = self.active[index];
+        let uncommitted = if self.uncommitted.is_empty() { None } else { self.uncommitted.get(&slot).copied() };
+        let through = self.reach.get(index).copied().unwrap_or(Timestamp::MAX);
+        Member { slot, series: selection.series(slot), uncommitted, through }
+    }
+
+    /// Notes how far each series to look at reaches now, or that nobody need know.
+    fn note_reach(&mut self, selection: &Selection, reader: Option<&Reader<'_>>) {
+        self.reach.clear();
+        if let Some(reader) = reader {
+            let newest = |slot: &u32| reader.newest(selection.series(*slot)).unwrap_or(Timestamp::MIN);
+            self.reach.extend(self.active.iter().map(newest));
+        }
+    }
+
+    fn let_sleep(&mut self) {
+        let asleep = &self.asleep;
+        self.active.retain(|slot| !asleep[*slot as usize]);
+    }
+}
+
+/// A series to look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) slot: u32,
+    pub(super) series: SeriesRef,
+    pub(super) uncommitted: Option<(Timestamp, f64)>,
+    /// What was stored later does not count.
+    pub(super) through: Timestamp,
+}
+
+/// Whether looking at a series may mean to read its samples.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Weight {
+    Light,
+    Heavy,
+}
+
+/// Memory that is used again for each series, and what is counted meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    pub(super) stepping: Stepping,
+    pub(super) values: Vec<f64>,
+    pub(super) points: Vec<crate::promql::eval::window::Point>,
+    /// The most samples in a window.
+    pub(super) peak_samples: usize,
+    /// Samples read and steps taken since the last look.
+    pub(super) work: usize,
+}
+
+impl Space {
+    fn is_piece_done(&mut self) -> bool {
+        self.work += 1;
+        let is_done = self.work >= PIECE_WORK;
+        if is_done {
+            self.work = 0;
+        }
+        is_done
+    }
+}
+
+/// How the steps of one series are read.
+pub(super) trait ReadSteps: Sync {
+    /// Fills `row`, which is as long as the grid and holds nothing.
+    fn read(&self, reader: &Reader<'_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop>;
+}
+
+/// Where rows go.
+struct Piece<'a> {
+    block: &'a mut Block,
+    /// The slots that may be put to sleep.
+    asleep: &'a mut Vec<u32>,
+    space: &'a mut Space,
+}
+
+/// What a task has to give.
+#[derive(Default)]
+struct Filled {
+    block: Block,
+    asleep: Vec<u32>,
+    space: Space,
 }
 
 /// What there is of a series.
@@ -140,67 +378,74 @@ pub(super) fn nothing(reader: &Reader<'_>, series: SeriesRef, start: Timestamp, 
 pub(super) struct Instant {
     pub(super) leaf: Leaf,
     /// `timestamp(selector)`: the times of the samples, without metric names.
+    pub(super) gives_times: bool,
+    /// Where names are taken off at once.
     pub(super) drop: Option<NameDrop>,
     collided: Marks,
-    window: Window,
+    space: Space,
 }
 
 impl Instant {
     pub(super) fn new(leaf: Leaf) -> Self {
-        Instant { leaf, drop: None, collided: Marks::default(), window: Window::default() }
+        Instant { leaf, gives_times: false, drop: None, collided: Marks::default(), space: Space::default() }
     }
 
-    pub(super) fn times(leaf: Leaf) -> Self {
-        Instant { drop: Some(NameDrop::default()), ..Instant::new(leaf) }
+    pub(super) fn times(leaf: Leaf, drops: Drops) -> Self {
+        Instant { gives_times: true, drop: drops.then_drop(), ..Instant::new(leaf) }
     }
 
     /// Gives the era of the result.
     pub(super) fn eval(&mut self, view: &View<'_>, out: &mut Block) -> Result<u64, Stop> {
-        let (grid, scope, reader) = (view.grid, view.scope, view.namer.reader());
+        let (grid, scope) = (view.grid, view.scope);
         let selection = view.namer.selection(self.leaf.selection);
-        let end = self.leaf.reference(scope, grid.end);
-        let start = end.plus_ms(-scope.lookback_ms);
-        self.leaf.wake(selection, end, scope)?;
+        let [first_end, end] = [grid.start, grid.end].map(|step| self.leaf.reference(scope, step));
+        self.leaf.wake(selection, (first_end, end), scope)?;
         out.reset(grid.len());
-        let look_back = LookBack {
-            reader,
-            ends: (self.leaf.at, self.leaf.offset_ms),
-            lookback_ms: scope.lookback_ms,
-            gives_times: self.drop.is_some(),
-        };
-        let window = &mut self.window;
-        self.leaf.for_each(selection, |slot, series, uncommitted| {
-            if !grid.is_single() {
-                let found = look_back.fill(series, view, window, out.add_row(slot))?;
-                if found == Found::Nothing {
-                    out.pop_row();
+        if grid.is_single() {
+            self.look_back(view, end, out)?;
+        } else {
+            let range_ms = scope.lookback_ms;
+            let windows = WindowGrid { first_end, step_ms: grid.step_ms, count: grid.len(), range_ms };
+            let reads = LookBacks { windows, gives_times: self.gives_times };
+            self.leaf.fill_rows(view, &reads, &mut self.space, out)?;
+        }
+        let Some(drop) = &mut self.drop else { return Ok(selection.era()) };
+        let era = drop.follow(scope.renames(view.naming), selection.era(), out.rows.len());
+        if drop.may_collide() {
+            let reader = view.reader();
+            self.collided.start();
+            for row in &mut out.rows {
+                *row = drop.slot(*row, || reader.labels(selection.series(*row)).ok_or(Stop))?;
+                if !self.collided.mark(*row) {
+                    return Err(Stop);
                 }
-                return Ok(found);
             }
-            let mut point = reader.instant(series, end, scope.lookback_ms);
+        }
+        out.order_by_first_step();
+        Ok(era)
+    }
+
+    /// The last samples at one instant.
+    fn look_back(&mut self, view: &View<'_>, end: Timestamp, out: &mut Block) -> Result<(), Stop> {
+        let lookback_ms = view.scope.lookback_ms;
+        let start = end.plus_ms(-lookback_ms);
+        let gives_times = self.gives_times;
+        self.leaf.for_each(view, Weight::Light, &mut self.space, |reader, member, _| {
+            let Member { slot, series, uncommitted, through } = member;
+            let until = end.min(through).max(start);
+            let mut point = reader.instant(series, until, until.ms_since(start));
             if let Some(uncommitted) = uncommitted {
                 point = on_top(point, uncommitted, reader.newest(series), (start, end))?;
             }
             match point {
                 Point::Float(at, value) => {
-                    out.push(slot, look_back.value(at, value));
+                    out.push(slot, if gives_times { at.as_secs_f64() } else { value });
                     Ok(Found::Something)
                 }
                 Point::Absent => Ok(nothing(reader, series, start, end)),
                 Point::Histogram => Err(Stop),
             }
-        })?;
-        let Some(drop) = &mut self.drop else { return Ok(selection.era()) };
-        let era = drop.follow(scope.renames(view.naming), selection.era(), out.rows.len());
-        self.collided.start();
-        for row in &mut out.rows {
-            *row = drop.slot(*row, || reader.labels(selection.series(*row)).ok_or(Stop))?;
-            if drop.may_collide() && !self.collided.mark(*row) {
-                return Err(Stop);
-            }
-        }
-        out.order_by_first_step();
-        Ok(era)
+        })
     }
 }
 
@@ -222,42 +467,67 @@ fn on_top(
 }
 
 /// Looks back from several steps.
-struct LookBack<'a> {
-    reader: &'a Reader<'a>,
-    /// `@` and offset.
-    ends: (Option<AtModifier>, i64),
-    lookback_ms: i64,
+struct LookBacks {
+    windows: WindowGrid,
     /// Whether the results are the times of the samples.
     gives_times: bool,
 }
 
-impl LookBack<'_> {
+impl LookBacks {
     fn value(&self, at: Timestamp, value: f64) -> f64 {
         if self.gives_times { at.as_secs_f64() } else { value }
     }
+}
 
-    /// The last samples of `series` before each step.
-    fn fill(&self, series: SeriesRef, view: &View<'_>, window: &mut Window, row: &mut [f64]) -> Result<Found, Stop> {
-        let end_of = |step| view.scope.query.reference(self.ends.0, self.ends.1, step);
-        let first = end_of(view.grid.start).plus_ms(-self.lookback_ms);
-        self.reader.samples(series, first, end_of(view.grid.end), window);
+impl ReadSteps for LookBacks {
+    /// The last samples of a series before each step.
+    fn read(&self, reader: &Reader<'_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop> {
+        let Member { series, uncommitted, through, .. } = member;
+        let LookBacks { windows, .. } = self;
+        let (start, end) = (windows.start(0), windows.last_end());
+        if windows.is_apart() && uncommitted.is_none() {
+            let mut found = Found::Nothing;
+            for (index, place) in row.iter_mut().enumerate() {
+                let start = windows.start(index);
+                let until = windows.end(index).min(through).max(start);
+                match reader.instant(series, until, until.ms_since(start)) {
+                    Point::Float(at, value) => {
+                        *place = self.value(at, value);
+                        found = Found::Something;
+                    }
+                    Point::Absent => {}
+                    Point::Histogram => return Err(Stop),
+                }
+            }
+            return Ok(found);
+        }
+        let window = &mut space.stepping.window;
+        reader.samples(series, start, end.min(through), window);
         if window.has_histograms {
             return Err(Stop);
         }
+        if let Some((at, value)) = uncommitted.filter(|(at, _)| *at > start && *at <= end) {
+            if reader.newest(series).is_some_and(|newest| newest >= at) {
+                return Err(Stop);
+            }
+            window.at.push(at);
+            window.values.push(value);
+        }
+        space.work += window.at.len();
+        if window.at.is_empty() {
+            return Ok(nothing(reader, series, start, end));
+        }
         let (mut seen, mut found) = (0, Found::Nothing);
-        for (place, step) in row.iter_mut().zip(view.grid.steps()) {
-            let end = end_of(step);
+        for (index, place) in row.iter_mut().enumerate() {
+            let (start, end) = (windows.start(index), windows.end(index));
             while window.at.get(seen).is_some_and(|at| *at <= end) {
                 seen += 1;
             }
             let newest = seen.checked_sub(1).map(|index| (window.at[index], window.values[index]));
-            *place = match newest.filter(|(at, _)| *at > end.plus_ms(-self.lookback_ms)) {
-                Some((at, value)) if !crate::model::is_stale(value) => {
-                    found = Found::Something;
-                    self.value(at, value)
-                }
-                _ => absent(),
-            };
+            if let Some((at, value)) = newest.filter(|(at, value)| *at > start && !crate::model::is_stale(*value)) {
+                *place = self.value(at, value);
+                found = Found::Something;
+            }
         }
         Ok(found)
     }

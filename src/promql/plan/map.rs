@@ -49,15 +49,16 @@ pub(super) enum Comparison {
 #[derive(Debug)]
 pub(super) struct Map {
     function: MapFunction,
-    /// `None` for comparisons that filter.
+    /// False for comparisons that filter.
+    pub(super) takes_name_off: bool,
+    /// Where it does so at once.
     pub(super) drop: Option<NameDrop>,
     collided: Marks,
 }
 
 impl Map {
-    pub(super) fn new(function: MapFunction, drops_name: Drops) -> Self {
-        let drop = (drops_name == Drops::Name).then(NameDrop::default);
-        Map { function, drop, collided: Marks::default() }
+    pub(super) fn new(function: MapFunction, takes_name_off: bool, drops: Drops) -> Self {
+        Map { function, takes_name_off, drop: drops.then_drop(), collided: Marks::default() }
     }
 
     /// Gives the era of the result.
@@ -119,6 +120,12 @@ impl Map {
 pub(super) enum Drops {
     Name,
     Nothing,
+}
+
+impl Drops {
+    pub(super) fn then_drop(self) -> Option<NameDrop> {
+        (self == Drops::Name).then(NameDrop::default)
+    }
 }
 
 fn clamp(value: f64, min: f64, max: f64) -> Option<f64> {

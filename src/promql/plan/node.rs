@@ -16,6 +16,7 @@ use super::map::Map;
 use super::rank::{Rank, SortByValue};
 use super::relabel::Relabel;
 use super::set_operation::SetOperation;
+use super::strip::Strip;
 use super::window::RangeFunction;
 use crate::promql::ast::ValueType;
 use crate::promql::eval::grid::Grid;
@@ -35,6 +36,28 @@ pub(super) enum Naming {
     ManyNames,
 }
 
+/// What becomes of the metric names of a node's results at the end of a query, where names are taken off there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    /// They stay.
+    Stays,
+    /// They go.
+    Goes,
+    /// Those of some results stay.
+    Differs,
+}
+
+/// By which equal nodes find each other.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Key {
+    /// The expression, as the printer writes it.
+    pub(super) text: String,
+    /// Tells the nodes of one expression apart.
+    pub(super) role: &'static str,
+    /// The grid on which it is evaluated: see [`super::compile`].
+    pub(super) path: String,
+}
+
 /// A node. See the [module](self).
 pub(super) struct Node {
     pub(super) op: Op,
@@ -43,10 +66,10 @@ pub(super) struct Node {
     pub(super) value_type: ValueType,
     /// Changes when a slot may have come to mean another label set.
     pub(super) era: u64,
+    pub(super) fate: Fate,
     pub(super) block: Block,
     pub(super) memo: Memo,
-    /// By which equal expressions find it.
-    pub(super) text: String,
+    pub(super) key: Key,
     /// How many nodes and prepared expressions read it.
     pub(super) uses: usize,
 }
@@ -66,6 +89,8 @@ pub(super) struct Memo {
     pub(super) epoch: u64,
     /// Of the overlay, if it may have been read.
     pub(super) overlay: u64,
+    /// The most samples that the plain evaluator would have held at a time inside this node, results apart.
+    pub(super) peak_samples: usize,
 }
 
 /// What a node does; each in a file of its own.
@@ -102,6 +127,10 @@ pub(super) enum Op {
     Classic(Box<ClassicHistograms>),
     /// `absent`, `absent_over_time`.
     Absent(Absent),
+    /// A result of the first step, at all steps.
+    Repeat,
+    /// Takes metric names off at the end of a query.
+    Strip(Box<Strip>),
     /// What the plain evaluator does.
     Dynamic(Box<Dynamic>),
 }

@@ -83,8 +83,13 @@ impl SetOperation {
         }
     }
 
+    /// Whether results come from both sides.
+    pub(super) fn is_union(&self) -> bool {
+        self.op == BinaryOp::Or
+    }
+
     pub(super) fn labels(&self, slot: u32, left: impl FnOnce() -> Result<Labels, Stop>) -> Result<Labels, Stop> {
-        if self.op == BinaryOp::Or { Ok(self.union.table.labels(slot).clone()) } else { left() }
+        if self.is_union() { Ok(self.union.table.labels(slot).clone()) } else { left() }
     }
 
     /// Gives the era of the result.
@@ -101,7 +106,7 @@ impl SetOperation {
             }
         }
         let [left, right] = nodes.map(|node| &node.block);
-        if self.op == BinaryOp::Or {
+        if self.is_union() {
             self.union.follow(eras, in_use);
             return self.unite([left, right], view, out);
         }

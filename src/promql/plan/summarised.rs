@@ -10,29 +10,29 @@
 //! Windows with histograms, and sums of values so large, or not numbers, that rules for overflow decide, are read.
 
 use crate::model::Timestamp;
-use crate::promql::ast::{Expr, ExprKind};
 use crate::promql::functions::FunctionId;
-use crate::store::{Reader, SeriesRef, Window, Windowed};
+use crate::store::{Edges, Extremes, Reader, SeriesRef, Sums, Transitions, Window, Windowed};
 
 /// Shorter windows lie in a chunk or two, which are decoded either way.
-const RANGE_MS_MIN: i64 = 3600 * 1000;
+pub(super) const RANGE_MS_MIN: i64 = 3600 * 1000;
 
 /// What is known of a window.
 pub(super) enum Summarised {
     /// No sample lies in it.
     Empty,
-    /// The value of the function.
-    Value(f64),
+    /// The number of its samples and the value of the function.
+    Value(usize, f64),
     /// Its samples must be read.
     Unknown,
 }
 
-/// The function `id` of the samples of `series` after `start` and not after `end`.
+/// The function `id` of the samples of `series` in a window, as far as they are not after `until`.
 pub(super) fn value(
     id: FunctionId,
     reader: &Reader<'_>,
     series: SeriesRef,
     (start, end): (Timestamp, Timestamp),
+    until: Timestamp,
     scratch: &mut Window,
 ) -> Summarised {
     use FunctionId as F;
@@ -40,89 +40,69 @@ pub(super) fn value(
         return Summarised::Unknown;
     }
     match id {
-        F::SumOverTime | F::AvgOverTime => match reader.sums(series, start, end) {
+        F::SumOverTime | F::AvgOverTime => match reader.sums(series, start, until) {
             Windowed::Floats { value, .. } if value.is_extreme => Summarised::Unknown,
-            sums => of(sums, |count, sums| match id {
-                F::SumOverTime => sums.sum.total(),
-                _ => sums.sum.sum / count as f64 + sums.sum.compensation / count as f64,
-            }),
+            sums => of(sums, |count, sums| of_sums(id, count, &sums)),
         },
-        F::MinOverTime | F::MaxOverTime => of(reader.extremes(series, start, end), |_, extremes| {
-            let (min, max) = extremes.range.expect("BUG: a window with samples has no extremes");
-            if id == F::MinOverTime { min } else { max }
-        }),
-        F::Changes => of(reader.transitions(series, start, end), |_, transitions| f64::from(transitions.changes)),
-        F::Resets => of(reader.transitions(series, start, end), |_, transitions| f64::from(transitions.resets)),
+        F::MinOverTime | F::MaxOverTime => {
+            of(reader.extremes(series, start, until), |_, extremes| of_extremes(id, &extremes))
+        }
+        F::Changes | F::Resets => {
+            of(reader.transitions(series, start, until), |_, transitions| of_transitions(id, &transitions))
+        }
         F::CountOverTime
         | F::PresentOverTime
         | F::FirstOverTime
         | F::LastOverTime
         | F::TsOfFirstOverTime
         | F::TsOfLastOverTime => {
-            let edges = reader.edges(series, start, end, scratch);
+            let edges = reader.edges(series, start, until, scratch);
             if scratch.has_histograms {
                 return Summarised::Unknown;
             }
-            let Some(edges) = edges else { return Summarised::Empty };
-            Summarised::Value(match id {
-                F::CountOverTime => edges.count as f64,
-                F::PresentOverTime => 1.0,
-                F::FirstOverTime => edges.first.1,
-                F::LastOverTime => edges.last.1,
-                F::TsOfFirstOverTime => edges.first.0.as_secs_f64(),
-                _ => edges.last.0.as_secs_f64(),
-            })
+            let value = edges.and_then(|edges| Some((edges.count, of_edges(id, &edges)?)));
+            value.map_or(Summarised::Empty, |(count, value)| Summarised::Value(count, value))
         }
         _ => Summarised::Unknown,
     }
 }
 
-/// Whether a plan of `expr` reads few samples whatever its windows, and so holds the store only briefly.
-pub fn reads_little(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => true,
-        ExprKind::VectorSelector(_) => true,
-        ExprKind::MatrixSelector { range_ms, .. } => *range_ms < RANGE_MS_MIN,
-        ExprKind::Subquery(_) => false,
-        ExprKind::Call(call) => call.args.iter().all(|arg| match &arg.unparenthesised().kind {
-            ExprKind::MatrixSelector { .. } if needs_no_samples(call.function.id) => true,
-            _ => reads_little(arg),
-        }),
-        ExprKind::Aggregate(aggregate) => {
-            reads_little(&aggregate.expr) && aggregate.param.as_ref().is_none_or(reads_little)
-        }
-        ExprKind::Binary(binary) => reads_little(&binary.lhs) && reads_little(&binary.rhs),
-        ExprKind::Unary { operand, .. } => reads_little(operand),
-        ExprKind::Paren(inner) => reads_little(inner),
+/// `sum_over_time`, `avg_over_time`.
+pub(super) fn of_sums(id: FunctionId, count: u64, sums: &Sums) -> f64 {
+    match id {
+        FunctionId::SumOverTime => sums.sum.total(),
+        _ => sums.sum.sum / count as f64 + sums.sum.compensation / count as f64,
     }
 }
 
-/// The functions that [`value`] knows, and those that need the edges of a window.
-fn needs_no_samples(id: FunctionId) -> bool {
-    use FunctionId::*;
-    matches!(
-        id,
-        Rate | Increase
-            | Delta
-            | SumOverTime
-            | AvgOverTime
-            | MinOverTime
-            | MaxOverTime
-            | Changes
-            | Resets
-            | CountOverTime
-            | PresentOverTime
-            | FirstOverTime
-            | LastOverTime
-            | TsOfFirstOverTime
-            | TsOfLastOverTime
-    )
+/// `min_over_time`, `max_over_time`.
+pub(super) fn of_extremes(id: FunctionId, extremes: &Extremes) -> f64 {
+    let (min, max) = extremes.range.expect("BUG: a window with samples has no extremes");
+    if id == FunctionId::MinOverTime { min } else { max }
+}
+
+/// `changes`, `resets`.
+pub(super) fn of_transitions(id: FunctionId, transitions: &Transitions) -> f64 {
+    f64::from(if id == FunctionId::Changes { transitions.changes } else { transitions.resets })
+}
+
+/// What the edges tell at once; `None` for rates, which extrapolate.
+pub(super) fn of_edges(id: FunctionId, edges: &Edges) -> Option<f64> {
+    Some(match id {
+        FunctionId::CountOverTime => edges.count as f64,
+        FunctionId::PresentOverTime => 1.0,
+        FunctionId::FirstOverTime => edges.first.1,
+        FunctionId::LastOverTime => edges.last.1,
+        FunctionId::TsOfFirstOverTime => edges.first.0.as_secs_f64(),
+        FunctionId::TsOfLastOverTime => edges.last.0.as_secs_f64(),
+        _ => return None,
+    })
 }
 
 fn of<T>(windowed: Windowed<T>, value_of: impl FnOnce(u64, T) -> f64) -> Summarised {
     match windowed {
         Windowed::Empty => Summarised::Empty,
-        Windowed::Floats { count, value } => Summarised::Value(value_of(count, value)),
+        Windowed::Floats { count, value } => Summarised::Value(count as usize, value_of(count, value)),
         Windowed::Scan => Summarised::Unknown,
     }
 }

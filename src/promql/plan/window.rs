@@ -1,21 +1,27 @@
-//! Functions of range selectors: `rate(x[5m])`, `max_over_time(x[1h])`, …
+//! Functions of range selectors and subqueries: `rate(x[5m])`, `max_over_time(x[1h])`, …
 //!
-//! `rate`, `increase` and `delta` ask the store for what they need of a window ([`crate::store::Edges`]); the others read its
-//! columns. The arithmetic is that of the plain evaluator's own functions, on columns instead of samples.
+//! `rate` and its kin ask the store for what they need of a window ([`crate::store::Edges`]), sums and extremes for summaries; the
+//! others read columns. Of the windows of a range query all are asked for at once ([`crate::store::Stepping`]). The arithmetic is that of the plain
+//! evaluator's own functions, on columns instead of samples.
 
-use super::Stop;
-use super::block::Block;
-use super::evaluate::View;
+use std::ops::Range;
+
+use super::block::{Block, absent};
+use super::evaluate::{Scope, View};
 use super::labels::NameDrop;
-use super::leaf::{Found, Leaf, nothing};
+use super::leaf::{Found, Leaf, Member, ReadSteps, Space, Weight, nothing};
+use super::map::Drops;
 use super::slots::Marks;
+use super::subquery::{self, SubqueryWindows};
 use super::summarised::{self, Summarised};
-use crate::model::{Timestamp, is_stale};
+use super::{Notes, Stop};
+use crate::model::{Labels, Timestamp, is_stale};
 use crate::promql::ast::AtModifier;
+use crate::promql::eval::grid::Grid;
 use crate::promql::eval::window::Point;
 use crate::promql::eval::{over_time, rate, regression, statistics};
 use crate::promql::functions::FunctionId;
-use crate::store::{Edges, Reader, SeriesRef, Window};
+use crate::store::{Edges, Extremes, Reader, Sums, Transitions, Window, WindowGrid};
 
 /// Whether `id` is known here.
 pub(super) fn is_known(id: FunctionId) -> bool {
@@ -49,26 +55,59 @@ pub(super) fn is_known(id: FunctionId) -> bool {
     )
 }
 
-/// A function of a range selector.
+/// Whether its results keep the metric name: these two act like an offset.
+pub(super) fn keeps_name(id: FunctionId) -> bool {
+    matches!(id, FunctionId::FirstOverTime | FunctionId::LastOverTime)
+}
+
+/// Where windows get their samples from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Leaf(Leaf),
+    /// The first input.
+    Subquery(SubqueryWindows),
+}
+
+impl Source {
+    pub(super) fn leaf(&self) -> Option<&Leaf> {
+        match self {
+            Source::Leaf(leaf) => Some(leaf),
+            Source::Subquery(_) => None,
+        }
+    }
+
+    /// The grid of the first input.
+    pub(super) fn grid(&self, outer: Grid, scope: &Scope<'_>) -> Grid {
+        match self {
+            Source::Leaf(_) => outer,
+            Source::Subquery(windows) => windows.grid(outer, scope),
+        }
+    }
+
+    fn modifiers(&self) -> (Option<AtModifier>, i64) {
+        match self {
+            Source::Leaf(leaf) => (leaf.at, leaf.offset_ms),
+            Source::Subquery(windows) => (windows.at, windows.offset_ms),
+        }
+    }
+}
+
+/// A function of a range selector or a subquery.
 #[derive(Debug)]
 pub(super) struct RangeFunction {
-    pub(super) leaf: Leaf,
+    pub(super) source: Source,
     id: FunctionId,
     range_ms: i64,
     /// Whether the plain evaluator would remark on the name of what is taken for a counter.
     is_odd_counter: bool,
-    /// `None` for functions that keep the metric name.
+    /// Where names are taken off at once.
     pub(super) drop: Option<NameDrop>,
     collided: Marks,
-    scratch: Scratch,
-}
-
-/// Memory that is used again for each series.
-#[derive(Debug, Default)]
-struct Scratch {
-    window: Window,
-    values: Vec<f64>,
-    points: Vec<Point>,
+    space: Space,
+    /// The number of each step, for functions that have one besides the windows.
+    parameters: Vec<f64>,
+    /// The most samples in a window.
+    pub(super) peak_samples: usize,
 }
 
 /// One window of one series.
@@ -81,77 +120,68 @@ struct Extent {
 }
 
 impl RangeFunction {
-    pub(super) fn new(leaf: Leaf, id: FunctionId, range_ms: i64, metric: Option<&str>) -> Self {
+    pub(super) fn new(source: Source, id: FunctionId, range_ms: i64, metric: Option<&str>, drops: Drops) -> Self {
         let is_rate = matches!(id, FunctionId::Rate | FunctionId::Increase);
-        let suffixes = ["_total", "_sum", "_count", "_bucket"];
-        let keeps_name = matches!(id, FunctionId::FirstOverTime | FunctionId::LastOverTime);
         RangeFunction {
-            leaf,
+            source,
             id,
             range_ms,
-            is_odd_counter: is_rate && !metric.is_some_and(|name| suffixes.iter().any(|end| name.ends_with(end))),
-            drop: (!keeps_name).then(NameDrop::default),
+            is_odd_counter: is_rate && !metric.is_some_and(is_counter_name),
+            drop: drops.then_drop(),
             collided: Marks::default(),
-            scratch: Scratch::default(),
+            space: Space::default(),
+            parameters: Vec::new(),
+            peak_samples: 0,
         }
+    }
+
+    pub(super) fn keeps_name(&self) -> bool {
+        keeps_name(self.id)
     }
 
     /// Gives the era of the result.
     pub(super) fn eval(&mut self, view: &View<'_>, out: &mut Block) -> Result<u64, Stop> {
-        let (grid, scope, reader) = (view.grid, view.scope, view.namer.reader());
-        let selection = view.namer.selection(self.leaf.selection);
-        let id = self.id;
-        let is_quantile = |step| (0.0..=1.0).contains(&view.scalar(0, step));
-        if id == FunctionId::QuantileOverTime && !(0..grid.len()).all(is_quantile) {
+        let (grid, scope, id) = (view.grid, view.scope, self.id);
+        let first_parameter = usize::from(self.source.leaf().is_none());
+        self.parameters.clear();
+        self.parameters.extend((0..grid.len()).map(|step| view.scalar(first_parameter, step)));
+        if id == FunctionId::QuantileOverTime && !self.parameters.iter().all(|q| (0.0..=1.0).contains(q)) {
             scope.note()?;
         }
-        let windows = Windows { range_ms: self.range_ms, at: self.leaf.at, offset_ms: self.leaf.offset_ms, view };
-        let whole = Extent { start: windows.extent(0, grid.start).start, ..windows.extent(grid.len() - 1, grid.end) };
-        self.leaf.wake(selection, whole.end, scope)?;
+        let (at, offset_ms) = self.source.modifiers();
+        let first_end = scope.query.reference(at, offset_ms, grid.start);
+        let step_ms = if at.is_some() || grid.is_single() { 0 } else { grid.step_ms };
+        let windows = WindowGrid { first_end, step_ms, count: grid.len(), range_ms: self.range_ms };
+        let parameters = &self.parameters;
+        let heeds_starts = scope.options.use_start_timestamps && is_of_counters(id);
+        let reads = Reads { id, windows, grid, parameters, heeds_starts };
         out.reset(grid.len());
-        let scratch = &mut self.scratch;
-        let needs_edges = matches!(id, FunctionId::Rate | FunctionId::Increase | FunctionId::Delta);
-        self.leaf.for_each(selection, |slot, series, uncommitted| {
-            if grid.is_single() && needs_edges && uncommitted.is_none() {
-                let edges = reader.edges(series, whole.start, whole.end, &mut scratch.window);
-                if scratch.window.has_histograms {
-                    return Err(Stop);
+        self.space.peak_samples = 0;
+        let input_era = match &mut self.source {
+            Source::Leaf(leaf) => {
+                let selection = view.namer.selection(leaf.selection);
+                leaf.wake(selection, (first_end, windows.last_end()), scope)?;
+                if grid.is_single() {
+                    reads.fill_instant(leaf, view, &mut self.space, out)?;
+                } else {
+                    leaf.fill_rows(view, &reads, &mut self.space, out)?;
                 }
-                let Some(edges) = edges else { return Ok(nothing(reader, series, whole.start, whole.end)) };
-                if edges.count >= 2 {
-                    out.push(slot, rate::extrapolated_floats(id, &edges, (whole.start, whole.end)));
-                }
-                return Ok(Found::Something);
+                selection.era()
             }
-            if grid.is_single() && uncommitted.is_none() {
-                let extent = (whole.start, whole.end);
-                match summarised::value(id, reader, series, extent, &mut scratch.window) {
-                    Summarised::Empty => return Ok(nothing(reader, series, whole.start, whole.end)),
-                    Summarised::Value(value) => {
-                        out.push(slot, value);
-                        return Ok(Found::Something);
-                    }
-                    Summarised::Unknown => {}
-                }
+            Source::Subquery(subquery) => {
+                reads.fill_from_rows(subquery.grid(grid, scope), view, &mut self.space, out)?;
+                view.node(0).era
             }
-            read(reader, series, &whole, uncommitted, &mut scratch.window)?;
-            if scratch.window.at.is_empty() {
-                return Ok(nothing(reader, series, whole.start, whole.end));
-            }
-            if !windows.fill(id, scratch, out.add_row(slot)) {
-                out.pop_row();
-            }
-            Ok(Found::Something)
-        })?;
-        if self.is_odd_counter && !out.rows.is_empty() {
-            scope.note()?;
-        }
-        let Some(drop) = &mut self.drop else { return Ok(selection.era()) };
-        let era = drop.follow(scope.renames(view.naming), selection.era(), out.rows.len());
+        };
+        self.peak_samples = self.space.peak_samples;
+        self.note_odd_counter(view, out)?;
+        let input_naming = if first_parameter == 0 { view.naming } else { view.node(0).naming };
+        let Some(drop) = &mut self.drop else { return Ok(input_era) };
+        let era = drop.follow(scope.renames(input_naming), input_era, out.rows.len());
         if drop.may_collide() {
             self.collided.start();
             for row in &mut out.rows {
-                *row = drop.slot(*row, || reader.labels(selection.series(*row)).ok_or(Stop))?;
+                *row = drop.slot(*row, || input_labels(&self.source, view, *row))?;
                 if !self.collided.mark(*row) {
                     return Err(Stop);
                 }
@@ -159,58 +189,358 @@ impl RangeFunction {
         }
         Ok(era)
     }
-}
 
-/// Where the windows of a selector lie.
-struct Windows<'a, 'v> {
-    range_ms: i64,
-    at: Option<AtModifier>,
-    offset_ms: i64,
-    view: &'a View<'v>,
-}
-
-impl Windows<'_, '_> {
-    fn extent(&self, index: usize, step: Timestamp) -> Extent {
-        let end = self.view.scope.query.reference(self.at, self.offset_ms, step);
-        Extent { start: end.plus_ms(-self.range_ms), end, at: step, parameter: self.view.scalar(0, index) }
-    }
-
-    /// The values of the function over the windows of the series in `scratch`; whether there is any.
-    fn fill(&self, id: FunctionId, scratch: &mut Scratch, row: &mut [f64]) -> bool {
-        let (mut first, mut past, mut has_any) = (0, 0, false);
-        for (index, (place, step)) in row.iter_mut().zip(self.view.grid.steps()).enumerate() {
-            let extent = self.extent(index, step);
-            let times = &scratch.window.at;
-            while times.get(first).is_some_and(|at| *at <= extent.start) {
-                first += 1;
-            }
-            past = past.max(first);
-            while times.get(past).is_some_and(|at| *at <= extent.end) {
-                past += 1;
-            }
-            if let Some(value) = of_window(id, &extent, first..past, scratch) {
-                *place = value;
-                has_any = true;
+    fn note_odd_counter(&self, view: &View<'_>, out: &Block) -> Result<(), Stop> {
+        if !self.is_odd_counter || out.rows.is_empty() || view.scope.notes == Notes::Ignored {
+            return Ok(());
+        }
+        for row in &out.rows {
+            let labels = input_labels(&self.source, view, *row)?;
+            if !labels.metric_name().is_empty() && !is_counter_name(labels.metric_name()) {
+                return view.scope.note();
             }
         }
-        has_any
+        Ok(())
     }
 }
 
-/// Reads the window of a series, with an uncommitted sample on top of what is stored.
-fn read(
+fn input_labels(source: &Source, view: &View<'_>, slot: u32) -> Result<Labels, Stop> {
+    match source {
+        Source::Leaf(leaf) => {
+            let series = view.namer.selection(leaf.selection).series(slot);
+            view.reader().labels(series).ok_or(Stop)
+        }
+        Source::Subquery(_) => view.labels(0, slot),
+    }
+}
+
+/// Whether a metric of this name is a counter, as far as the name tells.
+fn is_counter_name(name: &str) -> bool {
+    ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// The functions that heed start times.
+fn is_of_counters(id: FunctionId) -> bool {
+    matches!(id, FunctionId::Rate | FunctionId::Increase | FunctionId::Irate | FunctionId::Resets)
+}
+
+/// The functions that need of a window no more than its edges.
+fn needs_edges(id: FunctionId) -> bool {
+    use FunctionId as F;
+    matches!(
+        id,
+        F::Rate
+            | F::Increase
+            | F::Delta
+            | F::CountOverTime
+            | F::PresentOverTime
+            | F::FirstOverTime
+            | F::LastOverTime
+            | F::TsOfFirstOverTime
+            | F::TsOfLastOverTime
+    )
+}
+
+/// How windows are read and what is computed of them.
+struct Reads<'a> {
+    id: FunctionId,
+    windows: WindowGrid,
+    grid: Grid,
+    /// By step.
+    parameters: &'a [f64],
+    /// Whether start times would change the result.
+    heeds_starts: bool,
+}
+
+impl Reads<'_> {
+    fn extent(&self, index: usize) -> Extent {
+        let at = self.grid.start.plus_ms(self.grid.step_ms.saturating_mul(index as i64));
+        let (start, end) = (self.windows.start(index), self.windows.end(index));
+        Extent { start, end, at, parameter: self.parameters[index] }
+    }
+
+    /// One window of each series.
+    fn fill_instant(&self, leaf: &mut Leaf, view: &View<'_>, space: &mut Space, out: &mut Block) -> Result<(), Stop> {
+        let (id, extent) = (self.id, self.extent(0));
+        let (start, end) = (extent.start, extent.end);
+        let is_light = needs_edges(id) || end.ms_since(start) < summarised::RANGE_MS_MIN;
+        let weight = if is_light { Weight::Light } else { Weight::Heavy };
+        let is_rate = matches!(id, FunctionId::Rate | FunctionId::Increase | FunctionId::Delta);
+        leaf.for_each(view, weight, space, |reader, member, space| {
+            let Member { slot, series, uncommitted, through } = member;
+            if self.heeds_starts && reader.has_start_times(series) {
+                return Err(Stop);
+            }
+            let (until, window) = (end.min(through), &mut space.stepping.window);
+            if is_rate && uncommitted.is_none() {
+                let edges = reader.edges(series, start, until, window);
+                if window.has_histograms {
+                    return Err(Stop);
+                }
+                let Some(edges) = edges else { return Ok(nothing(reader, series, start, end)) };
+                space.peak_samples = space.peak_samples.max(edges.count);
+                if edges.count >= 2 {
+                    out.push(slot, rate::extrapolated_floats(id, &edges, (start, end)));
+                }
+                return Ok(Found::Something);
+            }
+            if uncommitted.is_none() {
+                match summarised::value(id, reader, series, (start, end), until, window) {
+                    Summarised::Empty => return Ok(nothing(reader, series, start, end)),
+                    Summarised::Value(count, value) => {
+                        space.peak_samples = space.peak_samples.max(count);
+                        out.push(slot, value);
+                        return Ok(Found::Something);
+                    }
+                    Summarised::Unknown => {}
+                }
+            }
+            reader.window(series, start, until, window);
+            if window.has_histograms {
+                return Err(Stop);
+            }
+            put_on_top(reader, &member, (start, end), window)?;
+            space.work += window.at.len();
+            let count = window.at.len();
+            if count == 0 {
+                return Ok(nothing(reader, series, start, end));
+            }
+            space.peak_samples = space.peak_samples.max(count);
+            if let Some(value) = of_window(id, &extent, 0..count, space) {
+                out.push(slot, value);
+            }
+            Ok(Found::Something)
+        })
+    }
+
+    /// Windows over the rows of the first input.
+    fn fill_from_rows(
+        &self,
+        source_grid: Grid,
+        view: &View<'_>,
+        space: &mut Space,
+        out: &mut Block,
+    ) -> Result<(), Stop> {
+        let block = view.block(0);
+        let times: Vec<Timestamp> = source_grid.steps().collect();
+        for (index, slot) in block.rows.iter().enumerate() {
+            subquery::lay_row(block, index, &times, &mut space.stepping.window);
+            let row = out.add_row(*slot);
+            if self.fill_from_columns(space, row) != Found::Something {
+                out.pop_row();
+            }
+            if index % 64 == 0 {
+                view.scope.check_interrupt()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Windows over the columns in `space`.
+    fn fill_from_columns(&self, space: &mut Space, row: &mut [f64]) -> Found {
+        use FunctionId as F;
+        let mut taken = Taken::new(self, row);
+        let stepping = &mut space.stepping;
+        match self.id {
+            id if needs_edges(id) => stepping.edges(&self.windows, |index, edges| taken.edges(index, &edges)),
+            F::MinOverTime | F::MaxOverTime => {
+                stepping.extremes(&self.windows, |index, count, extremes| taken.extremes(index, count, &extremes));
+            }
+            F::Changes | F::Resets => {
+                stepping.transitions(&self.windows, |index, count, found| taken.transitions(index, count, &found));
+            }
+            F::SumOverTime | F::AvgOverTime
+                if stepping.exact_sums(&self.windows, |index, count, sums| taken.sums(index, count, &sums)).is_ok() => {
+            }
+            _ => return self.fill_one_by_one(space, row),
+        }
+        let (found, peak_samples) = (taken.found(), taken.peak_samples);
+        space.peak_samples = space.peak_samples.max(peak_samples);
+        found
+    }
+
+    /// Each window over the columns in `space` by itself.
+    fn fill_one_by_one(&self, space: &mut Space, row: &mut [f64]) -> Found {
+        let mut found = Found::Nothing;
+        let stepping = std::mem::take(&mut space.stepping);
+        let mut work = 0;
+        stepping.ranges(&self.windows, |index, inside| {
+            work += inside.len();
+            space.peak_samples = space.peak_samples.max(inside.len());
+            let columns = (&stepping.window.at[inside.clone()], &stepping.window.values[inside]);
+            if let Some(value) = of_columns(self.id, &self.extent(index), columns, &mut space.values, &mut space.points)
+            {
+                row[index] = value;
+                found = Found::Something;
+            }
+        });
+        space.stepping = stepping;
+        space.work += work;
+        found
+    }
+
+    /// What the store tells of the windows without giving their samples; `None` where it must give them.
+    fn fill_told(
+        &self,
+        reader: &Reader<'_>,
+        member: &Member,
+        space: &mut Space,
+        row: &mut [f64],
+    ) -> Result<Told, Stop> {
+        use FunctionId as F;
+        let Member { series, through, .. } = *member;
+        let (windows, stepping) = (&self.windows, &mut space.stepping);
+        let mut taken = Taken::new(self, row);
+        let told = match self.id {
+            id if needs_edges(id) => {
+                reader.edges_by_step(series, windows, through, stepping, |index, edges| taken.edges(index, &edges))
+            }
+            F::MinOverTime | F::MaxOverTime => {
+                let take = |index, count, extremes| taken.extremes(index, count, &extremes);
+                reader.extremes_by_step(series, windows, through, stepping, take)
+            }
+            F::Changes | F::Resets => {
+                let take = |index, count, transitions| taken.transitions(index, count, &transitions);
+                reader.transitions_by_step(series, windows, through, stepping, take)
+            }
+            F::SumOverTime | F::AvgOverTime if windows.range_ms >= summarised::RANGE_MS_MIN || windows.is_apart() => {
+                let take = |index, count, sums| taken.sums(index, count, &sums);
+                let told = reader.sums_by_step(series, windows, through, stepping, take);
+                if told.is_err() || taken.is_extreme {
+                    row.fill(absent());
+                    return Ok(Told::Nothing);
+                }
+                told
+            }
+            _ => return Ok(Told::Nothing),
+        };
+        told.map_err(|_| Stop)?;
+        let (found, has_samples, peak_samples) = (taken.found(), taken.has_samples, taken.peak_samples);
+        space.peak_samples = space.peak_samples.max(peak_samples);
+        space.work += space.stepping.window.at.len();
+        Ok(if has_samples { Told::All(found) } else { Told::NoSamples })
+    }
+}
+
+/// What [`Reads::fill_told`] has found.
+enum Told {
+    All(Found),
+    NoSamples,
+    /// The samples must be read.
+    Nothing,
+}
+
+impl ReadSteps for Reads<'_> {
+    fn read(&self, reader: &Reader<'_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop> {
+        let Member { series, uncommitted, through, .. } = member;
+        if self.heeds_starts && reader.has_start_times(series) {
+            return Err(Stop);
+        }
+        let (start, end) = (self.windows.start(0), self.windows.last_end());
+        if uncommitted.is_none() {
+            match self.fill_told(reader, &member, space, row)? {
+                Told::All(found) => return Ok(found),
+                Told::NoSamples => return Ok(nothing(reader, series, start, end)),
+                Told::Nothing => {}
+            }
+        }
+        if uncommitted.is_none() && self.windows.is_apart() {
+            let mut found = Found::Nothing;
+            for (index, place) in row.iter_mut().enumerate() {
+                let extent = self.extent(index);
+                let window = &mut space.stepping.window;
+                reader.window(series, extent.start, extent.end.min(through), window);
+                if window.has_histograms {
+                    return Err(Stop);
+                }
+                let count = window.at.len();
+                space.work += count;
+                space.peak_samples = space.peak_samples.max(count);
+                if let Some(value) = of_window(self.id, &extent, 0..count, space) {
+                    *place = value;
+                    found = Found::Something;
+                }
+            }
+            return Ok(found);
+        }
+        reader.columns(series, &self.windows, through, &mut space.stepping).map_err(|_| Stop)?;
+        put_on_top(reader, &member, (start, end), &mut space.stepping.window)?;
+        space.work += space.stepping.window.at.len();
+        if space.stepping.window.at.is_empty() {
+            return Ok(nothing(reader, series, start, end));
+        }
+        Ok(self.fill_from_columns(space, row))
+    }
+}
+
+/// Puts values into a row as they are told.
+struct Taken<'a> {
+    reads: &'a Reads<'a>,
+    row: &'a mut [f64],
+    has_values: bool,
+    has_samples: bool,
+    is_extreme: bool,
+    peak_samples: usize,
+}
+
+impl<'a> Taken<'a> {
+    fn new(reads: &'a Reads<'a>, row: &'a mut [f64]) -> Self {
+        Taken { reads, row, has_values: false, has_samples: false, is_extreme: false, peak_samples: 0 }
+    }
+
+    fn found(&self) -> Found {
+        if self.has_values { Found::Something } else { Found::Nothing }
+    }
+
+    fn count(&mut self, samples: usize) {
+        self.has_samples = true;
+        self.peak_samples = self.peak_samples.max(samples);
+    }
+
+    fn set(&mut self, index: usize, value: f64) {
+        self.row[index] = value;
+        self.has_values = true;
+    }
+
+    fn edges(&mut self, index: usize, edges: &Edges) {
+        self.count(edges.count);
+        let id = self.reads.id;
+        match summarised::of_edges(id, edges) {
+            Some(value) => self.set(index, value),
+            None if edges.count >= 2 => {
+                let window = (self.reads.windows.start(index), self.reads.windows.end(index));
+                self.set(index, rate::extrapolated_floats(id, edges, window));
+            }
+            None => {}
+        }
+    }
+
+    fn extremes(&mut self, index: usize, count: u64, extremes: &Extremes) {
+        self.count(count as usize);
+        self.set(index, summarised::of_extremes(self.reads.id, extremes));
+    }
+
+    fn transitions(&mut self, index: usize, count: u64, transitions: &Transitions) {
+        self.count(count as usize);
+        self.set(index, summarised::of_transitions(self.reads.id, transitions));
+    }
+
+    fn sums(&mut self, index: usize, count: u64, sums: &Sums) {
+        self.count(count as usize);
+        self.is_extreme |= sums.is_extreme;
+        self.set(index, summarised::of_sums(self.reads.id, count, sums));
+    }
+}
+
+/// Puts an uncommitted sample on top of what is stored of a window.
+fn put_on_top(
     reader: &Reader<'_>,
-    series: SeriesRef,
-    whole: &Extent,
-    uncommitted: Option<(Timestamp, f64)>,
+    member: &Member,
+    (start, end): (Timestamp, Timestamp),
     window: &mut Window,
 ) -> Result<(), Stop> {
-    reader.window(series, whole.start, whole.end, window);
-    if window.has_histograms {
-        return Err(Stop);
-    }
-    if let Some((at, value)) = uncommitted.filter(|(at, _)| *at > whole.start && *at <= whole.end) {
-        if reader.newest(series).is_some_and(|newest| newest >= at) {
+    if let Some((at, value)) = member.uncommitted.filter(|(at, _)| *at > start && *at <= end) {
+        if reader.newest(member.series).is_some_and(|newest| newest >= at) {
             return Err(Stop);
         }
         if !is_stale(value) {
@@ -222,10 +552,21 @@ fn read(
 }
 
 /// The function of the samples in `inside`.
-fn of_window(id: FunctionId, extent: &Extent, inside: std::ops::Range<usize>, scratch: &mut Scratch) -> Option<f64> {
+fn of_window(id: FunctionId, extent: &Extent, inside: Range<usize>, space: &mut Space) -> Option<f64> {
+    let Space { stepping, values, points, .. } = space;
+    let columns = (&stepping.window.at[inside.clone()], &stepping.window.values[inside]);
+    of_columns(id, extent, columns, values, points)
+}
+
+/// The function of the samples in columns. `values` and `points` may be used.
+fn of_columns(
+    id: FunctionId,
+    extent: &Extent,
+    (times, floats): (&[Timestamp], &[f64]),
+    values: &mut Vec<f64>,
+    points: &mut Vec<Point>,
+) -> Option<f64> {
     use FunctionId as F;
-    let Scratch { window, values, points } = scratch;
-    let (times, floats) = (&window.at[inside.clone()], &window.values[inside]);
     let (first, last) = ((*times.first()?, floats[0]), (times[times.len() - 1], floats[floats.len() - 1]));
     let pairs = || floats.windows(2);
     Some(match id {

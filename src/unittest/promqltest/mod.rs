@@ -4,7 +4,8 @@
 //! the script expects. Experimental syntax and delayed name removal are on, as in upstream's runner.
 //!
 //! Each `eval` is one check. An instant evaluation is checked more than once, as upstream does: at its instant, with `@`
-//! added to all selectors at five other instants, and as the middle step of a range query.
+//! added to all selectors at five other instants, and as the middle step of a range query. Where a prepared plan has an answer
+//! too, it must be the expected one.
 //!
 //! **Source.** Prometheus 3.14 `promql/promqltest/README.md`.
 //! **Differs:** a command that cannot be read fails the evaluations that depend on it instead of ending the script; a
@@ -21,7 +22,8 @@ use std::time::Duration;
 use crate::model::{Sample, Timestamp};
 use crate::promql::ast::Expr;
 use crate::promql::eval::{QueryOptions, QueryResult, QueryValue, VectorElement, eval_instant, eval_range};
-use crate::promql::{Features, parse_with};
+use crate::promql::plan::{Engine, Notes, Question, RangeQuestion};
+use crate::promql::{Dialect, Features, parse_with};
 use crate::source::SourceFile;
 
 use compare::{check_annotations, check_failure, compare};
@@ -95,8 +97,11 @@ fn check(eval: &Eval, samples: &Samples) -> Result<(), String> {
     };
     match eval.when {
         When::Range { start, end, step } => {
-            let result = eval_range(&expr, start, end, step, samples, &options(&eval.query));
-            check_result(eval, result.map_err(|error| error.to_string())).map(|_| ())
+            let options = options(&eval.query);
+            let result = eval_range(&expr, start, end, step, samples, &options);
+            check_result(eval, result.map_err(|error| error.to_string()))?;
+            let question = RangeQuestion { start, end, step, options: &options, notes: Notes::Ignored };
+            check_planned(eval, engine(samples).planned_range(&expr, &question))
         }
         When::Instant(at) => {
             check_instant(eval, &expr, at, samples)?;
@@ -114,16 +119,41 @@ fn check(eval: &Eval, samples: &Samples) -> Result<(), String> {
 fn check_instant(eval: &Eval, expr: &Expr, at: Timestamp, samples: &Samples) -> Result<(), String> {
     let options = options(&eval.query);
     let result = eval_instant(expr, at, samples, &options).map_err(|error| error.to_string());
-    let Some(result) = check_result(eval, result)? else { return Ok(()) };
+    let result = check_result(eval, result)?;
+    let engine = engine(samples);
+    let question = Question { at, overlay: None, options: &options, notes: Notes::Ignored };
+    check_planned(eval, engine.planned_instant(&engine.prepare(expr), &question))?;
+    let Some(result) = result else { return Ok(()) };
     let is_step_dependent = ["start()", "end()", "range()", "step()"].iter().any(|call| eval.query.contains(call));
     if eval.is_ordered() || eval.is_instant_only() || is_step_dependent {
         return Ok(());
     }
     let minute = Duration::from_secs(60);
-    let range = eval_range(expr, at - minute, at + minute, minute, samples, &options)
+    let (start, end) = (at - minute, at + minute);
+    let range = eval_range(expr, start, end, minute, samples, &options)
         .map_err(|error| format!("as a range query: {error}"))?;
-    compare(eval, &middle_step(range.value, at, matches!(result.value, QueryValue::Scalar { .. })))
-        .map_err(|message| format!("as a range query: {message}"))
+    let question = RangeQuestion { start, end, step: minute, options: &options, notes: Notes::Ignored };
+    let planned = engine.planned_range(expr, &question);
+    for (range, how) in [(Some(range), ""), (planned, " by a plan")] {
+        let Some(range) = range else { continue };
+        compare(eval, &middle_step(range.value, at, matches!(result.value, QueryValue::Scalar { .. })))
+            .map_err(|message| format!("as a range query{how}: {message}"))?;
+    }
+    Ok(())
+}
+
+fn engine(samples: &Samples) -> Engine {
+    let dialect = Dialect { features: Features::ALL, delayed_name_removal: true, use_start_timestamps: true };
+    Engine::of_dialect(samples.store().clone(), &dialect)
+}
+
+/// Compares what a plan gives, where it gives anything.
+fn check_planned(eval: &Eval, planned: Option<QueryResult>) -> Result<(), String> {
+    match planned {
+        None => Ok(()),
+        Some(_) if eval.is_fail() => Err("a plan has an answer where an error is expected".to_owned()),
+        Some(result) => compare(eval, &result.value).map_err(|message| format!("by a plan: {message}")),
+    }
 }
 
 /// Compares a result, or an error where one is expected; gives the result back unless it was an error.

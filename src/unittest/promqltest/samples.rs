@@ -1,7 +1,8 @@
 //! The samples that a script has loaded.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::model::{
     CounterResetHint, Histogram, HistogramSpan, Labels, METRIC_NAME, Matcher, Sample, Series, StartTime, Timestamp,
@@ -9,10 +10,18 @@ use crate::model::{
 };
 use crate::promql::eval::native::{CUSTOM_SCHEMA, is_reset};
 use crate::promql::{Querier, QuerierError};
+use crate::store::{Row, Store, StoreOptions};
+
+/// A script's samples are never too old.
+const RETENTION: Duration = Duration::MAX;
 
 /// Series by label set. Later loads add to earlier ones and win where both have a sample.
 #[derive(Default)]
-pub(super) struct Samples(BTreeMap<Labels, BTreeMap<Timestamp, Loaded>>);
+pub(super) struct Samples {
+    series: BTreeMap<Labels, BTreeMap<Timestamp, Loaded>>,
+    /// The same in a store, made when first asked for.
+    store: OnceLock<Arc<Store>>,
+}
 
 /// A sample without its time.
 #[derive(Clone)]
@@ -23,11 +32,30 @@ pub(super) struct Loaded {
 
 impl Samples {
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Samples::default();
+    }
+
+    /// A store that holds them, for plans.
+    pub(super) fn store(&self) -> &Arc<Store> {
+        self.store.get_or_init(|| {
+            let store = Store::new(StoreOptions { retention: RETENTION });
+            for (labels, samples) in &self.series {
+                let series = store.series_ref(labels);
+                let row = |(at, loaded): (&Timestamp, &Loaded)| Row {
+                    series,
+                    at: *at,
+                    value: loaded.value.clone(),
+                    start: loaded.start,
+                };
+                store.commit(&samples.iter().map(row).collect::<Vec<_>>());
+            }
+            Arc::new(store)
+        })
     }
 
     pub(super) fn add(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (Timestamp, Loaded)>) {
-        self.0.entry(labels.clone()).or_default().extend(samples);
+        self.store = OnceLock::new();
+        self.series.entry(labels.clone()).or_default().extend(samples);
     }
 
     /// Adds, for each classic histogram among `loaded`, the native histogram with custom buckets that says the same.
@@ -59,7 +87,7 @@ impl Querier for Samples {
         if end < start {
             return Ok(selected);
         }
-        for (labels, samples) in &self.0 {
+        for (labels, samples) in &self.series {
             if !matchers.iter().all(|matcher| matcher.matches_labels(labels)) {
                 continue;
             }

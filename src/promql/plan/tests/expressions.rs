@@ -155,6 +155,18 @@ pub(super) fn vector() -> impl Strategy<Value = String> {
             "\"i\", \"\", \"i\", \".*\"",
             "\"le\", \"$1\", \"i\", \"(.)\"",
         ]);
+        let of_subqueries = pick(&[
+            "max_over_time",
+            "rate",
+            "absent_over_time",
+            "avg_over_time",
+            "last_over_time",
+            "changes",
+            "stddev_over_time",
+            "sum_over_time",
+            "count_over_time",
+            "deriv",
+        ]);
         let buckets = pick(&[
             "d_bucket",
             "rate(d_bucket[1m])",
@@ -184,8 +196,8 @@ pub(super) fn vector() -> impl Strategy<Value = String> {
             1 => (inner.clone(), number.clone()).prop_map(|(v, n)| format!("round({v}, {n})")),
             1 => number.prop_map(|n| format!("vector({n})")),
             1 => inner.clone().prop_map(|v| format!("count_values(\"v\", {v})")),
-            1 => (pick(&["max_over_time", "rate", "absent_over_time"]), inner)
-                .prop_map(|(f, v)| format!("{f}(({v})[1m:15s])")),
+            2 => (of_subqueries, inner, pick(&["[1m:15s]", "[2m:10s]", "[30s:]", "[1m:7s] offset 20s", "[1m:20s] @ 1040"]))
+                .prop_map(|(f, v, window)| format!("{f}(({v}){window})")),
         ]
     })
 }

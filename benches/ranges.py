@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Measures range queries of Almenara beside Prometheus in one run, over the same samples: processor time and wall time.
+
+usage: benches/ranges.py [ALMENARA [FOLDER_OF_PEERS]]    (a release build; prometheus and promtool as .ci/peers unpacks them)
+
+Two sets of samples, written as OpenMetrics text, a day at a time, and imported by both:
+  hour    SERIES (10000) series at 15 s for 70 minutes: queries of an hour at 15 s
+  month   500 series at 30 s for DAYS (30) and an hour: queries of that time at 1 h
+The programs take turns; the median of RUNS (5) runs of each is told, the range of the wall times behind it. An answer that differs
+by more than a billionth is told and fails the run. Network traffic is on loopback; only what was started here is ended.
+"""
+import json, math, os, socket, statistics, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+
+ALMENARA = os.path.realpath(sys.argv[1] if len(sys.argv) > 1 else "target/release/almenara")
+PEERS = os.path.realpath(sys.argv[2] if len(sys.argv) > 2 else "target/peers/usr/bin")
+RUNS = int(os.environ.get("RUNS", "5"))
+SERIES = int(os.environ.get("SERIES", "10000"))
+DAYS = int(os.environ.get("DAYS", "30"))
+TICK = os.sysconf("SC_CLK_TCK")
+READY_SECS_MAX = 300
+
+RATIO = 'sum{by}(rate(http_requests_total{{code=~"5.."}}[{w}])) / sum{by}(rate(http_requests_total[{w}]))'
+BUCKETS = "http_request_duration_seconds_bucket"
+HOUR = [
+    "vector(1)",
+    "sum(rate(http_requests_total[5m]))",
+    "sum by (service) (rate(http_requests_total[5m]))",
+    f"histogram_quantile(0.99, sum by (service, le) (rate({BUCKETS}[5m])))",
+    RATIO.format(by=" by (service) ", w="5m"),
+    "max by (service) (max_over_time(http_requests_total[10m]))",
+    'http_requests_total{service="svc0001"}',
+]
+MONTH = [
+    "vector(1)",
+    RATIO.format(by="", w="1h").replace("total{", 'total{service="svc0001",').replace("total[", 'total{service="svc0001"}['),
+    RATIO.format(by=" by (service) ", w="1h"),
+    RATIO.format(by="", w="5m"),
+    f"histogram_quantile(0.99, sum by (le) (rate({BUCKETS}[1h])))",
+    "sum(avg_over_time(http_requests_total[1d]))",
+]
+
+
+def series(services):
+    """Names and labels: per service 5 routes x (2 methods x 4 codes + 10 buckets), and 10 more counters."""
+    for service in range(services):
+        for route in range(5):
+            at = f'service="svc{service:04}",route="/r{route}"'
+            for method in ("GET", "POST"):
+                for code in ("200", "404", "500", "503"):
+                    yield "http_requests_total", f'{at},method="{method}",code="{code}"'
+            for bound in ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf"):
+                yield BUCKETS, f'{at},le="{bound}"'
+            for shard in range(2):
+                yield "http_retries_total", f'{at},shard="{shard}"'
+
+
+def write(path, services, slots, step):
+    """Counters that grow by at least one a slot, a pure function of series and slot. A series' lines stand together."""
+    by_name = {}
+    for name, labels in series(services):
+        by_name.setdefault(name, []).append(labels)
+    with open(path, "w") as out:
+        for name, all_labels in by_name.items():
+            for number, labels in enumerate(all_labels):
+                head, slope, noise = f"{name}{{{labels}}} ", 8 + number % 7, number * 31
+                out.writelines(f"{head}{slot * slope + (slot * 7919 + noise) % 8} {slot * step}\n" for slot in slots)
+        out.write("# EOF\n")
+
+
+class Server:
+    def __init__(self, command, listen, log):
+        self.url = f"http://{listen}"
+        with open(log, "ab") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+
+    def cpu(self):
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def wait(self):
+        until = time.monotonic() + READY_SECS_MAX
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                return urllib.request.urlopen(self.url + "/-/ready", timeout=5).read()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        raise SystemExit(f"{self.url} is not ready")
+
+    def ask(self, query, start, end, step):
+        parameters = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query_range?{parameters}", timeout=600) as answer:
+            return answer.read()
+
+    def measure(self, query, times):
+        cpu, wall = self.cpu(), time.monotonic()
+        body = self.ask(query, *times)
+        return self.cpu() - cpu, time.monotonic() - wall, body
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(folder, services, first, end, step):
+    """Both programs on the same samples, imported day by day."""
+    config = os.path.join(folder, "empty.yml")
+    with open(config, "w") as out:
+        out.write("global: {}\n")
+    ours, theirs = os.path.join(folder, "ours"), os.path.join(folder, "theirs")
+    quiet = {"stdout": subprocess.DEVNULL}
+    for day in range(first // 86400, end // 86400 + 1):
+        slots = range(max(first, day * 86400) // step, min(end + step, (day + 1) * 86400) // step)
+        text = os.path.join(folder, "samples.om")
+        write(text, services, slots, step)
+        subprocess.check_call([ALMENARA, "store", "import", "--storage.path", ours, text], **quiet)
+        promtool = [os.path.join(PEERS, "promtool"), "tsdb", "create-blocks-from", "openmetrics", text, theirs]
+        subprocess.check_call(promtool, **quiet)
+        os.remove(text)
+    servers = {}
+    listen = f"127.0.0.1:{free_port()}"
+    command = [ALMENARA, "serve", "--config.file", config, "--web.listen-address", listen, "--storage.path", ours]
+    servers["almenara"] = Server([*command, "--storage.tsdb.retention.time", "400d"], listen, os.path.join(folder, "ours.log"))
+    listen = f"127.0.0.1:{free_port()}"
+    command = [os.path.join(PEERS, "prometheus"), "--config.file", config, "--web.listen-address", listen]
+    command += ["--storage.tsdb.path", theirs, "--storage.tsdb.retention.time", "400d"]
+    servers["prometheus"] = Server(command, listen, os.path.join(folder, "theirs.log"))
+    try:
+        for server in servers.values():
+            server.wait()
+    except BaseException:
+        stop(servers)
+        raise
+    return servers
+
+
+def stop(servers):
+    for server in servers.values():
+        server.stop()
+
+
+def points(body):
+    return {json.dumps(row["metric"], sort_keys=True): row["values"] for row in json.loads(body)["data"]["result"]}
+
+
+def is_same(ours, theirs):
+    ours, theirs = points(ours), points(theirs)
+    if ours.keys() != theirs.keys():
+        return False
+    for key, values in ours.items():
+        others = theirs[key]
+        if [at for at, _ in values] != [at for at, _ in others]:
+            return False
+        pairs = ((float(a), float(b)) for (_, a), (_, b) in zip(values, others))
+        if not all(math.isclose(a, b, rel_tol=1e-9) or (a != a and b != b) for a, b in pairs):
+            return False
+    return True
+
+
+def compare(servers, queries, times):
+    all_same = True
+    for query in queries:
+        found = {name: [server.measure(query, times) for _ in range(RUNS)] for name, server in servers.items()}
+        bodies = [runs[0][2] for runs in found.values()]
+        same = is_same(*bodies)
+        all_same &= same
+        cells = []
+        for name, runs in found.items():
+            cpu, wall = (statistics.median(run[index] for run in runs) * 1e3 for index in (0, 1))
+            walls = sorted(run[1] * 1e3 for run in runs)
+            cells.append((name, cpu, wall, walls[0], walls[-1]))
+        ratios = [cells[1][index] / max(cells[0][index], 1000 / TICK if index == 1 else 1e-3) for index in (1, 2)]
+        print(query + ("" if same else "   ANSWERS DIFFER"))
+        for name, cpu, wall, least, most in cells:
+            print(f"    {name:12} cpu {cpu:9.1f} ms   wall {wall:9.1f} ms ({least:.1f} to {most:.1f})")
+        print(f"    cpu {ratios[0]:.1f} times, wall {ratios[1]:.1f} times", flush=True)
+    return all_same
+
+
+def run(name, services, step, seconds, query_step, queries):
+    with tempfile.TemporaryDirectory() as folder:
+        end = int(time.time()) // 86400 * 86400
+        first = end - seconds - (600 if step == 15 else 3600)
+        servers = start(folder, services, first, end, step)
+        try:
+            print(f"{name}: {services * 100} series, {seconds} s at {query_step} s")
+            return compare(servers, queries, (end - seconds, end, query_step))
+        finally:
+            stop(servers)
+
+
+same = run("hour", SERIES // 100, 15, 3600, 15, HOUR)
+same &= run("month", 5, 30, DAYS * 86400, 3600, MONTH)
+sys.exit(0 if same else 1)
