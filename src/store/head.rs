@@ -440,9 +440,8 @@ impl Reader<'_> {
     /// As [`Reader::edges`], of each window of `grid`, with the window's number; samples after `through` are left out.
     pub fn edges_by_step(
         &self,
-        series: SeriesRef,
+        (series, through): (SeriesRef, Timestamp),
         grid: &WindowGrid,
-        through: Timestamp,
         space: &mut Stepping,
         take: impl FnMut(usize, Edges),
     ) -> Result<(), Untold> {
@@ -453,9 +452,8 @@ impl Reader<'_> {
     /// As [`Reader::sums`], of each window of `grid`, likewise, with the number of samples.
     pub fn sums_by_step(
         &self,
-        series: SeriesRef,
+        (series, through): (SeriesRef, Timestamp),
         grid: &WindowGrid,
-        through: Timestamp,
         space: &mut Stepping,
         take: impl FnMut(usize, u64, Sums),
     ) -> Result<(), Untold> {
@@ -466,9 +464,8 @@ impl Reader<'_> {
     /// As [`Reader::extremes`], likewise.
     pub fn extremes_by_step(
         &self,
-        series: SeriesRef,
+        (series, through): (SeriesRef, Timestamp),
         grid: &WindowGrid,
-        through: Timestamp,
         space: &mut Stepping,
         take: impl FnMut(usize, u64, Extremes),
     ) -> Result<(), Untold> {
@@ -479,9 +476,8 @@ impl Reader<'_> {
     /// As [`Reader::transitions`], likewise.
     pub fn transitions_by_step(
         &self,
-        series: SeriesRef,
+        (series, through): (SeriesRef, Timestamp),
         grid: &WindowGrid,
-        through: Timestamp,
         space: &mut Stepping,
         take: impl FnMut(usize, u64, Transitions),
     ) -> Result<(), Untold> {

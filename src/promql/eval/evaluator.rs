@@ -14,7 +14,7 @@ use super::step_invariant::is_step_invariant;
 use super::{Interrupt, QueryOptions, QueryStats, native};
 
 /// The range of the query as asked for, to which `start()`, `end()`, `step()` and `range()` refer.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::promql) struct QueryRange {
     pub(in crate::promql) start: Timestamp,
     pub(in crate::promql) end: Timestamp,

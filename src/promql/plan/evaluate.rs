@@ -1,6 +1,6 @@
 //! One evaluation: the nodes below a root, inputs first, each only where its last result does not hold any more.
 //!
-//! A *round* is one grid, one epoch of the store and one state of the overlay: what was found to hold in it needs no second
+//! A *round* is one query on one grid, one epoch of the store and one state of the overlay: what was found to hold in it needs no second
 //! look. In a new round a node with inputs holds if the versions of their results are those it was made from; a leaf holds if
 //! the store says that nothing was written to its metric up to the times it reads.
 //!
@@ -39,8 +39,6 @@ pub(super) struct Settings {
     subquery_step_ms: i64,
     use_start_timestamps: bool,
     notes: Notes,
-    /// Of a range query, to which `end()` and its kin refer: several have the same grid.
-    range: Option<(Timestamp, Timestamp, i64)>,
 }
 
 /// What is asked of a root.
@@ -57,7 +55,7 @@ pub(super) struct Asked<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Round {
     number: u64,
-    grid: Option<Grid>,
+    made_for: Option<(Grid, QueryRange)>,
     epoch: u64,
     overlay: u64,
 }
@@ -122,14 +120,13 @@ impl Plans {
             subquery_step_ms: duration_ms(options.default_subquery_step),
             use_start_timestamps: options.use_start_timestamps,
             notes,
-            range: (query.step_ms > 0).then_some((query.start, query.end, query.step_ms)),
         });
         let (epoch, has_metadata) = {
             let reader = store.reader();
             (reader.epoch(), METADATA.iter().any(|name| reader.has_label(name)))
         };
         let overlay_version = overlay.map_or(0, Overlay::version);
-        let round = Round { number: self.round.number, grid: Some(grid), epoch, overlay: overlay_version };
+        let round = Round { number: self.round.number, made_for: Some((grid, query)), epoch, overlay: overlay_version };
         if round != self.round {
             self.round = Round { number: round.number + 1, ..round };
         }
@@ -168,19 +165,19 @@ impl Plans {
     fn settle(&mut self, settings: Settings) {
         if self.settings != Some(settings) {
             self.settings = Some(settings);
-            self.all_nodes().for_each(|node| node.memo.grid = None);
+            self.all_nodes().for_each(|node| node.memo.made_for = None);
         }
     }
 
     fn eval(&mut self, id: NodeId, grid: Grid, scope: &Scope<'_>) -> Result<(), Stop> {
         let memo = &self.node(id).memo;
-        if memo.round == scope.round && memo.grid == Some(grid) {
+        if memo.round == scope.round && memo.made_for == Some((grid, scope.query)) {
             return Ok(());
         }
         let mut node = self.take(id);
         let result = self.eval_node(&mut node, grid, scope);
         if result.is_err() {
-            node.memo.grid = None;
+            node.memo.made_for = None;
         }
         self.put_back(id, node);
         result
@@ -198,16 +195,17 @@ impl Plans {
             self.eval(*input, grid, scope)?;
         }
         let versions = node.inputs.iter().map(|input| self.node(*input).memo.version);
-        let holds = node.memo.grid == Some(grid)
+        let wanted = Some((grid, scope.query));
+        let holds = node.memo.made_for == wanted
             && versions.clone().eq(node.memo.inputs.iter().copied())
             && self.holds(node, grid, scope);
         if !holds {
             node.memo.inputs.clear();
             node.memo.inputs.extend(versions);
-            node.memo.grid = None;
+            node.memo.made_for = None;
             self.refresh_leaf(node, scope);
             self.compute(node, grid, scope)?;
-            node.memo.grid = Some(grid);
+            node.memo.made_for = wanted;
             self.versions += 1;
             node.memo.version = self.versions;
         }

@@ -175,23 +175,20 @@ impl Leaf {
         // The first ones tell how much work there is.
         let probed = self.active.len().min(PROBED_SLOTS);
         let mut piece = Piece { block: out, asleep: &mut asleep, space };
-        let work = self.fill_piece(view.scope.store, selection, 0..probed, reads, &mut piece, &mut || {
-            view.scope.check_interrupt()
-        })?;
+        let mut look = || view.scope.check_interrupt();
+        let mut hold = Hold::new(view.scope.store, &mut look);
+        let work = self.fill_piece(&mut hold, (selection, 0..probed), reads, &mut piece)?;
         let work_each = (work / probed.max(1)).max(1);
         let left = probed..self.active.len();
         match view.scope.executor.filter(|executor| executor.width() > 1) {
             Some(executor) if left.len() * work_each >= PARALLEL_WORK_MIN => {
-                self.fill_side_by_side(view, executor, reads, (left, work_each), &mut piece)?;
+                self.fill_side_by_side(view, (executor, left, work_each), reads, &mut piece)?;
             }
             _ => {
-                let (max_samples, mut look) = (view.scope.options.max_samples, || view.scope.check_interrupt());
                 for from in left.clone().step_by(PROBED_SLOTS) {
                     let slots = from..left.end.min(from + PROBED_SLOTS);
-                    self.fill_piece(view.scope.store, selection, slots, reads, &mut piece, &mut look)?;
-                    if piece.block.values.len() > max_samples {
-                        return Err(Stop);
-                    }
+                    self.fill_piece(&mut hold, (selection, slots), reads, &mut piece)?;
+                    view.scope.check_size(piece.block.values.len())?;
                 }
             }
         }
@@ -205,13 +202,11 @@ impl Leaf {
     fn fill_side_by_side(
         &self,
         view: &View<'_>,
-        executor: &dyn Executor,
+        (executor, slots, work_each): (&dyn Executor, Range<usize>, usize),
         reads: &impl ReadSteps,
-        (slots, work_each): (Range<usize>, usize),
         all: &mut Piece<'_>,
     ) -> Result<(), Stop> {
-        let selection = view.namer.selection(self.selection);
-        let store = view.scope.store;
+        let (store, selection) = (view.scope.store, view.namer.selection(self.selection));
         let steps = all.block.steps;
         let even = slots.len().div_ceil(executor.width());
         let per_task = (TASK_WORK / work_each).clamp(1, even.max(1));
@@ -226,7 +221,9 @@ impl Leaf {
                 filled.block.reset(steps);
                 let Filled { block, asleep, space } = &mut filled;
                 let mut piece = Piece { block, asleep, space };
-                let outcome = self.fill_piece(store, selection, round[task].clone(), reads, &mut piece, &mut || Ok(()));
+                let mut look = || Ok(());
+                let mut hold = Hold::new(store, &mut look);
+                let outcome = self.fill_piece(&mut hold, (selection, round[task].clone()), reads, &mut piece);
                 // Each task is run once.
                 let _ = done[task].set(outcome.map(|_| filled));
             });
@@ -244,21 +241,18 @@ impl Leaf {
     /// Fills rows for some of the slots to look at. Gives the work that was.
     fn fill_piece(
         &self,
-        store: &Store,
-        selection: &Selection,
-        slots: Range<usize>,
+        hold: &mut Hold<'_, '_>,
+        (selection, slots): (&Selection, Range<usize>),
         reads: &impl ReadSteps,
         piece: &mut Piece<'_>,
-        look: &mut dyn FnMut() -> Result<(), Stop>,
     ) -> Result<usize, Stop> {
-        let mut reader = store.reader();
         let Piece { block, asleep, space } = piece;
         let mut work = 0;
         space.work = 0;
         for index in slots {
             let member = self.member(selection, index);
             let before = space.work;
-            let found = reads.read(&reader, member, space, block.add_row(member.slot))?;
+            let found = reads.read(hold, member, space, block.add_row(member.slot))?;
             space.work += block.steps;
             work += space.work - before;
             if found != Found::Something {
@@ -268,10 +262,11 @@ impl Leaf {
                 asleep.push(member.slot);
             }
             if space.is_piece_done() {
-                look()?;
-                reader.yield_to_commits();
+                (hold.look)()?;
+                hold.release();
             }
         }
+        hold.release();
         Ok(work)
     }
 
@@ -337,10 +332,34 @@ impl Space {
     }
 }
 
+/// Asked now and then whether anybody still waits.
+pub(super) type Look<'l> = &'l mut dyn FnMut() -> Result<(), Stop>;
+
+/// A look at the store that can be let go between two series, and before what was read of one is computed with.
+pub(super) struct Hold<'a, 'l> {
+    store: &'a Store,
+    reader: Option<Reader<'a>>,
+    pub(super) look: Look<'l>,
+}
+
+impl<'a, 'l> Hold<'a, 'l> {
+    fn new(store: &'a Store, look: Look<'l>) -> Self {
+        Hold { store, reader: None, look }
+    }
+
+    pub(super) fn reader(&mut self) -> &Reader<'a> {
+        self.reader.get_or_insert_with(|| self.store.reader())
+    }
+
+    pub(super) fn release(&mut self) {
+        self.reader = None;
+    }
+}
+
 /// How the steps of one series are read.
 pub(super) trait ReadSteps: Sync {
     /// Fills `row`, which is as long as the grid and holds nothing.
-    fn read(&self, reader: &Reader<'_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop>;
+    fn read(&self, hold: &mut Hold<'_, '_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop>;
 }
 
 /// Where rows go.
@@ -481,7 +500,8 @@ impl LookBacks {
 
 impl ReadSteps for LookBacks {
     /// The last samples of a series before each step.
-    fn read(&self, reader: &Reader<'_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop> {
+    fn read(&self, hold: &mut Hold<'_, '_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop> {
+        let reader = hold.reader();
         let Member { series, uncommitted, through, .. } = member;
         let LookBacks { windows, .. } = self;
         let (start, end) = (windows.start(0), windows.last_end());

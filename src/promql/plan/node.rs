@@ -19,6 +19,7 @@ use super::set_operation::SetOperation;
 use super::strip::Strip;
 use super::window::RangeFunction;
 use crate::promql::ast::ValueType;
+use crate::promql::eval::evaluator::QueryRange;
 use crate::promql::eval::grid::Grid;
 use crate::promql::functions::FunctionId;
 
@@ -79,8 +80,9 @@ pub(super) struct Node {
 pub(super) struct Memo {
     /// The last round in which it was found to hold.
     pub(super) round: u64,
+    /// The grid, and the query to whose range `start()` and `end()` refer: subqueries of different ones may have the same grid.
     /// `None` while it holds for nothing.
-    pub(super) grid: Option<Grid>,
+    pub(super) made_for: Option<(Grid, QueryRange)>,
     /// Differs for different results.
     pub(super) version: u64,
     /// The versions of the inputs from which it was made.

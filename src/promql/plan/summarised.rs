@@ -26,13 +26,12 @@ pub(super) enum Summarised {
     Unknown,
 }
 
-/// The function `id` of the samples of `series` in a window, as far as they are not after `until`.
+/// The function `id` of the samples of `series` after `start` and not after `end`, as far as they are not after `until`.
 pub(super) fn value(
     id: FunctionId,
     reader: &Reader<'_>,
     series: SeriesRef,
-    (start, end): (Timestamp, Timestamp),
-    until: Timestamp,
+    (start, end, until): (Timestamp, Timestamp, Timestamp),
     scratch: &mut Window,
 ) -> Summarised {
     use FunctionId as F;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::Labels;
+use crate::promql::eval::Interrupt;
 use crate::promql::{Features, parse_with};
 use crate::store::{Row, StoreOptions};
 
@@ -92,4 +93,76 @@ fn a_panic_costs_what_was_prepared_and_nothing_else() {
     assert!(!engine.knows(&before) && engine.eval(&before, &question(at(100))).is_none());
     let after = prepare(&engine, "a + 1");
     assert!(engine.eval(&after, &question(at(100))).is_some());
+}
+
+/// A counter at each 15 seconds of two hours.
+fn engine_of_two_hours() -> Engine {
+    let store = store();
+    for name in ["a", "b"] {
+        let labels = Labels::from_pairs([("__name__", "a_total"), ("i", name)]);
+        let series = store.series_ref(&labels);
+        let rows: Vec<Row> = (0..480).map(|index| Row::new(series, at(index * 15), index as f64)).collect();
+        store.commit(&rows);
+    }
+    Engine::new(store)
+}
+
+#[test]
+fn a_range_is_bounded_as_the_plain_evaluator_bounds_it() {
+    let engine = engine_of_two_hours();
+    let over = || Some(Interrupt::Timeout);
+    let ask = |text: &str, max_samples, interrupt: Option<&dyn Fn() -> Option<Interrupt>>| {
+        let expr = parse_with(text, Features::ALL).unwrap();
+        let options = QueryOptions { max_samples, interrupt, ..QueryOptions::default() };
+        let step = Duration::from_secs(15);
+        let (start, end, notes) = (at(3600), at(7185), Notes::Wanted);
+        let question = RangeQuestion { start, end, step, options: &options, notes };
+        let planned = engine.planned_range(&expr, &question).is_some();
+        (planned, engine.eval_range(&expr, &question).map(|_| ()))
+    };
+    for text in ["sum(rate(a_total[5m]))", "a_total", "max_over_time(sum(a_total)[10m:15s])", "a_total @ 100"] {
+        assert_eq!(ask(text, 50_000_000, None), (true, Ok(())), "{text}");
+        assert_eq!(ask(text, 100, None), (false, Err(EvalError::TooManySamples)), "{text}");
+        assert_eq!(ask(text, 50_000_000, Some(&over)), (false, Err(EvalError::Timeout)), "{text}");
+    }
+    // A grid that no memory holds.
+    assert_eq!(ask("max_over_time(vector(1)[100y:1ms])", 1000, None), (false, Err(EvalError::TooManySamples)));
+}
+
+#[test]
+fn what_is_stored_meanwhile_is_not_seen_by_half() {
+    // The executor stores a sample before each task; none of them is seen.
+    struct Commits(Arc<Store>, [crate::store::SeriesRef; 2]);
+    impl Executor for Commits {
+        fn width(&self) -> usize {
+            2
+        }
+
+        fn run(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+            (0..count).for_each(|number| {
+                self.0.commit(&self.1.map(|series| Row::new(series, at(8000 + number as i64), 1e6)));
+                work(number);
+            });
+        }
+    }
+    let store = store();
+    let series: Vec<_> = (0..2000)
+        .map(|number| store.series_ref(&Labels::from_pairs([("__name__", "a"), ("i", &*number.to_string())])))
+        .collect();
+    for slot in 0..100 {
+        store.commit(&series.iter().map(|series| Row::new(*series, at(slot * 60), 1.0)).collect::<Vec<_>>());
+    }
+    let engine = Engine::new(store.clone());
+    let pair = [series[100], series[1999]];
+    let engine = engine.with_executor(Arc::new(Commits(store.clone(), pair)));
+    let options = QueryOptions::default();
+    let step = Duration::from_secs(10);
+    let question = RangeQuestion { start: at(0), end: at(9000), step, options: &options, notes: Notes::Ignored };
+    let expr = parse_with("max(a)", Features::ALL).unwrap();
+    let result = engine.planned_range(&expr, &question).unwrap();
+    assert!(store.find(&Labels::from_pairs([("__name__", "a"), ("i", "100")])).is_some());
+    let crate::promql::eval::QueryValue::Matrix(rows) = result.value else { panic!("no matrix") };
+    assert!(rows[0].samples.iter().all(|sample| sample.value.as_float() == Some(1.0)));
+    let committed = store.reader().newest(pair[0]);
+    assert!(committed.is_some_and(|newest| newest >= at(8000)), "the executor was not asked");
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::block::{Block, absent};
 use super::evaluate::{Scope, View};
 use super::labels::NameDrop;
-use super::leaf::{Found, Leaf, Member, ReadSteps, Space, Weight, nothing};
+use super::leaf::{Found, Hold, Leaf, Look, Member, ReadSteps, Space, Weight, nothing};
 use super::map::Drops;
 use super::slots::Marks;
 use super::subquery::{self, SubqueryWindows};
@@ -22,6 +22,9 @@ use crate::promql::eval::window::Point;
 use crate::promql::eval::{over_time, rate, regression, statistics};
 use crate::promql::functions::FunctionId;
 use crate::store::{Edges, Extremes, Reader, Sums, Transitions, Window, WindowGrid};
+
+/// After so many samples of windows that are looked at one by one it is asked again whether anybody waits: some milliseconds.
+const SAMPLES_BETWEEN_LOOKS: usize = 1 << 17;
 
 /// Whether `id` is known here.
 pub(super) fn is_known(id: FunctionId) -> bool {
@@ -285,7 +288,7 @@ impl Reads<'_> {
                 return Ok(Found::Something);
             }
             if uncommitted.is_none() {
-                match summarised::value(id, reader, series, (start, end), until, window) {
+                match summarised::value(id, reader, series, (start, end, until), window) {
                     Summarised::Empty => return Ok(nothing(reader, series, start, end)),
                     Summarised::Value(count, value) => {
                         space.peak_samples = space.peak_samples.max(count);
@@ -326,18 +329,15 @@ impl Reads<'_> {
         for (index, slot) in block.rows.iter().enumerate() {
             subquery::lay_row(block, index, &times, &mut space.stepping.window);
             let row = out.add_row(*slot);
-            if self.fill_from_columns(space, row) != Found::Something {
+            if self.fill_from_columns(space, row, &mut || view.scope.check_interrupt())? != Found::Something {
                 out.pop_row();
-            }
-            if index % 64 == 0 {
-                view.scope.check_interrupt()?;
             }
         }
         Ok(())
     }
 
     /// Windows over the columns in `space`.
-    fn fill_from_columns(&self, space: &mut Space, row: &mut [f64]) -> Found {
+    fn fill_from_columns(&self, space: &mut Space, row: &mut [f64], look: Look<'_>) -> Result<Found, Stop> {
         use FunctionId as F;
         let mut taken = Taken::new(self, row);
         let stepping = &mut space.stepping;
@@ -352,31 +352,35 @@ impl Reads<'_> {
             F::SumOverTime | F::AvgOverTime
                 if stepping.exact_sums(&self.windows, |index, count, sums| taken.sums(index, count, &sums)).is_ok() => {
             }
-            _ => return self.fill_one_by_one(space, row),
+            _ => return self.fill_one_by_one(space, row, look),
         }
         let (found, peak_samples) = (taken.found(), taken.peak_samples);
         space.peak_samples = space.peak_samples.max(peak_samples);
-        found
+        look()?;
+        Ok(found)
     }
 
     /// Each window over the columns in `space` by itself.
-    fn fill_one_by_one(&self, space: &mut Space, row: &mut [f64]) -> Found {
-        let mut found = Found::Nothing;
-        let stepping = std::mem::take(&mut space.stepping);
-        let mut work = 0;
+    fn fill_one_by_one(&self, space: &mut Space, row: &mut [f64], look: Look<'_>) -> Result<Found, Stop> {
+        let (mut found, mut outcome, mut work) = (Found::Nothing, Ok(()), 0);
+        let Space { stepping, values, points, peak_samples, .. } = space;
         stepping.ranges(&self.windows, |index, inside| {
+            if outcome.is_err() {
+                return;
+            }
             work += inside.len();
-            space.peak_samples = space.peak_samples.max(inside.len());
+            if work >= SAMPLES_BETWEEN_LOOKS {
+                work = 0;
+                outcome = look();
+            }
+            *peak_samples = inside.len().max(*peak_samples);
             let columns = (&stepping.window.at[inside.clone()], &stepping.window.values[inside]);
-            if let Some(value) = of_columns(self.id, &self.extent(index), columns, &mut space.values, &mut space.points)
-            {
+            if let Some(value) = of_columns(self.id, &self.extent(index), columns, values, points) {
                 row[index] = value;
                 found = Found::Something;
             }
         });
-        space.stepping = stepping;
-        space.work += work;
-        found
+        outcome.map(|()| found)
     }
 
     /// What the store tells of the windows without giving their samples; `None` where it must give them.
@@ -393,19 +397,19 @@ impl Reads<'_> {
         let mut taken = Taken::new(self, row);
         let told = match self.id {
             id if needs_edges(id) => {
-                reader.edges_by_step(series, windows, through, stepping, |index, edges| taken.edges(index, &edges))
+                reader.edges_by_step((series, through), windows, stepping, |index, edges| taken.edges(index, &edges))
             }
             F::MinOverTime | F::MaxOverTime => {
                 let take = |index, count, extremes| taken.extremes(index, count, &extremes);
-                reader.extremes_by_step(series, windows, through, stepping, take)
+                reader.extremes_by_step((series, through), windows, stepping, take)
             }
             F::Changes | F::Resets => {
                 let take = |index, count, transitions| taken.transitions(index, count, &transitions);
-                reader.transitions_by_step(series, windows, through, stepping, take)
+                reader.transitions_by_step((series, through), windows, stepping, take)
             }
             F::SumOverTime | F::AvgOverTime if windows.range_ms >= summarised::RANGE_MS_MIN || windows.is_apart() => {
                 let take = |index, count, sums| taken.sums(index, count, &sums);
-                let told = reader.sums_by_step(series, windows, through, stepping, take);
+                let told = reader.sums_by_step((series, through), windows, stepping, take);
                 if told.is_err() || taken.is_extreme {
                     row.fill(absent());
                     return Ok(Told::Nothing);
@@ -431,7 +435,8 @@ enum Told {
 }
 
 impl ReadSteps for Reads<'_> {
-    fn read(&self, reader: &Reader<'_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop> {
+    fn read(&self, hold: &mut Hold<'_, '_>, member: Member, space: &mut Space, row: &mut [f64]) -> Result<Found, Stop> {
+        let reader = hold.reader();
         let Member { series, uncommitted, through, .. } = member;
         if self.heeds_starts && reader.has_start_times(series) {
             return Err(Stop);
@@ -449,10 +454,12 @@ impl ReadSteps for Reads<'_> {
             for (index, place) in row.iter_mut().enumerate() {
                 let extent = self.extent(index);
                 let window = &mut space.stepping.window;
-                reader.window(series, extent.start, extent.end.min(through), window);
+                hold.reader().window(series, extent.start, extent.end.min(through), window);
                 if window.has_histograms {
                     return Err(Stop);
                 }
+                hold.release();
+                (hold.look)()?;
                 let count = window.at.len();
                 space.work += count;
                 space.peak_samples = space.peak_samples.max(count);
@@ -469,7 +476,8 @@ impl ReadSteps for Reads<'_> {
         if space.stepping.window.at.is_empty() {
             return Ok(nothing(reader, series, start, end));
         }
-        Ok(self.fill_from_columns(space, row))
+        hold.release();
+        self.fill_from_columns(space, row, hold.look)
     }
 }
 

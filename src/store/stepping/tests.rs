@@ -79,15 +79,15 @@ proptest! {
         }
         let mut edges = vec![None; count];
         let put = |index: usize, found: Edges| edges[index] = Some(shown(&found));
-        reader.edges_by_step(series, &grid, through, &mut space, put).unwrap();
+        reader.edges_by_step((series, through), &grid, &mut space, put).unwrap();
         prop_assert_eq!(&edges, &expected_edges);
 
         let mut extremes = vec![None; count];
         let put = |index: usize, count, found: Extremes| extremes[index] = Some((count, found.range));
-        reader.extremes_by_step(series, &grid, through, &mut space, put).unwrap();
+        reader.extremes_by_step((series, through), &grid, &mut space, put).unwrap();
         let mut transitions = vec![None; count];
         let put = |index: usize, _, found: Transitions| transitions[index] = Some(found);
-        reader.transitions_by_step(series, &grid, through, &mut space, put).unwrap();
+        reader.transitions_by_step((series, through), &grid, &mut space, put).unwrap();
         for index in 0..count {
             let bits = |range: Option<(f64, f64)>| range.map(|(min, max)| (min.to_bits(), max.to_bits()));
             let found = extremes[index].map(|(len, range)| (len, bits(range)));
@@ -100,7 +100,7 @@ proptest! {
         // Sums of integers have the same bits in any order; columns that are stepped through give what the store gives.
         let mut sums = vec![None; count];
         let put = |index: usize, count, found: Sums| sums[index] = Some((count, found));
-        reader.sums_by_step(series, &grid, through, &mut space, put).unwrap();
+        reader.sums_by_step((series, through), &grid, &mut space, put).unwrap();
         reader.columns(series, &grid, through, &mut space).unwrap();
         let mut exact = vec![None; count];
         let put = |index: usize, count, found: Sums| exact[index] = Some((count, found));
