@@ -93,7 +93,7 @@ impl Groups {
     pub(super) fn save_slos(&self) {
         let groups: Vec<_> = self.running.lock().slos.values().cloned().collect();
         for scheduled in groups {
-            let bytes = scheduled.group.lock().save();
+            let bytes = scheduled.lock().save();
             self.slo_states.save(&scheduled.key, &bytes);
         }
     }
