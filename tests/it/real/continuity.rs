@@ -68,7 +68,7 @@ impl Stage {
         stage.count(0);
         wait_for("what is steady fires", || {
             let states = stage.states();
-            let fires = |name: &&str| states.get(**name).is_some_and(|(state, _)| state == "firing");
+            let fires = |name: &&str| states.get(*name).is_some_and(|(state, _)| state == "firing");
             STEADY.iter().all(|name| fires(&name)).then_some(())
         });
         stage.serve(0, 0);
