@@ -101,10 +101,10 @@ impl<'a> Evaluator<'a> {
         let before = self.samples;
         let rows = if !grid.is_single() && is_step_invariant(expr) {
             let (rows, read) = self.apart(|evaluator| evaluator.eval_node(expr, Grid::instant(grid.start)));
-            (0..grid.len()).for_each(|index| self.stats.read(index, read));
             let mut rows = rows?;
             self.samples = before;
             self.check_held(rows.len().saturating_mul(grid.len()))?;
+            (0..grid.len()).for_each(|index| self.stats.read(index, read));
             for row in &mut rows {
                 let value = row.samples[0].value.clone();
                 row.samples = grid.steps().map(|at| Sample { at, value: value.clone() }).collect();
