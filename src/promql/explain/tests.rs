@@ -71,7 +71,7 @@ fn kinds_and_exactness() {
     check("avg_over_time(a_total[5m])", Kind::Static, Exactness::Summed);
     check("deriv(a_total[5m])", Kind::Static, Exactness::Bounded);
     check("quantile_over_time(0.5, a_total[5m])", Kind::Static, Exactness::Decoded);
-    check("max_over_time(a_total[5m:1m])", Kind::Dynamic, Exactness::Decoded);
+    check("max_over_time(a_total[5m:1m])", Kind::Static, Exactness::Decoded);
     check("rate(a_total[5m] anchored)", Kind::Dynamic, Exactness::BitEqual);
     check("count_values(\"v\", a_total)", Kind::Dynamic, Exactness::BitEqual);
     check("a_total * on (job) group_left () b_total", Kind::Static, Exactness::BitEqual);
