@@ -506,8 +506,9 @@ impl<'a> Lexer<'a> {
 }
 
 impl LexError {
-    fn with_help(self: Box<Self>, help: String) -> Box<Self> {
-        Box::new(LexError { help: Some(help), ..*self })
+    fn with_help(mut self: Box<Self>, help: String) -> Box<Self> {
+        self.help = Some(help);
+        self
     }
 }
 

@@ -227,7 +227,6 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
     let alert = fields.node("alert").filter(|node| node.as_str() != Some(""));
     let name = alert.or(record).and_then(|node| fields.decoder.string(node)).unwrap_or_default();
     let prefix = context.prefix(&name);
-    let rule_span = fields.span;
     match (record, alert) {
         (Some(_), Some(alert)) => {
             let text = format!("{prefix}only one of 'record' and 'alert' must be set");
@@ -235,7 +234,7 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
         }
         (None, None) => {
             let text = format!("{prefix}one of 'record' or 'alert' must be set");
-            fields.decoder.error_with_help(rule_span, text, "add `alert: NAME` or `record: NAME`");
+            fields.decoder.error_with_help(fields.span, text, "add `alert: NAME` or `record: NAME`");
         }
         _ => {}
     }
@@ -244,17 +243,17 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
         Some(node) => decode_expr(fields.decoder, node, (&prefix, context.features)),
         None => {
             let text = format!("{prefix}field 'expr' must be set in rule");
-            fields.decoder.error_with_help(rule_span, text, "add `expr:` with a PromQL expression");
+            fields.decoder.error_with_help(fields.span, text, "add `expr:` with a PromQL expression");
             None
         }
     };
     let hold_duration = fields.or("for", Duration::ZERO, Decoder::duration);
     let keep_firing_for = fields.or("keep_firing_for", Duration::ZERO, Decoder::duration);
     let policy = Policy::read(&mut fields, context.policy);
-    let recover_when = fields.optional("recover_when", |decoder, node| {
-        let prefix = format!("{prefix}recover_when: ");
-        decode_expr(decoder, node, (&prefix, context.features))
-    });
+    let recovery_prefix = format!("{prefix}recover_when: ");
+    let when =
+        |decoder: &mut Decoder<'_>, node: &Node| decode_expr(decoder, node, (&recovery_prefix, context.features));
+    let recover_when = fields.optional("recover_when", when);
     let mut labels = context.group_labels.to_vec();
     let own = fields.optional("labels", |decoder, node| decode_labels(decoder, node, &prefix)).unwrap_or_default();
     let own_names: HashSet<&str> = own.iter().map(|entry| &*entry.name).collect();
@@ -280,9 +279,8 @@ fn decode_rule(decoder: &mut Decoder<'_>, node: &Node, context: &Context<'_>) ->
         }
     }
     fields.finish();
-    let kind = if alert.is_some() { RuleKind::Alerting } else { RuleKind::Recording };
     Some(RuleConfig {
-        kind,
+        kind: if alert.is_some() { RuleKind::Alerting } else { RuleKind::Recording },
         name: name.into(),
         name_span: alert.or(record)?.span,
         expr: expr?,

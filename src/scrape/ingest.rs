@@ -240,10 +240,10 @@ impl TargetState {
             let piece = Some(Piece { bytes, text_len: series.text.len(), kind: series.kind, declares_kind });
             (start, declares_kind) = (parser.position(), false);
             if !reads_start_times {
-                self.sample(store, series, piece, answer.at, reading)?;
+                self.sample(store, (series, piece), answer.at, reading)?;
             } else if !starts.is_created(&series, &mut reading.batch.rows) {
                 let before = reading.batch.rows.len();
-                self.sample(store, series, piece, answer.at, reading)?;
+                self.sample(store, (series, piece), answer.at, reading)?;
                 reading.batch.rows[before..].iter_mut().for_each(|row| row.start = starts.start());
             }
         }
@@ -266,16 +266,16 @@ impl TargetState {
                 _ => (collector.finish(), false),
             };
             if let Some(custom) = finished {
-                self.sample(store, custom, None, answer.at, reading)?;
+                self.sample(store, (custom, None), answer.at, reading)?;
             }
             match entry {
                 Entry::Series(_) if is_part && !self.config.histograms.keeps_classic => {}
-                Entry::Series(series) => self.sample(store, series, None, answer.at, reading)?,
+                Entry::Series(series) => self.sample(store, (series, None), answer.at, reading)?,
                 entry => self.declare_entry(&entry, reading),
             }
         }
         match collector.finish() {
-            Some(custom) => self.sample(store, custom, None, answer.at, reading),
+            Some(custom) => self.sample(store, (custom, None), answer.at, reading),
             None => Ok(()),
         }
     }
@@ -287,7 +287,7 @@ impl TargetState {
         reading: &mut Reading<'_>,
     ) -> Result<(), ScrapeError> {
         read_protobuf(answer.body, self.config.histograms, &mut |item| match item {
-            Item::Sample(sample) => self.sample(store, sample, None, answer.at, reading),
+            Item::Sample(sample) => self.sample(store, (sample, None), answer.at, reading),
             Item::Family(family) => {
                 let all = |metadata: &mut Metadata| {
                     metadata.kind = family.kind;
@@ -314,8 +314,7 @@ impl TargetState {
     fn sample(
         &mut self,
         store: &Store,
-        sample: impl Exposed,
-        piece: Option<Piece<'_>>,
+        (sample, piece): (impl Exposed, Option<Piece<'_>>),
         at: Timestamp,
         reading: &mut Reading<'_>,
     ) -> Result<(), ScrapeError> {

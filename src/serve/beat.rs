@@ -45,9 +45,12 @@ pub(super) trait Member: Send + Sync {
     fn miss(&self, slots: u64);
 }
 
+/// The groups of one interval.
+type Members = Vec<Weak<dyn Member>>;
+
 /// The groups that run, by interval.
 #[derive(Clone, Default)]
-pub(super) struct Beats(Arc<Mutex<BTreeMap<Duration, Vec<Weak<dyn Member>>>>>);
+pub(super) struct Beats(Arc<Mutex<BTreeMap<Duration, Members>>>);
 
 impl Beats {
     /// From its next slot on `member` is evaluated, until it is dropped.

@@ -180,12 +180,12 @@ impl SloGroup {
         let mut one = |input: &mut Reader<'_>, objectives: &mut [Tracked]| {
             let (name, counted, own) = (input.text()?, input.unsigned()?, input.bytes()?);
             let same = |tracked: &&mut Tracked| tracked.slo.name == name && tracked.counted() == counted;
-            if let Some(tracked) = objectives.iter_mut().find(same) {
-                if tracked.accounting.load(&mut Reader(own)).is_some() {
-                    // All samples after the settled instant are stored: nothing of them is lost to retention.
-                    tracked.warm_through = tracked.accounting.settled_through();
-                    taken += 1;
-                }
+            if let Some(tracked) = objectives.iter_mut().find(same)
+                && tracked.accounting.load(&mut Reader(own)).is_some()
+            {
+                // All samples after the settled instant are stored: nothing of them is lost to retention.
+                tracked.warm_through = tracked.accounting.settled_through();
+                taken += 1;
             }
             Some(())
         };

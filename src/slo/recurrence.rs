@@ -75,7 +75,8 @@ impl Recurrence {
         }
         rule.freq = freq.ok_or("FREQ is missing")?;
         let has_ordinal = rule.by_day.iter().any(|(ordinal, _)| *ordinal != 0);
-        if has_ordinal && rule.freq != Freq::Monthly && !(rule.freq == Freq::Yearly && !rule.by_month.is_empty()) {
+        let takes_ordinal = rule.freq == Freq::Monthly || rule.freq == Freq::Yearly && !rule.by_month.is_empty();
+        if has_ordinal && !takes_ordinal {
             return Err("a number in BYDAY, such as 1SU, needs FREQ=MONTHLY, or FREQ=YEARLY with BYMONTH".to_owned());
         }
         if rule.freq == Freq::Weekly && !rule.by_month_day.is_empty() {

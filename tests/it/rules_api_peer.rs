@@ -115,7 +115,8 @@ fn rules_and_alerts_are_shown_as_in_prometheus() {
     for query in QUERIES {
         let path = format!("/api/v1/{}", query.replace("FOLDER", &folder.path().display().to_string()));
         let path = path.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
-        let [theirs, ours] = [theirs, ours].map(|port| get(port, &path)).map(|(status, body)| (status, masked(&body)));
+        let [theirs, ours] =
+            [theirs, ours].map(|port| get(port, &path)).map(|(status, body)| (status, ordered(&masked(&body))));
         if theirs != ours {
             write!(different, "\n{query}\n  Prometheus: {theirs:?}\n  Almenara:   {ours:?}").unwrap();
         }
@@ -144,8 +145,29 @@ fn masked(body: &str) -> String {
     let time = Regex::new(r#""(lastEvaluation|activeAt|keepFiringSince)":"[^"]*""#).unwrap();
     let took = Regex::new(r#""evaluationTime":[-+0-9.e]+"#).unwrap();
     let token = Regex::new(r#""groupNextToken":"[0-9a-f]+""#).unwrap();
-    let body = time.replace_all(body, "\"$1\":T");
+    let body = time.replace_all(body, "\"$1\":\"T\"");
     let body = took.replace_all(&body, "\"evaluationTime\":0");
     let body = token.replace_all(&body, "\"groupNextToken\":0");
     body.replace("\"state\":\"unknown\"", "\"state\":\"inactive\"")
+}
+
+/// With alerts in an order of their own: Prometheus gives them in that of a Go map.
+fn ordered(body: &str) -> String {
+    fn sort(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Array(items) => items.iter_mut().for_each(sort),
+            serde_json::Value::Object(members) => {
+                for (key, member) in members {
+                    sort(member);
+                    if let (true, Some(alerts)) = (key == "alerts", member.as_array_mut()) {
+                        alerts.sort_by_key(ToString::to_string);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {body}"));
+    sort(&mut value);
+    value.to_string()
 }

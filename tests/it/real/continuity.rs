@@ -69,7 +69,7 @@ impl Stage {
         wait_for("what is steady fires", || {
             let states = stage.states();
             let fires = |name: &&str| states.get(*name).is_some_and(|(state, _)| state == "firing");
-            STEADY.iter().all(|name| fires(&name)).then_some(())
+            STEADY.iter().all(fires).then_some(())
         });
         stage.serve(0, 0);
         wait_for("it is kept", || stage.deployment.text("/api/v1/alerts").contains("keepFiringSince").then_some(()));

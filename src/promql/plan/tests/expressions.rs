@@ -117,30 +117,45 @@ fn matching() -> impl Strategy<Value = String> + Clone {
     ])
 }
 
+const FUNCTIONS: &[&str] = &[
+    "abs",
+    "-",
+    "+",
+    "ceil",
+    "sqrt",
+    "ln",
+    "exp",
+    "sgn",
+    "hour",
+    "day_of_week",
+    "timestamp",
+    "absent",
+    "sort",
+    "sort_desc",
+    "round",
+    "deg",
+    "floor",
+];
+
+const OF_SUBQUERIES: &[&str] = &[
+    "max_over_time",
+    "rate",
+    "absent_over_time",
+    "avg_over_time",
+    "last_over_time",
+    "changes",
+    "stddev_over_time",
+    "sum_over_time",
+    "count_over_time",
+    "deriv",
+];
+
 /// Any instant vector.
 pub(super) fn vector() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![3 => instant().boxed(), 3 => range_function().boxed()].boxed();
     leaf.prop_recursive(4, 24, 3, |inner| {
         let number = scalar(inner.clone()).boxed();
-        let function = pick(&[
-            "abs",
-            "-",
-            "+",
-            "ceil",
-            "sqrt",
-            "ln",
-            "exp",
-            "sgn",
-            "hour",
-            "day_of_week",
-            "timestamp",
-            "absent",
-            "sort",
-            "sort_desc",
-            "round",
-            "deg",
-            "floor",
-        ]);
+        let function = pick(FUNCTIONS);
         let aggregation = pick(&["sum", "avg", "count", "min", "max", "group", "stddev", "stdvar"]);
         let operator =
             pick(&["+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "> bool", "== bool"]);
@@ -155,18 +170,7 @@ pub(super) fn vector() -> impl Strategy<Value = String> {
             "\"i\", \"\", \"i\", \".*\"",
             "\"le\", \"$1\", \"i\", \"(.)\"",
         ]);
-        let of_subqueries = pick(&[
-            "max_over_time",
-            "rate",
-            "absent_over_time",
-            "avg_over_time",
-            "last_over_time",
-            "changes",
-            "stddev_over_time",
-            "sum_over_time",
-            "count_over_time",
-            "deriv",
-        ]);
+        let of_subqueries = pick(OF_SUBQUERIES);
         let buckets = pick(&[
             "d_bucket",
             "rate(d_bucket[1m])",

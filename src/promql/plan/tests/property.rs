@@ -99,6 +99,7 @@ impl Count {
         self.planned.set(self.planned.get() + u64::from(is_planned));
     }
 
+    #[allow(clippy::print_stderr)] // figures for whoever asks for a large run
     fn check(&self, what: &str) {
         let ratio = self.planned.get() as f64 / self.asked.get() as f64;
         if std::env::var_os("PROPTEST_CASES").is_some() {
