@@ -177,7 +177,7 @@ fn report(path: &Path, config: &Config, options: &Options, streams: &mut Streams
         writeln!(streams.out, "Checking {}", file.source.name)?;
         let mut survey = Survey::default();
         file.groups.iter().flat_map(|group| &group.rules).for_each(|rule| survey.add(rule));
-        if streams.lint(&survey, options.duplicate_rules)? == Outcome::Linted {
+        if streams.lint(survey, options.duplicate_rules)? == Outcome::Linted {
             outcome = Outcome::Linted;
         }
     }

@@ -4,7 +4,6 @@
 //! take promtool's place in a pipeline. **Source.** Prometheus 3.5 `cmd/promtool/main.go`, compared with the program itself.
 //! **Differs:** a mistake is told as `file:line:column: message; help`, all of a file at once; warnings go to stderr.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -150,9 +149,9 @@ impl Streams<'_> {
             writeln!(self.err, "  FAILED:\n{name}: not valid YAML: the file is not UTF-8")?;
             return Ok(Outcome::Failed);
         };
-        let mut survey = Survey::default();
         let source = SourceFile::new(name, text);
-        let diagnostics = RuleFile::survey(&source, options.unknown_keys, options.features, |rule| survey.add(rule));
+        let reading = (options.unknown_keys, options.features);
+        let (surveys, diagnostics) = RuleFile::survey(&source, reading, &super::each_below, Survey::add);
         if diagnostics.has_errors() {
             writeln!(self.err, "  FAILED:\n{diagnostics}")?;
             return Ok(Outcome::Failed);
@@ -160,14 +159,15 @@ impl Streams<'_> {
         if !diagnostics.is_empty() {
             writeln!(self.err, "{diagnostics}")?;
         }
-        self.lint(&survey, options.duplicate_rules)
+        self.lint(surveys.into_iter().fold(Survey::default(), Survey::with), options.duplicate_rules)
     }
 
     /// Judges a file that could be read.
-    pub(super) fn lint(&mut self, survey: &Survey, duplicate_rules: bool) -> io::Result<Outcome> {
+    pub(super) fn lint(&mut self, survey: Survey, duplicate_rules: bool) -> io::Result<Outcome> {
+        let count = survey.identities.len();
         let duplicates = if duplicate_rules { survey.duplicates() } else { Vec::new() };
         if duplicates.is_empty() {
-            writeln!(self.out, "  SUCCESS: {} rules found\n", survey.count)?;
+            writeln!(self.out, "  SUCCESS: {count} rules found\n")?;
             return Ok(Outcome::Fine);
         }
         self.tell_duplicates(&duplicates)?;
@@ -195,25 +195,30 @@ pub(super) enum Outcome {
     Linted,
 }
 
-/// What the lints need to know of the rules of a file.
+/// What the lints need to know of the rules of a file: the name and labels of each.
 #[derive(Default)]
 pub(super) struct Survey {
-    count: usize,
-    /// How often each name stands with the same labels.
-    identities: BTreeMap<(Arc<str>, Labels), usize>,
+    identities: Vec<(Arc<str>, Labels)>,
 }
 
 impl Survey {
     pub(super) fn add(&mut self, rule: &RuleConfig) {
-        self.count += 1;
         let labels = Labels::from_pairs(rule.labels.iter().map(|entry| (entry.name.clone(), entry.value.clone())));
-        *self.identities.entry((rule.name.clone(), labels)).or_default() += 1;
+        self.identities.push((rule.name.clone(), labels));
+    }
+
+    fn with(mut self, other: Survey) -> Survey {
+        self.identities.extend(other.identities);
+        self
     }
 
     /// Name and labels that more than one rule has, each once, in order.
-    fn duplicates(&self) -> Vec<(String, Labels)> {
-        let repeated = self.identities.iter().filter(|(_, count)| **count > 1);
-        repeated.map(|((name, labels), _)| (name.to_string(), labels.clone())).collect()
+    fn duplicates(mut self) -> Vec<(String, Labels)> {
+        self.identities.sort_unstable();
+        let mut repeated: Vec<_> =
+            self.identities.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).collect();
+        repeated.dedup();
+        repeated.into_iter().map(|(name, labels)| (name.to_string(), labels.clone())).collect()
     }
 }
 

@@ -36,6 +36,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -150,6 +151,23 @@ fn files_arg() -> Arg {
         .required(true)
         .action(ArgAction::Append)
         .value_parser(clap::value_parser!(PathBuf))
+}
+
+/// Calls `work` with each number below `count`, on all processors.
+pub(crate) fn each_below(count: usize, work: &(dyn Fn(usize) + Sync)) {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count) {
+            work(index);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(take);
+        }
+        take();
+    });
 }
 
 /// Whether all are files; says what is wrong with the first that is none, as promtool does before it reads any.

@@ -10,7 +10,6 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -263,25 +262,13 @@ fn run_all(suites: &[Suite], run: Option<&Pattern>, options: RunOptions) -> Vec<
         jobs.extend((0..file.groups.len()).filter(wanted).map(|index| (suite_index, index)));
     }
     let results: Vec<Mutex<Option<GroupResult>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some((at, (suite, index))) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            jobs.get(at).map(|job| (at, *job))
-        } {
-            let Ok((file, rules)) = &suites[suite].tests else { continue };
-            let watch = Stopwatch::start();
-            let report = rule_test::run(file, index, rules, options);
-            let took: Duration = watch.elapsed();
-            *results[at].lock() = Some(GroupResult { title: file.title(index), report, took });
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
+    super::each_below(jobs.len(), &|at| {
+        let (suite, index) = jobs[at];
+        let Ok((file, rules)) = &suites[suite].tests else { return };
+        let watch = Stopwatch::start();
+        let report = rule_test::run(file, index, rules, options);
+        let took: Duration = watch.elapsed();
+        *results[at].lock() = Some(GroupResult { title: file.title(index), report, took });
     });
     let mut results = jobs.iter().zip(results).peekable();
     let mut reports = Vec::new();

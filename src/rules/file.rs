@@ -11,12 +11,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::model::METRIC_NAME;
 use crate::promql::{self, Expr, Features};
 use crate::source::decode::{Decoder, Fields, UnknownKeys};
 use crate::source::yaml::{self, Node};
 use crate::source::{Diagnostic, Diagnostics, SourceFile, Span};
-use crate::template::{ALERT_FUNCTIONS, ALERT_PREAMBLE, Template};
+use crate::template::{ALERT_FUNCTIONS, ALERT_PREAMBLE, Template, alert_prelude};
 
 use super::place::place_of;
 use super::policy::{self, Policy};
@@ -110,43 +112,78 @@ impl RuleFile {
         unknown_keys: UnknownKeys,
         features: Features,
     ) -> (Option<RuleFile>, Diagnostics) {
-        let (groups, diagnostics) = read(source, (unknown_keys, features), &mut Some);
-        (groups.map(|groups| RuleFile { source: source.clone(), groups }), diagnostics)
+        let (root, mut diagnostics) = yaml::parse(source);
+        let Some(root) = root else { return (None, diagnostics) };
+        let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
+        let groups = decode_root(&mut decoder, &root, features);
+        let has_errors = decoder.has_errors();
+        diagnostics.extend(decoder.finish());
+        let file = (!has_errors).then(|| RuleFile { source: source.clone(), groups });
+        (file, diagnostics)
     }
 
-    /// As [`RuleFile::parse_with`], for who wants to know whether the file is good and see each rule once: `look` gets them in file
-    /// order, those of a file with errors too, and none is kept.
-    pub fn survey(
+    /// As [`RuleFile::parse_with`], for who wants to know whether the file is good and see each rule once: `look` gets those of a group in file
+    /// order, those of a file with errors too, and none is kept. Gives what it noted of each group. Groups are read on as many threads as
+    /// `each_below` has.
+    pub fn survey<T: Default + Send>(
         source: &SourceFile,
-        unknown_keys: UnknownKeys,
-        features: Features,
-        mut look: impl FnMut(&RuleConfig),
-    ) -> Diagnostics {
+        (unknown_keys, features): (UnknownKeys, Features),
+        each_below: &EachBelow<'_>,
+        look: impl Fn(&mut T, &RuleConfig) + Sync,
+    ) -> (Vec<T>, Diagnostics) {
+        let (root, mut diagnostics) = yaml::parse(source);
+        let Some(root) = root else { return (Vec::new(), diagnostics) };
+        let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
+        let mut notes = Vec::new();
+        if let Some(mut fields) = decoder.fields(&root, "rule file") {
+            let groups = fields.optional("groups", |decoder, node| {
+                let groups = decoder.list(node, |_, node| Some(node))?;
+                Some(survey_groups(decoder, &groups, (unknown_keys, features), (each_below, &look)))
+            });
+            fields.finish();
+            notes = groups.unwrap_or_default();
+        }
+        diagnostics.extend(decoder.finish());
+        (notes, diagnostics)
+    }
+}
+
+/// Calls a function with each number below another one, on as many threads as it likes, and returns when all calls have.
+pub type EachBelow<'a> = dyn Fn(usize, &(dyn Fn(usize) + Sync)) + 'a;
+
+/// What was noted of each group.
+fn survey_groups<T: Default + Send>(
+    decoder: &mut Decoder<'_>,
+    groups: &[&Node],
+    (unknown_keys, features): (UnknownKeys, Features),
+    (each_below, look): (&EachBelow<'_>, &(impl Fn(&mut T, &RuleConfig) + Sync)),
+) -> Vec<T> {
+    let source = decoder.source();
+    type Surveyed<T> = (T, Option<GroupConfig>, Diagnostics);
+    let surveyed: Vec<Mutex<Option<Surveyed<T>>>> = groups.iter().map(|_| Mutex::new(None)).collect();
+    each_below(groups.len(), &|index| {
+        let mut notes = T::default();
+        let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
         let mut each = |rule: RuleConfig| {
-            look(&rule);
+            look(&mut notes, &rule);
             None
         };
-        read(source, (unknown_keys, features), &mut each).1
+        let group = decode_group(&mut decoder, groups[index], (features, &mut each));
+        *surveyed[index].lock() = Some((notes, group, decoder.finish()));
+    });
+    let mut all = Vec::with_capacity(groups.len());
+    let mut read = Vec::new();
+    for (notes, group, diagnostics) in surveyed.into_iter().filter_map(Mutex::into_inner) {
+        diagnostics.into_iter().for_each(|diagnostic| decoder.report(diagnostic));
+        read.extend(group);
+        all.push(notes);
     }
+    check_names(decoder, &read);
+    all
 }
 
 /// Keeps a rule, or does not.
 type Each<'a> = dyn FnMut(RuleConfig) -> Option<RuleConfig> + 'a;
-
-/// The groups, unless there are errors, with the rules that `each` gives back.
-fn read(
-    source: &SourceFile,
-    (unknown_keys, features): (UnknownKeys, Features),
-    each: &mut Each<'_>,
-) -> (Option<Vec<GroupConfig>>, Diagnostics) {
-    let (root, mut diagnostics) = yaml::parse(source);
-    let Some(root) = root else { return (None, diagnostics) };
-    let mut decoder = Decoder::with_unknown_keys(source, unknown_keys);
-    let groups = decode_root(&mut decoder, &root, features, each);
-    let has_errors = decoder.has_errors();
-    diagnostics.extend(decoder.finish());
-    ((!has_errors).then_some(groups), diagnostics)
-}
 
 impl RuleConfig {
     /// Where byte `offset` of the expression stands in the file.
@@ -155,20 +192,31 @@ impl RuleConfig {
     }
 }
 
-fn decode_root(decoder: &mut Decoder<'_>, root: &Node, features: Features, each: &mut Each<'_>) -> Vec<GroupConfig> {
+fn decode_root(decoder: &mut Decoder<'_>, root: &Node, features: Features) -> Vec<GroupConfig> {
     let Some(mut fields) = decoder.fields(root, "rule file") else { return Vec::new() };
-    let mut names = HashSet::new();
     let groups = fields.optional("groups", |decoder, node| {
-        decoder.list(node, |decoder, node| decode_group(decoder, node, &mut names, (features, &mut *each)))
+        let groups = decoder.list(node, |decoder, node| decode_group(decoder, node, (features, &mut Some)))?;
+        check_names(decoder, &groups);
+        Some(groups)
     });
     fields.finish();
     groups.unwrap_or_default()
 }
 
+/// Groups of a file have names of their own.
+fn check_names(decoder: &mut Decoder<'_>, groups: &[GroupConfig]) {
+    let mut names = HashSet::new();
+    for group in groups.iter().filter(|group| !group.name.is_empty()) {
+        if !names.insert(&group.name) {
+            let text = format!("groupname: \"{}\" is repeated in the same file", group.name);
+            decoder.error_with_help(group.name_span, text, "rename one of the groups or join them");
+        }
+    }
+}
+
 fn decode_group(
     decoder: &mut Decoder<'_>,
     node: &Node,
-    names: &mut HashSet<String>,
     (features, each): (Features, &mut Each<'_>),
 ) -> Option<GroupConfig> {
     let mut fields = decoder.fields(node, "group")?;
@@ -181,9 +229,6 @@ fn decode_group(
     if name.is_empty() {
         let help = "give the group a name that no other group of this file has";
         fields.decoder.error_with_help(name_span, "Groupname must not be empty", help);
-    } else if !names.insert(name.clone()) {
-        let text = format!("groupname: \"{name}\" is repeated in the same file");
-        fields.decoder.error_with_help(name_span, text, "rename one of the groups or join them");
     }
     let interval = fields.optional("interval", Decoder::duration).filter(|interval| !interval.is_zero());
     let query_offset = fields.optional("query_offset", Decoder::duration);
@@ -378,7 +423,7 @@ fn parse_template(decoder: &mut Decoder<'_>, entry: &mut Entry, rule: &str, (pre
         return;
     }
     let text = format!("{ALERT_PREAMBLE}{}", entry.value);
-    match Template::parse(&format!("__alert_{rule}"), text, ALERT_FUNCTIONS) {
+    match Template::parse_after(alert_prelude(), &format!("__alert_{rule}"), text, ALERT_FUNCTIONS) {
         Ok(template) => entry.template = Some(template),
         Err(error) => {
             let message = format!("{prefix}{what} {:?}: {error}", entry.name);

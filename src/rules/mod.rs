@@ -16,7 +16,7 @@ mod place;
 pub mod policy;
 mod presence;
 mod query;
-mod reads;
+pub(crate) mod reads;
 mod recording;
 pub(crate) mod sending;
 pub mod slots;
@@ -26,7 +26,7 @@ mod transition;
 
 pub use alerting::AlertState;
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
-pub use file::{Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
+pub use file::{EachBelow, Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
 pub use format::format_rule_file;
 pub use group::{Elapsed, Group, GroupDefaults, Kinship, ReplaySlots, Replayed};
 pub use outcome::{OUTCOMES_KEPT, RuleOutcome, RuleOutcomes};

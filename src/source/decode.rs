@@ -201,7 +201,11 @@ impl<'a> Decoder<'a> {
     }
 
     /// A list; nothing is the empty list. Items that fail are reported and left out.
-    pub fn list<T>(&mut self, node: &Node, mut item: impl FnMut(&mut Self, &Node) -> Option<T>) -> Option<Vec<T>> {
+    pub fn list<'n, T>(
+        &mut self,
+        node: &'n Node,
+        mut item: impl FnMut(&mut Self, &'n Node) -> Option<T>,
+    ) -> Option<Vec<T>> {
         match &node.kind {
             NodeKind::Sequence(nodes) => Some(nodes.iter().filter_map(|node| item(self, node)).collect()),
             NodeKind::Null => Some(Vec::new()),

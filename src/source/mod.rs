@@ -8,6 +8,7 @@ pub mod decode;
 mod diagnostic;
 mod duration;
 pub mod edit;
+mod everyday;
 pub mod keys;
 mod mask;
 mod secret;

@@ -4,7 +4,8 @@
 //! what `1.0` or `0x10` means depends on who reads it (a duration, a label value, a number).
 //!
 //! **Why not serde.** A serde data format stops at the first mistake and has forgotten positions and spelling by the time a
-//! value is checked. We read the events of `granit-parser`, the parser under serde-saphyr, which keep all of it.
+//! value is checked. We read the events of `granit-parser`, the parser under serde-saphyr, which keep all of it. Texts of the kind that
+//! rule files mostly are go a shorter way to the same tree: [`super::everyday`].
 //! **Limits.** [`NODES_MAX`] nodes after aliases are expanded, [`DEPTH_MAX`] levels: a small file must not become a large tree. What an
 //! anchor keeps counts too, and so does the text of what is copied, because both are memory.
 //! **Cost.** O(n log n) for a mapping of n keys.
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-use super::{Diagnostic, Diagnostics, SourceFile, Span};
+use super::{Diagnostic, Diagnostics, SourceFile, Span, everyday};
 
 /// Nodes of all documents, aliases and what anchors keep included.
 pub const NODES_MAX: usize = 2_000_000;
@@ -26,7 +27,7 @@ const BYTES_PER_NODE: usize = 64;
 pub const DEPTH_MAX: usize = 100;
 
 /// A value with its place.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Node {
     /// Where it stands; an alias stands where its anchor is.
     pub span: Span,
@@ -35,7 +36,7 @@ pub struct Node {
 }
 
 /// What a node is.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum NodeKind {
     /// Nothing, `~` or `null`.
     Null,
@@ -92,6 +93,14 @@ impl Node {
 /// Reads the first document of `source`. An empty file is [`NodeKind::Null`]. `None` when the text is not YAML; the
 /// diagnostics then say where.
 pub fn parse(source: &SourceFile) -> (Option<Node>, Diagnostics) {
+    match everyday::parse(&source.text) {
+        Some(root) => (Some(root), Diagnostics::default()),
+        None => parse_any(source),
+    }
+}
+
+/// As [`parse`], by the parser of all of YAML alone.
+fn parse_any(source: &SourceFile) -> (Option<Node>, Diagnostics) {
     let (mut documents, mut diagnostics) = parse_documents(source);
     if documents.len() > 1 {
         let second = documents[1].span;
@@ -417,5 +426,97 @@ mod tests {
         assert!(read("").0.unwrap().is_null());
         assert!(read("# only a comment\n").0.unwrap().is_null());
         assert!(read("a: 1\n---\nb: 2\n").1[0].contains("warning: only the first"));
+    }
+
+    /// Each YAML file of the repository, and of the corpus where that stands beside it.
+    fn files() -> Vec<String> {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders: Vec<_> =
+            ["rules", "slo", "fixtures", "deploy", "../shared/corpus"].map(|name| root.join(name)).into();
+        let mut texts = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
+                    texts.extend(std::fs::read_to_string(path));
+                }
+            }
+        }
+        texts
+    }
+
+    /// Gives whether `text` went the short way.
+    fn is_same_both_ways(text: &str) -> bool {
+        let Some(short) = everyday::parse(text) else { return false };
+        let (long, errors) = parse_any(&SourceFile::new("f.yml", text));
+        assert_eq!(Some(&short), long.as_ref(), "{text}");
+        assert!(errors.is_empty(), "{text}\n{errors}");
+        true
+    }
+
+    #[test]
+    fn the_short_way_gives_the_same_tree() {
+        let texts = files();
+        let short = texts.iter().filter(|text| is_same_both_ways(text)).count();
+        assert!(texts.len() > 50 && short * 4 > texts.len(), "{short} of {}", texts.len());
+        for (text, is_short) in [
+            ("a: 1\nb: x # c\nc:\n- 1\n- k: v\n  w: v\n-  x\n", false),
+            ("a: 1\nb: x # c\n\n# c\nc:\n- 1\n- k: v\n  w: v\nd: 'it''s' \ne: \"a\\\"\\n\" # x\n", true),
+            (
+                "---\n# x\na:\n  b: |\n\n    x\n     y\n\n    z\n\n  c: >-\n    a\n    b\n\n    c\n\nd: |+\n  x\n\n",
+                true,
+            ),
+            ("a: |-\n  x # y\n\n# comment\nb: -5\n", true),
+            ("- - a\n  - b: c\n- d", true),
+            ("a: b: c\n", false),
+            ("a: b\n  c\n", false),
+            ("a:\nb: 1\n", false),
+            ("a: 1\n- b\n", false),
+            ("a:\n  b: 1\n c: 1\n", false),
+            ("a: |\n  x", false),
+            ("a: 1\na: 2\n", false),
+            ("a: 1\n---\nb: 1\n", false),
+            ("a: 'x\n", false),
+            ("a: {b: c}\n", false),
+            ("a: http://x:80/#y\nb: a#b\n", true),
+        ] {
+            assert_eq!(is_same_both_ways(text), is_short, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_short_way_takes_of_mutations_is_the_same() {
+        let texts: Vec<String> = files().into_iter().filter(|text| text.len() < 4_000).collect();
+        let mut state = 20_261_130_u64;
+        let mut below = |limit: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % limit
+        };
+        const PIECES: &[&str] = &[
+            " ", "  ", "\n", "\n\n", ":", ": ", "- ", "#", " #", "\"", "'", "|", ">", "|-\n", "\t", "a", "{", "&a ",
+            "~", "\\", "0", "null",
+        ];
+        let mut short = 0;
+        for _ in 0..4_000 {
+            let mut text = texts[below(texts.len())].clone();
+            for _ in 0..1 + below(3) {
+                let mut at = below(text.len() + 1);
+                while !text.is_char_boundary(at) {
+                    at -= 1;
+                }
+                match below(3) {
+                    0 if at < text.len() => drop(text.remove(at)),
+                    1 if text.is_char_boundary(at.max(20).min(text.len())) => text.truncate(at.max(20)),
+                    _ => text.insert_str(at, PIECES[below(PIECES.len())]),
+                }
+                if text.is_empty() {
+                    break;
+                }
+            }
+            short += usize::from(is_same_both_ways(&text));
+        }
+        assert!(short > 500, "{short}");
     }
 }

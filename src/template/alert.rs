@@ -3,16 +3,23 @@
 //! **Source.** Prometheus 3.14 `template/template.go`.
 //! **Differs:** `tmpl` exists in console templates only, as there; a native histogram prints as its count and sum.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::model::{Anchoring, Labels, Pattern, Replacement, Timestamp};
 use crate::source::parse_duration;
 
+use super::parse::Prelude;
 use super::{Function, Host, Map, Param, Type, Value, builtin, format, gotime, humanize};
 
 /// Goes before every template of a rule: the variables that it may use. Positions in error texts count it, as in Prometheus.
 pub const ALERT_PREAMBLE: &str =
     "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
+/// [`ALERT_PREAMBLE`], parsed.
+pub fn alert_prelude() -> &'static Prelude {
+    static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| Prelude::new(ALERT_PREAMBLE, ALERT_FUNCTIONS));
+    &PRELUDE
+}
 
 static DATA: Type = Type {
     name: "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }",

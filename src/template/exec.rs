@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::number::Number;
 use super::tree::{Arg, ArgKind, Branch, Command, Node, Nodes, Pipe, TemplateCall};
-use super::{Function, Host, NO_VALUE, Param, SAFE_HTML, Template, TemplateError, Value, builtin, format};
+use super::{Function, Host, NO_VALUE, Param, SAFE_HTML, Template, TemplateError, Tree, Value, builtin, format};
 
 /// Nodes walked in one rendering.
 pub const STEPS_MAX: usize = 1_000_000;
@@ -35,7 +35,7 @@ pub(super) fn render(
     host: &Host<'_>,
     escape: Escape,
 ) -> Result<String, TemplateError> {
-    let nodes = template.tree(&template.name).expect("BUG: a template holds its own tree");
+    let tree = template.tree(&template.name).expect("BUG: a template holds its own tree");
     let mut state = State {
         template,
         host,
@@ -48,7 +48,7 @@ pub(super) fn render(
         steps: 0,
         executing: &template.name,
     };
-    match state.walk_list(&data, nodes) {
+    match state.walk_tree(&data, tree) {
         Ok(_) => Ok(state.out),
         Err(error) => Err(error),
     }
@@ -141,6 +141,13 @@ impl<'t> State<'t, '_> {
             return self.write(&text);
         }
         self.write(&builtin::html(&text).replace('+', "&#43;"))
+    }
+
+    fn walk_tree(&mut self, dot: &Value, tree: &'t Tree) -> Evaluated<Flow> {
+        if let Some(prelude) = tree.prelude {
+            self.walk_list(dot, &prelude.nodes)?;
+        }
+        self.walk_list(dot, &tree.nodes)
     }
 
     fn walk_list(&mut self, dot: &Value, nodes: &'t Nodes) -> Evaluated<Flow> {
@@ -254,7 +261,7 @@ impl<'t> State<'t, '_> {
 
     fn call_template(&mut self, dot: &Value, call: &'t TemplateCall) -> Evaluated<()> {
         self.at = Some((call.at, call));
-        let Some(nodes) = self.template.tree(&call.name) else {
+        let Some(tree) = self.template.tree(&call.name) else {
             return Err(self.error(format_args!("template {} not defined", crate::model::quote(&call.name))));
         };
         if self.calls == CALLS_MAX {
@@ -267,7 +274,7 @@ impl<'t> State<'t, '_> {
         let outer_variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), inner_dot.clone())]);
         let outer_executing = std::mem::replace(&mut self.executing, &call.name);
         self.calls += 1;
-        self.walk_list(&inner_dot, nodes)?;
+        self.walk_tree(&inner_dot, tree)?;
         self.calls -= 1;
         self.executing = outer_executing;
         self.variables = outer_variables;

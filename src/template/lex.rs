@@ -3,7 +3,10 @@
 //! All tokens are read at once; a mistake becomes the last token, [`TokenKind::Error`], and the parser reports it when it
 //! gets there, so that an earlier mistake of grammar is reported first, as in Go.
 //!
+//! **Cost.** One pass; tokens borrow from the text.
 //! **Source.** Go 1.24 `text/template/parse/lex.go`: token boundaries, trim rules and error texts.
+
+use std::borrow::Cow;
 
 /// What a token is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,17 +41,17 @@ pub(super) enum TokenKind {
 
 /// A token and its place.
 #[derive(Clone, Debug)]
-pub(super) struct Token {
+pub(super) struct Token<'t> {
     pub(super) kind: TokenKind,
     /// As written; for an error, the reason.
-    pub(super) text: String,
+    pub(super) text: Cow<'t, str>,
     /// Byte offset of its start.
     pub(super) at: usize,
     /// Line of its start, from 1.
     pub(super) line: usize,
 }
 
-impl Token {
+impl Token<'_> {
     pub(super) fn is_keyword(&self, word: &str) -> bool {
         self.kind == TokenKind::Keyword && self.text == word
     }
@@ -57,7 +60,7 @@ impl Token {
     pub(super) fn describe(&self) -> String {
         match self.kind {
             TokenKind::Eof => "EOF".to_owned(),
-            TokenKind::Error => self.text.clone(),
+            TokenKind::Error => self.text.to_string(),
             TokenKind::Keyword | TokenKind::Dot | TokenKind::Nil => format!("<{}>", self.text),
             _ if self.text.len() > 10 => {
                 let head: String = self.text.chars().take(10).collect();
@@ -72,11 +75,12 @@ const LEFT_DELIM: &str = "{{";
 const RIGHT_DELIM: &str = "}}";
 const KEYWORDS: [&str; 10] = ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
 
-/// The tokens of `text`; the last is [`TokenKind::Eof`] or [`TokenKind::Error`].
-pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let mut lexer = Lexer { text, start: 0, at: 0, line: 1, line_known_at: 0, paren_depth: 0, tokens: Vec::new() };
+/// The tokens of `text` from byte `from` on, which follows an action; the last is [`TokenKind::Eof`] or [`TokenKind::Error`].
+pub(super) fn tokens(text: &str, from: usize) -> Vec<Token<'_>> {
+    let mut lexer =
+        Lexer { text, start: from, at: from, line: 1, line_known_at: 0, paren_depth: 0, tokens: Vec::new() };
     if let Err(reason) = lexer.run() {
-        lexer.push_text(TokenKind::Error, reason);
+        lexer.push_text(TokenKind::Error, Cow::Owned(reason));
     }
     lexer.tokens
 }
@@ -90,7 +94,7 @@ struct Lexer<'t> {
     line: usize,
     line_known_at: usize,
     paren_depth: usize,
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'t>>,
 }
 
 type Scan = Result<(), String>;
@@ -115,12 +119,13 @@ impl<'t> Lexer<'t> {
     }
 
     fn emit(&mut self, kind: TokenKind) {
-        let text = self.text[self.start..self.at].to_owned();
+        let text = Cow::Borrowed(&self.text[self.start..self.at]);
         self.push_text(kind, text);
     }
 
-    fn push_text(&mut self, kind: TokenKind, text: String) {
-        self.line += self.text[self.line_known_at..self.start].matches('\n').count();
+    fn push_text(&mut self, kind: TokenKind, text: Cow<'t, str>) {
+        let before = &self.text.as_bytes()[self.line_known_at..self.start];
+        self.line += before.iter().filter(|byte| **byte == b'\n').count();
         self.line_known_at = self.start;
         self.tokens.push(Token { kind, text, at: self.start, line: self.line });
         self.start = self.at;
@@ -349,5 +354,5 @@ fn is_space(c: char) -> bool {
 }
 
 fn is_alphanumeric(c: char) -> bool {
-    c == '_' || c.is_alphabetic() || c.is_numeric()
+    if c.is_ascii() { c == '_' || c.is_ascii_alphanumeric() } else { c.is_alphabetic() || c.is_numeric() }
 }

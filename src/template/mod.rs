@@ -37,11 +37,12 @@ use std::sync::Arc;
 
 use crate::model::{Labels, Timestamp};
 
-pub use alert::{ALERT_FUNCTIONS, ALERT_PREAMBLE, alert_data, sample_value};
+pub use alert::{ALERT_FUNCTIONS, ALERT_PREAMBLE, alert_data, alert_prelude, sample_value};
 pub(crate) use alert::{humanize_duration, match_text, re_replace_all, single, title};
 pub use builtin::query_escape;
 pub use exec::{CALLS_MAX, DEPTH_MAX, OUTPUT_MAX, STEPS_MAX};
 pub(crate) use gotime::{TIME, format as format_time};
+pub use parse::Prelude;
 pub use value::{List, Map, Method, SAFE_HTML, STRING_MAP, Struct, Type, Value, safe_html};
 
 /// What nil prints as.
@@ -149,6 +150,7 @@ pub struct Template {
 /// One named template and the text it was read from.
 #[derive(Clone, Debug)]
 struct Tree {
+    prelude: Option<&'static Prelude>,
     nodes: Arc<tree::Nodes>,
     /// The name of the text, for messages.
     parsed_as: Arc<str>,
@@ -165,16 +167,32 @@ impl Template {
         Template { name: Arc::from(name), functions, trees: BTreeMap::new() }.with(name, text)
     }
 
+    /// As [`Template::parse`], of a text that begins with that of `prelude`: this is not read again.
+    pub fn parse_after(
+        prelude: &'static Prelude,
+        name: &str,
+        text: impl Into<Arc<str>>,
+        functions: &'static [Function],
+    ) -> Result<Template, TemplateError> {
+        let text = text.into();
+        debug_assert!(text.starts_with(prelude.text), "BUG: the text has another prelude");
+        Template { name: Arc::from(name), functions, trees: BTreeMap::new() }.add(name, text, Some(prelude))
+    }
+
     /// The same templates and those of `text`, which becomes the one that [`Template::render`] renders. A definition replaces an
     /// older one of its name, unless the new one is empty.
     pub fn with(&self, name: &str, text: impl Into<Arc<str>>) -> Result<Template, TemplateError> {
-        let text: Arc<str> = text.into();
+        self.add(name, text.into(), None)
+    }
+
+    fn add(&self, name: &str, text: Arc<str>, prelude: Option<&'static Prelude>) -> Result<Template, TemplateError> {
         let parsed_as: Arc<str> = Arc::from(name);
         let mut trees = self.trees.clone();
-        for (defined, nodes) in parse::parse(name, &text, self.functions)? {
+        for (defined, nodes) in parse::parse(name, &text, self.functions, prelude)? {
             let keeps_old = parse::is_empty(&nodes) && *defined != *name && trees.contains_key(&defined);
             if !keeps_old {
-                trees.insert(defined, Tree { nodes, parsed_as: parsed_as.clone(), text: text.clone() });
+                let prelude = prelude.filter(|_| *defined == *name);
+                trees.insert(defined, Tree { prelude, nodes, parsed_as: parsed_as.clone(), text: text.clone() });
             }
         }
         Ok(Template { name: parsed_as, functions: self.functions, trees })
@@ -190,8 +208,8 @@ impl Template {
         exec::render(self, data, host, exec::Escape::Html)
     }
 
-    fn tree(&self, name: &str) -> Option<&tree::Nodes> {
-        self.trees.get(name).map(|tree| &*tree.nodes)
+    fn tree(&self, name: &str) -> Option<&Tree> {
+        self.trees.get(name)
     }
 
     fn text_of(&self, name: &str) -> &str {

@@ -4,6 +4,7 @@
 //! **Limits.** [`NESTING_MAX`] levels of blocks and parentheses, since both this parser and the interpreter recurse.
 //! **Differs:** a syntax error names the line only, as in Go; [`TemplateError::offset`] adds the byte.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,14 +21,16 @@ pub(super) fn parse(
     name: &str,
     text: &str,
     functions: &'static [Function],
+    prelude: Option<&Prelude>,
 ) -> Result<BTreeMap<Arc<str>, Arc<Nodes>>, TemplateError> {
     let mut parser = Parser {
         name,
         functions,
-        tokens: lex::tokens(text),
+        tokens: lex::tokens(text, prelude.map_or(0, |prelude| prelude.text.len())),
         next: 0,
         furthest: 0,
-        variables: vec!["$".to_owned()],
+        variables: prelude.map_or_else(own_variables, |prelude| prelude.variables.clone()),
+        has_prelude: prelude.is_some(),
         trees: BTreeMap::new(),
         action_line: 0,
         range_depth: 0,
@@ -38,16 +41,51 @@ pub(super) fn parse(
     Ok(parser.trees)
 }
 
+/// Actions that go before every template of a kind, parsed once: what they write is nothing, what they declare all may use.
+#[derive(Debug)]
+pub struct Prelude {
+    pub(super) text: &'static str,
+    pub(super) nodes: Nodes,
+    variables: Vec<Cow<'static, str>>,
+}
+
+impl Prelude {
+    /// Parses `text`, which declares variables and does nothing else.
+    pub(super) fn new(text: &'static str, functions: &'static [Function]) -> Self {
+        let mut parser = Parser {
+            name: "prelude",
+            functions,
+            tokens: lex::tokens(text, 0),
+            next: 0,
+            furthest: 0,
+            variables: own_variables(),
+            has_prelude: false,
+            trees: BTreeMap::new(),
+            action_line: 0,
+            range_depth: 0,
+            nesting: 0,
+        };
+        let nodes = parser.template().expect("BUG: a prelude is no template");
+        Prelude { text, nodes, variables: parser.variables }
+    }
+}
+
+fn own_variables<'a>() -> Vec<Cow<'a, str>> {
+    vec![Cow::Borrowed("$")]
+}
+
 struct Parser<'a> {
     name: &'a str,
     functions: &'static [Function],
     /// Ends in `Eof` or `Error`, which is never passed.
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'a>>,
     next: usize,
     /// The furthest token looked at: Go reports its line.
     furthest: usize,
     /// In scope, with their `$`.
-    variables: Vec<String>,
+    variables: Vec<Cow<'a, str>>,
+    /// A text after a prelude is never empty.
+    has_prelude: bool,
     trees: BTreeMap<Arc<str>, Arc<Nodes>>,
     /// Line of the action being read, 0 outside.
     action_line: usize,
@@ -78,8 +116,8 @@ enum Item {
 
 type Parsed<T> = Result<T, TemplateError>;
 
-impl Parser<'_> {
-    fn next(&mut self) -> Token {
+impl<'a> Parser<'a> {
+    fn next(&mut self) -> Token<'a> {
         let token = self.peek().clone();
         if self.next + 1 < self.tokens.len() {
             self.next += 1;
@@ -87,7 +125,7 @@ impl Parser<'_> {
         token
     }
 
-    fn peek(&mut self) -> &Token {
+    fn peek(&mut self) -> &Token<'a> {
         self.furthest = self.furthest.max(self.next);
         &self.tokens[self.next]
     }
@@ -98,12 +136,12 @@ impl Parser<'_> {
         }
     }
 
-    fn next_non_space(&mut self) -> Token {
+    fn next_non_space(&mut self) -> Token<'a> {
         self.skip_space();
         self.next()
     }
 
-    fn peek_non_space(&mut self) -> &Token {
+    fn peek_non_space(&mut self) -> &Token<'a> {
         self.skip_space();
         self.peek()
     }
@@ -114,7 +152,7 @@ impl Parser<'_> {
         TemplateError::new(format!("template: {}:{line}: {message}", self.name), Some(offset))
     }
 
-    fn unexpected(&self, token: &Token, context: &str) -> TemplateError {
+    fn unexpected(&self, token: &Token<'_>, context: &str) -> TemplateError {
         if token.kind != TokenKind::Error {
             return self.error(format_args!("unexpected {} in {context}", token.describe()));
         }
@@ -128,7 +166,7 @@ impl Parser<'_> {
         error
     }
 
-    fn expect(&mut self, kind: TokenKind, context: &str) -> Parsed<Token> {
+    fn expect(&mut self, kind: TokenKind, context: &str) -> Parsed<Token<'a>> {
         let token = self.next_non_space();
         if token.kind == kind { Ok(token) } else { Err(self.unexpected(&token, context)) }
     }
@@ -145,7 +183,7 @@ impl Parser<'_> {
     fn define(&mut self, name: &str, nodes: Nodes) -> Parsed<()> {
         match self.trees.get(name) {
             Some(old) if !is_empty(old) => {
-                if is_empty(&nodes) {
+                if is_empty(&nodes) && !(self.has_prelude && name == self.name) {
                     return Ok(());
                 }
                 let text = format!("template: multiple definition of template {}", crate::model::quote(name));
@@ -189,7 +227,7 @@ impl Parser<'_> {
 
     /// The body of a definition: it sees no variables but `$`.
     fn own_scope(&mut self, context: &str) -> Parsed<Nodes> {
-        let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
+        let outer = std::mem::replace(&mut self.variables, own_variables());
         let outer_range = std::mem::take(&mut self.range_depth);
         let (nodes, end) = self.item_list()?;
         self.variables = outer;
@@ -218,7 +256,7 @@ impl Parser<'_> {
     fn text_or_action(&mut self) -> Parsed<Item> {
         let token = self.next_non_space();
         match token.kind {
-            TokenKind::Text => Ok(Item::Node(Node::Text(token.text))),
+            TokenKind::Text => Ok(Item::Node(Node::Text(token.text.into_owned()))),
             TokenKind::LeftDelim => {
                 self.action_line = token.line;
                 let item = self.action();
@@ -233,7 +271,7 @@ impl Parser<'_> {
         let before = self.next;
         let token = self.next_non_space();
         if token.kind == TokenKind::Keyword {
-            match token.text.as_str() {
+            match &*token.text {
                 "block" => return self.block_control(),
                 "break" => return self.loop_control(Node::Break, "{{break}}"),
                 "continue" => return self.loop_control(Node::Continue, "{{continue}}"),
@@ -321,7 +359,7 @@ impl Parser<'_> {
         Ok(Item::Node(Node::Call(TemplateCall { at: token.at, name: name.into(), pipe })))
     }
 
-    fn template_name(&mut self, token: &Token, context: &str) -> Parsed<String> {
+    fn template_name(&mut self, token: &Token<'_>, context: &str) -> Parsed<String> {
         match token.kind {
             TokenKind::String | TokenKind::RawString => {
                 quote::unquote(&token.text).ok_or_else(|| self.error("invalid syntax"))
@@ -374,14 +412,14 @@ impl Parser<'_> {
                 TokenKind::Assign | TokenKind::Declare => {
                     pipe.assigns = next.kind == TokenKind::Assign;
                     self.next();
-                    self.variables.push(name.clone());
-                    pipe.declared.push(name);
+                    pipe.declared.push(name.to_string());
+                    self.variables.push(name);
                     return Ok(());
                 }
                 TokenKind::Char if next.text == "," => {
                     self.next();
-                    self.variables.push(name.clone());
-                    pipe.declared.push(name);
+                    pipe.declared.push(name.to_string());
+                    self.variables.push(name);
                     if context != "range" || pipe.declared.len() >= 2 {
                         return Err(self.error(format_args!("too many declarations in {context}")));
                     }
@@ -460,7 +498,7 @@ impl Parser<'_> {
                 if !builtin::has(&token.text) && !self.functions.iter().any(|f| f.name == token.text) {
                     return Err(self.error(format_args!("function {} not defined", crate::model::quote(&token.text))));
                 }
-                ArgKind::Identifier(token.text)
+                ArgKind::Identifier(token.text.into_owned())
             }
             TokenKind::Dot => ArgKind::Dot,
             TokenKind::Nil => ArgKind::Nil,
@@ -468,20 +506,20 @@ impl Parser<'_> {
                 if !self.variables.contains(&token.text) {
                     return Err(self.error(format_args!("undefined variable {}", crate::model::quote(&token.text))));
                 }
-                ArgKind::Variable(token.text, Vec::new())
+                ArgKind::Variable(token.text.into_owned(), Vec::new())
             }
             TokenKind::Field => ArgKind::Field(vec![token.text[1..].to_owned()]),
             TokenKind::Bool => ArgKind::Bool(token.text == "true"),
             TokenKind::Number => {
                 let number = Number::parse(&token.text).expect("BUG: the lexer let a bad number through");
-                ArgKind::Number(number, token.text)
+                ArgKind::Number(number, token.text.into_owned())
             }
             TokenKind::CharConstant => match Number::parse_char(&token.text) {
-                Some(number) => ArgKind::Number(number, token.text),
+                Some(number) => ArgKind::Number(number, token.text.into_owned()),
                 None => return Err(self.error(format_args!("malformed character constant: {}", token.text))),
             },
             TokenKind::String | TokenKind::RawString => match quote::unquote(&token.text) {
-                Some(text) => ArgKind::String(text.into(), token.text),
+                Some(text) => ArgKind::String(text.into(), token.text.into_owned()),
                 None => return Err(self.error("invalid syntax")),
             },
             TokenKind::LeftParen => ArgKind::Pipe(self.pipeline("parenthesized pipeline", TokenKind::RightParen)?),

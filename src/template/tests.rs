@@ -27,7 +27,12 @@ fn render(template: &str) -> Result<String, TemplateError> {
         &model::Value::Float(1234567.5),
     );
     let host = Host { query: &query, now: Timestamp::from_ms(1_500), external_url: "http://p.example/pre" };
-    Template::parse("__alert_A", format!("{ALERT_PREAMBLE}{template}"), ALERT_FUNCTIONS)?.render(data, &host)
+    let text = format!("{ALERT_PREAMBLE}{template}");
+    let rendered = Template::parse_after(alert_prelude(), "__alert_A", text.clone(), ALERT_FUNCTIONS)
+        .and_then(|template| template.render(data.clone(), &host));
+    let at_once = Template::parse("__alert_A", text, ALERT_FUNCTIONS).and_then(|template| template.render(data, &host));
+    assert_eq!(rendered, at_once, "a prelude changes nothing");
+    rendered
 }
 
 /// The form in which Prometheus puts a failure into an annotation.
