@@ -11,7 +11,7 @@
 //! senders ──► remote ──┼──► store ──► promql ──►  │   └──► notifier ──► external Alertmanagers
 //!                      │      ▲                   │
 //!                      │      └─ recorded samples ┘
-//! drivers: serve (real clock) · unittest (scripted)
+//! drivers: serve (real clock) · unittest (scripted) · backtest (recorded)
 //! ```
 
 pub mod model;
@@ -27,6 +27,7 @@ pub mod rules;
 pub mod slo;
 pub mod template;
 
+pub mod backtest;
 pub mod unittest;
 
 pub mod clock;

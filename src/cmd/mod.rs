@@ -14,6 +14,7 @@ macro_rules! say {
 }
 
 mod alerts;
+mod backtest;
 mod check_config;
 mod check_metrics;
 pub mod check_router;
@@ -23,6 +24,9 @@ mod demo;
 mod explain;
 mod feature_flag;
 mod fmt;
+mod history;
+mod openmetrics;
+mod progress;
 mod query;
 mod serve;
 mod slo;
@@ -79,6 +83,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
         Some(("alerts", matches)) => alerts::run(matches).into(),
         Some(("slo", matches)) => slo::run(matches).into(),
         Some(("explain", matches)) => explain::run(matches).into(),
+        Some(("backtest", matches)) => backtest::run(matches).into(),
         Some(("demo", matches)) => demo::run(matches).into(),
         other => unreachable!("BUG: no subcommand {other:?}"),
     }
@@ -136,6 +141,7 @@ pub(crate) fn command() -> Command {
         .subcommand(alerts::command())
         .subcommand(explain::command())
         .subcommand(slo::command())
+        .subcommand(backtest::command())
         .subcommand(demo::command())
 }
 

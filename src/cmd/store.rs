@@ -1,32 +1,25 @@
 //! `almenara store import|verify|dump`: samples on disk, without a daemon.
 //!
-//! `import` takes OpenMetrics text with timestamps, plain or gzip, each file at once in memory. `verify` reads every file and says what
+//! `import` takes OpenMetrics text with timestamps, plain or gzip. `verify` reads every file and says what
 //! is damaged: exit code 1 if anything is. `dump` prints all samples as OpenMetrics text. None of them works while a daemon has the folder.
 //! **Differs:** `promtool tsdb create-blocks-from openmetrics` writes blocks per two hours and refuses a file without `# EOF`; here the
 //! samples join those that are there, and older ones than these are refused and counted.
 
-use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 
+use super::openmetrics::{self, Imported};
+use super::progress::Progress;
 use super::{FAILED, FINE, files};
 use crate::clock::Stopwatch;
 use crate::disk::{Disk, Recovered};
-use crate::exposition::{Entry, Format, Parser};
-use crate::model::{Labels, Timestamp, Value, format_float};
+use crate::model::{Timestamp, Value, format_float};
 use crate::serve::SAMPLES_FOLDER;
-use crate::store::{Row, SeriesRef, Store, StoreOptions};
-
-/// Rows that are committed at once.
-const ROWS_AT_ONCE: usize = 16 * 1024;
-
-/// First bytes of a gzip file.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+use crate::store::{Store, StoreOptions};
 
 pub(super) fn command() -> Command {
     let path = || {
@@ -83,72 +76,16 @@ fn import(path: &Path, files: &[PathBuf]) -> Result<u8, Failure> {
     let (store, disk, _) = open(path)?;
     for file in files {
         let stopwatch = Stopwatch::start();
-        let text = read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let Imported { samples, refused } =
-            import_text(&store, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut progress = Progress::start(format!("importing {}", file.display()));
+        let imported = openmetrics::import(&store, file, &|_| true, &mut |ratio| progress.at(ratio))?;
+        drop(progress);
+        let Imported { samples, refused, .. } = imported;
         let seconds = stopwatch.elapsed().as_secs_f64();
         say!("{}: {samples} samples in {seconds:.1} s, {refused} refused as older than what is stored", file.display());
     }
     disk.checkpoint()?;
     disk.close()?;
     Ok(FINE)
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let bytes = fs::read(file)?;
-    if !bytes.starts_with(&GZIP_MAGIC) {
-        return Ok(bytes);
-    }
-    let mut text = Vec::new();
-    flate2::read::MultiGzDecoder::new(&*bytes).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-/// What became of a file's samples.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Imported {
-    samples: usize,
-    refused: usize,
-}
-
-fn import_text(store: &Store, text: &[u8]) -> Result<Imported, Failure> {
-    let mut parser = Parser::new(text, Format::OpenMetrics);
-    let mut known: HashMap<&[u8], SeriesRef> = HashMap::new();
-    // Files of history have a series' samples one after the other.
-    let mut last: (&[u8], Option<SeriesRef>) = (&[], None);
-    let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
-    let mut imported = Imported::default();
-    let mut commit = |rows: &mut Vec<Row>| {
-        let committed = store.commit(rows);
-        imported.samples += rows.len() - committed.refused.len();
-        imported.refused += committed.refused.len();
-        rows.clear();
-    };
-    while let Some(entry) = parser.next_expecting(last.0) {
-        let Entry::Series(series) = entry? else { continue };
-        let handle = match last {
-            (text, Some(handle)) if text == series.text => handle,
-            _ => match known.get(series.text) {
-                Some(handle) => *handle,
-                None => {
-                    let pairs = series.labels().map(|pair| (pair.name, pair.value));
-                    let handle = store.series_ref(&Labels::from_pairs(pairs));
-                    known.insert(series.text, handle);
-                    handle
-                }
-            },
-        };
-        last = (series.text, Some(handle));
-        let Some(at) = series.timestamp_ms else {
-            return Err(format!("{}: a sample without a timestamp", String::from_utf8_lossy(series.text)).into());
-        };
-        rows.push(Row::new(handle, Timestamp::from_ms(at), series.value));
-        if rows.len() == ROWS_AT_ONCE {
-            commit(&mut rows);
-        }
-    }
-    commit(&mut rows);
-    Ok(imported)
 }
 
 fn verify(path: &Path) -> Result<u8, Failure> {
@@ -214,6 +151,8 @@ fn seconds(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -222,7 +161,7 @@ mod tests {
         let text = "# TYPE a counter\na_total{x=\"1\"} 1 10\na_total{x=\"1\"} 2.5 20.25\na_total{x=\"2\"} 3 10\nb 7 5\na_total{x=\"1\"} 9 15\n# EOF\n";
         {
             let (store, disk, _) = open(folder.path()).unwrap();
-            assert_eq!(import_text(&store, text.as_bytes()).unwrap(), Imported { samples: 4, refused: 1 });
+            assert_eq!(import_text(&store, text), Imported { samples: 4, refused: 1, passed_over: 0 });
             disk.checkpoint().unwrap();
         }
         let (store, _disk, recovered) = open(folder.path()).unwrap();
@@ -236,12 +175,17 @@ mod tests {
             again.select(&[], Timestamp::MIN, Timestamp::MAX),
             store.select(&[], Timestamp::MIN, Timestamp::MAX)
         );
-        assert!(import_text(&again, b"a 1\n# EOF\n").is_err(), "a sample without a timestamp");
     }
 
     fn store_of(text: &str) -> Store {
         let store = Store::new(StoreOptions { retention: Duration::MAX });
-        import_text(&store, text.as_bytes()).unwrap();
+        import_text(&store, text);
         store
+    }
+
+    fn import_text(store: &Store, text: &str) -> Imported {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        openmetrics::import(store, file.path(), &|_| true, &mut |_| ()).unwrap()
     }
 }

@@ -90,6 +90,8 @@ pub trait Evaluator: Send {
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome;
     /// The last slot that was evaluated, by this process or an earlier one.
     fn last_slot(&self) -> Option<Timestamp>;
+    /// How long each of its rules took in the last evaluation, where that is measured.
+    fn each_rule_duration(&self, _look: &mut dyn FnMut(Duration)) {}
     /// The staleness markers of everything it records, for when it has been removed from the configuration.
     fn retire(&mut self, at: Timestamp) -> Vec<Recorded>;
 }

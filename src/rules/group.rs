@@ -25,7 +25,7 @@ use super::outcome::RuleOutcome;
 use super::pause::{Outage, Pause};
 use super::presence::{Look, widths_ms};
 use super::query::{self, RulePlan, Source};
-use super::reads::may_read;
+use super::reads::{asks_in_templates, exprs, may_read, written_by};
 use super::state::{Identity, RuleState, SLOT_PREFIX, StateChange, slot_change};
 use super::status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};
 use super::{
@@ -333,6 +333,10 @@ impl Evaluator for Group {
         outcome
     }
 
+    fn each_rule_duration(&self, look: &mut dyn FnMut(Duration)) {
+        self.rules.iter().for_each(|rule| look(rule.state.evaluation_duration));
+    }
+
     fn retire(&mut self, at: Timestamp) -> Vec<Recorded> {
         let mut ended = std::mem::take(&mut self.orphans);
         ended.extend(self.rules.iter_mut().flat_map(|rule| rule.state.outputs.take()));
@@ -540,15 +544,10 @@ fn texts(entries: &[Entry]) -> Labels {
 fn note_readers(rules: &mut [Rule]) {
     for index in 0..rules.len() {
         let (rule, later) = (&rules[index].config, &rules[index + 1..]);
-        let names: &[&str] = match rule.kind {
-            RuleKind::Recording => &[&rule.name],
-            RuleKind::Alerting => &["ALERTS", "ALERTS_FOR_STATE"],
-        };
-        // A template may ask for anything.
-        let asks = |entry: &Entry| entry.template.is_some() && entry.value.contains("query");
+        let names = written_by(rule);
         let reads = |later: &Rule| {
-            names.iter().any(|name| may_read(&later.config.expr, name))
-                || later.config.labels.iter().chain(&later.config.annotations).any(asks)
+            exprs(&later.config).any(|expr| names.iter().any(|name| may_read(expr, name)))
+                || asks_in_templates(&later.config)
         };
         rules[index].is_read_later = later.iter().any(reads);
     }

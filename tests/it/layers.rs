@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // `exposition`: a backtest reads recorded samples.
     ("slo", &["model", "source", "exposition", "store", "promql", "template", "rules"]),
     ("router", &["model", "source", "template", "relabel"]),
+    ("backtest", CORE),
     ("unittest", CORE),
     // `exposition` is pure: the clock's latencies are handed out as metric families.
     ("clock", &["model", "source", "exposition"]),

@@ -3,6 +3,7 @@
 mod alertmanager_peer;
 mod api_v2;
 mod authority;
+mod backtest;
 mod broken_files;
 mod corpus;
 mod deliver;

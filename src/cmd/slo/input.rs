@@ -61,7 +61,7 @@ pub(super) fn grid(matches: &ArgMatches) -> Result<Grid, String> {
 }
 
 /// RFC 3339 or Unix seconds, within the years that the calendar knows.
-pub(super) fn instant(name: &str, text: &str) -> Result<Timestamp, String> {
+pub(in crate::cmd) fn instant(name: &str, text: &str) -> Result<Timestamp, String> {
     let found = match text.parse::<f64>() {
         Ok(secs) => {
             let years = jiff::Timestamp::MIN.as_second() as f64..jiff::Timestamp::MAX.as_second() as f64;

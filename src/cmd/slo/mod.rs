@@ -8,7 +8,7 @@ mod backtest_html;
 mod backtest_output;
 mod compile;
 mod gate;
-mod input;
+pub(super) mod input;
 mod report;
 mod report_output;
 

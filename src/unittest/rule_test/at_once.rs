@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::model::Timestamp;
+use crate::rules::reads::{Reads, asks_in_templates, may_find, written_by};
 use crate::rules::{AlertStatus, EvalContext, ReplaySlots, RuleConfig, RuleKind};
 
-use super::reach::{Reads, may_find, written_by};
 use super::run::{Played, Stage, commit};
 use super::{RuleId, TestGroup};
 
@@ -48,11 +48,6 @@ pub(super) fn is_possible(groups: &[Played], test: &TestGroup) -> bool {
         later.iter().any(|name| selectors.iter().any(|matchers| may_find(matchers, name)))
     };
     !(0..rules.len()).any(reads_later)
-}
-
-/// Templates that query see the samples of their instant only.
-fn asks_in_templates(rule: &RuleConfig) -> bool {
-    rule.labels.iter().chain(&rule.annotations).any(|entry| entry.template.is_some() && entry.value.contains("query"))
 }
 
 impl Stage<'_> {

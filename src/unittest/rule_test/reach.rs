@@ -9,72 +9,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
-use crate::promql::Expr;
-use crate::promql::ast::{AggregateOp, Call, ExprKind, ValueType};
-use crate::promql::functions::FunctionId;
+use crate::model::{Labels, MatchOp, Matcher};
+use crate::rules::reads::{Reads, names_of, written_by};
 use crate::rules::{RuleConfig, RuleKind};
-
-/// The series that every alerting rule writes.
-const ALERT_SERIES: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
-
-/// What an expression needs to see.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reads {
-    /// Its selectors.
-    pub(super) selectors: Vec<Vec<Matcher>>,
-    /// Whether it may give something, or fail, without data.
-    pub(super) speaks: bool,
-    /// Whether it looks at instants other than its own and those before it, or depends on the range of the query.
-    pub(super) wanders: bool,
-}
-
-impl Reads {
-    /// Of a whole expression.
-    pub(super) fn of(expr: &Expr) -> Reads {
-        let mut reads = Reads { speaks: expr.value_type() == ValueType::Scalar, ..Reads::default() };
-        reads.walk(expr);
-        reads
-    }
-
-    fn walk(&mut self, expr: &Expr) {
-        match &expr.kind {
-            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
-            ExprKind::VectorSelector(selector) | ExprKind::MatrixSelector { selector, .. } => {
-                self.wanders |= selector.offset_ms < 0 || selector.at.is_some() || selector.durations.is_some();
-                self.selectors.push(selector.matchers.clone());
-            }
-            ExprKind::Subquery(subquery) => {
-                self.wanders |= subquery.offset_ms < 0 || subquery.at.is_some() || subquery.durations.is_some();
-                self.walk(&subquery.expr);
-            }
-            ExprKind::Call(call) => {
-                self.speaks |= gives_without_data(call);
-                call.args.iter().for_each(|arg| self.walk(arg));
-            }
-            ExprKind::Aggregate(aggregate) => {
-                let is_plain = |param: &Expr| matches!(param.unparenthesised().kind, ExprKind::Number(_));
-                self.speaks |= aggregate.op == AggregateOp::CountValues;
-                self.speaks |= aggregate.param.as_ref().is_some_and(|param| !is_plain(param));
-                self.walk(&aggregate.expr);
-                aggregate.param.iter().for_each(|param| self.walk(param));
-            }
-            ExprKind::Binary(binary) => {
-                self.walk(&binary.lhs);
-                self.walk(&binary.rhs);
-            }
-            ExprKind::Unary { operand, .. } => self.walk(operand),
-            ExprKind::Paren(inner) => self.walk(inner),
-        }
-    }
-}
-
-/// Functions that give an element, or judge their other arguments, where their vector is empty.
-fn gives_without_data(call: &Call) -> bool {
-    use FunctionId::{Absent, AbsentOverTime, LabelJoin, LabelReplace, VectorOf};
-    let is_now = call.args.is_empty() && call.function.returns == ValueType::Vector; // `hour()` and the like
-    is_now || matches!(call.function.id, Absent | AbsentOverTime | LabelJoin | LabelReplace | VectorOf)
-}
 
 /// What there is to see: series by metric name.
 pub(super) struct Sight<'a> {
@@ -116,9 +53,7 @@ impl<'a> Sight<'a> {
             RuleKind::Recording => {
                 self.written.insert(config.name.clone());
             }
-            RuleKind::Alerting => {
-                self.written.extend(ALERT_SERIES.map(Arc::from));
-            }
+            RuleKind::Alerting => self.written.extend(written_by(config).into_iter().map(Arc::from)),
         }
     }
 
@@ -138,23 +73,6 @@ impl<'a> Sight<'a> {
         self.written.iter().any(|name| names.iter().all(|matcher| matcher.matches(name)))
             || self.by_name.values().flatten().any(passes)
     }
-}
-
-fn names_of(matchers: &[Matcher]) -> impl Iterator<Item = &Matcher> {
-    matchers.iter().filter(|matcher| &*matcher.name == METRIC_NAME)
-}
-
-/// The names of the metrics that a rule writes.
-pub(super) fn written_by(config: &RuleConfig) -> Vec<&str> {
-    match config.kind {
-        RuleKind::Recording => vec![&*config.name],
-        RuleKind::Alerting => ALERT_SERIES.to_vec(),
-    }
-}
-
-/// Whether a selector with these matchers may find a metric of this name.
-pub(super) fn may_find(matchers: &[Matcher], name: &str) -> bool {
-    names_of(matchers).all(|matcher| matcher.matches(name))
 }
 
 #[cfg(test)]

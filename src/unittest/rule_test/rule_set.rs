@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::rules::reads::Reads;
 use crate::rules::{GroupConfig, RuleConfig, RuleFile, RuleKind};
 
-use super::reach::{Reads, Sight};
+use super::reach::Sight;
 use super::{TestFile, TestGroup};
 
 /// A rule file and what its rules read.
