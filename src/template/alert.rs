@@ -1,7 +1,8 @@
 //! What templates of rules may use: Prometheus's data and functions.
 //!
 //! **Source.** Prometheus 3.14 `template/template.go`.
-//! **Differs:** `tmpl` exists in console templates only, as there; a native histogram prints as its count and sum.
+//! **Differs:** `tmpl` exists in console templates only, as there; a native histogram prints as its count and sum. `query` gives its samples
+//! in the order of their labels (Prometheus: in that of its storage, which is the one they first came in).
 
 use std::sync::{Arc, LazyLock};
 
@@ -157,7 +158,7 @@ pub static ALERT_FUNCTIONS: &[Function] = &[
         name: "toDuration",
         params: &[Param::Any],
         rest: None,
-        call: |_, args| Ok(Value::Duration((number(&args[0])? * 1e9) as i64)),
+        call: |_, args| Ok(Value::Duration(humanize::whole(number(&args[0])? * 1e9))),
     },
     Function { name: "now", params: &[], rest: None, call: |host, _| Ok(Value::Float(host.now.as_secs_f64())) },
     Function {
@@ -351,7 +352,7 @@ fn number(value: &Value) -> Result<f64, String> {
     }
 }
 
-/// Go's `strconv.ParseFloat`: also `0x1p4`, `Inf`, `infinity`, `NaN`.
+/// Go's `strconv.ParseFloat`: also `0x1p4`, `1_000`, `Inf`, `infinity`, `NaN`.
 fn parse_float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if unsigned.starts_with("0x") || unsigned.starts_with("0X") {
@@ -360,8 +361,14 @@ fn parse_float(text: &str) -> Option<f64> {
             super::number::Number::Int(_) => None,
         };
     }
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    let bytes = text.as_bytes();
+    let is_between_digits = |at: usize| at > 0 && is_digit(bytes.get(at - 1)) && is_digit(bytes.get(at + 1));
+    if !text.match_indices('_').all(|(at, _)| is_between_digits(at)) {
+        return None;
+    }
     // Rust accepts the words too, a signed NaN included, which Go does not.
-    let value = text.parse::<f64>().ok()?;
+    let value = text.replace('_', "").parse::<f64>().ok()?;
     (!value.is_nan() || unsigned.len() == text.len()).then_some(value)
 }
 

@@ -368,13 +368,23 @@ impl<'t> State<'t, '_> {
     /// `.A.B args`: only the last name may take arguments.
     fn fields(&mut self, mut receiver: Value, names: &'t [String], node: &'t Arg, given: Given<'t, '_>) -> Evaluated {
         let (final_name, inner) = names.split_last().expect("BUG: a field has a name");
+        let mut declared = None;
         for name in inner {
-            receiver = self.field(&receiver, name, node, Given::nothing(given.dot))?;
+            let ty = receiver.ty();
+            receiver = self.field((&receiver, declared), name, node, Given::nothing(given.dot))?;
+            declared = ty.gives_any(name).then_some("interface {}");
         }
-        self.field(&receiver, final_name, node, given)
+        self.field((&receiver, declared), final_name, node, given)
     }
 
-    fn field(&mut self, receiver: &Value, name: &str, node: &'t Arg, given: Given<'t, '_>) -> Evaluated {
+    /// `declared`: the type that errors show, where it is not that of `receiver`.
+    fn field(
+        &mut self,
+        (receiver, declared): (&Value, Option<&str>),
+        name: &str,
+        node: &'t Arg,
+        given: Given<'t, '_>,
+    ) -> Evaluated {
         let ty = receiver.ty();
         if let Value::Nil = receiver {
             return Ok(Value::Nil);
@@ -405,7 +415,7 @@ impl<'t> State<'t, '_> {
             }
             _ => {}
         }
-        Err(self.error(format_args!("can't evaluate field {name} in type {}", ty.name)))
+        Err(self.error(format_args!("can't evaluate field {name} in type {}", declared.unwrap_or(ty.name))))
     }
 
     fn function(&mut self, name: &str, node: (usize, &'t dyn fmt::Display), given: Given<'t, '_>) -> Evaluated {

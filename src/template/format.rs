@@ -6,7 +6,7 @@
 //! **Differs:** `%#v` is `%v`; a pointer within a list prints as what it points to, not as an address.
 
 use super::Value;
-use crate::model::{quote, quote_char};
+use crate::model::{is_printable, quote, quote_char};
 
 /// Largest width and precision of a verb.
 const WIDTH_MAX: usize = 10_000;
@@ -21,6 +21,10 @@ struct Spec {
     zero: bool,
     width: Option<usize>,
     precision: Option<usize>,
+    /// `%+v`: fields are shown with their names. The plus then asks for no sign.
+    names: bool,
+    /// Within `%!d(…)`: what a value says of itself is not asked.
+    is_error: bool,
 }
 
 /// `fmt.Sprintf`.
@@ -116,6 +120,9 @@ impl Printf<'_> {
             None => self.out.push_str(&format!("%!{verb}(MISSING)")),
             Some(value) => {
                 self.next += 1;
+                if verb == 'v' {
+                    spec.names = std::mem::take(&mut spec.plus);
+                }
                 format_value(&mut self.out, value, verb, spec);
             }
         }
@@ -173,29 +180,29 @@ impl Printf<'_> {
     }
 }
 
-fn format_value(out: &mut String, value: &Value, verb: char, mut spec: Spec) {
-    // `%+v` asks for the names of fields, not for the sign of numbers.
-    let names_fields = verb == 'v' && spec.plus;
-    spec.plus &= verb != 'v';
+fn format_value(out: &mut String, value: &Value, verb: char, spec: Spec) {
     if verb == 'T' {
         return pad(out, value.ty().name, spec);
     }
-    if let Some(text) = value.own_text().filter(|_| matches!(verb, 'v' | 's' | 'q')) {
+    let asks_for_text = matches!(verb, 'v' | 's' | 'q') && !spec.is_error;
+    if let Some(text) = value.own_text().filter(|_| asks_for_text) {
         return format_value(out, &text, verb, spec);
     }
     let formatted = match value {
         Value::Nil if verb == 'v' => Some("<nil>".to_owned()),
         Value::Bool(value) if matches!(verb, 't' | 'v') => Some(value.to_string()),
         Value::Int(value) => {
-            return integer_verb(out, *value, verb, spec).unwrap_or_else(|| bad(out, verb, &Value::Int(*value)));
+            return integer_verb(out, *value, verb, spec).unwrap_or_else(|| bad(out, verb, &Value::Int(*value), spec));
         }
-        Value::Float(number) => return float_verb(out, *number, verb, spec).unwrap_or_else(|| bad(out, verb, value)),
+        Value::Float(number) => {
+            return float_verb(out, *number, verb, spec).unwrap_or_else(|| bad(out, verb, value, spec));
+        }
         Value::String(text) => string_verb(text, verb, spec),
         Value::Time(at) => string_verb(&super::gotime::time_text(*at), verb, spec),
-        Value::Duration(ns) if matches!(verb, 'v' | 's' | 'q') => {
-            string_verb(&super::gotime::duration_text(*ns), verb, spec)
+        Value::Duration(ns) if asks_for_text => string_verb(&super::gotime::duration_text(*ns), verb, spec),
+        Value::Duration(ns) => {
+            return integer_verb(out, *ns, verb, spec).unwrap_or_else(|| bad(out, verb, value, spec));
         }
-        Value::Duration(ns) => return integer_verb(out, *ns, verb, spec).unwrap_or_else(|| bad(out, verb, value)),
         Value::List(list) => {
             return bracketed(out, ("[", "]"), list.items.iter().map(|item| (None, item)), verb, spec);
         }
@@ -208,7 +215,7 @@ fn format_value(out: &mut String, value: &Value, verb: char, mut spec: Spec) {
         }
         Value::Struct(fields) => {
             let names = fields.fields.iter();
-            let shown = names.map(|(name, value)| (if names_fields { Some((*name).to_owned()) } else { None }, value));
+            let shown = names.map(|(name, value)| (spec.names.then(|| (*name).to_owned()), value));
             let open = if fields.ty.name.starts_with('*') { "&{" } else { "{" };
             return bracketed(out, (open, "}"), shown, verb, spec);
         }
@@ -216,7 +223,7 @@ fn format_value(out: &mut String, value: &Value, verb: char, mut spec: Spec) {
     };
     match formatted {
         Some(text) => pad(out, &text, spec),
-        None => bad(out, verb, value),
+        None => bad(out, verb, value, spec),
     }
 }
 
@@ -247,11 +254,15 @@ fn bracketed<'v>(
     out.push_str(close);
 }
 
-/// `%!d(string=x)`: the verb does not fit the value.
-fn bad(out: &mut String, verb: char, value: &Value) {
+/// `%!d(string=x)`: the verb does not fit the value, which is shown as `%v` does with the flags that were asked for.
+fn bad(out: &mut String, verb: char, value: &Value, spec: Spec) {
     match value {
         Value::Nil => out.push_str(&format!("%!{verb}(<nil>)")),
-        value => out.push_str(&format!("%!{verb}({}={})", value.ty().name, display(value))),
+        value => {
+            out.push_str(&format!("%!{verb}({}=", value.ty().name));
+            format_value(out, value, 'v', Spec { is_error: true, ..spec });
+            out.push(')');
+        }
     }
 }
 
@@ -299,6 +310,7 @@ fn integer_verb(out: &mut String, value: i64, verb: char, spec: Spec) -> Option<
             let text = match verb {
                 'c' => c.to_string(),
                 'q' => quote_char(c),
+                _ if spec.sharp && is_printable(c) => format!("U+{value:04X} '{c}'"),
                 _ => format!("U+{value:04X}"),
             };
             pad(out, &text, spec);
@@ -345,7 +357,7 @@ fn signed(out: &mut String, sign: &str, digits: &str, spec: Spec) {
 fn float_verb(out: &mut String, value: f64, verb: char, spec: Spec) -> Option<()> {
     let precision = match verb {
         'e' | 'E' | 'f' | 'F' => Some(spec.precision.unwrap_or(6)),
-        'g' | 'G' | 'v' | 'x' | 'X' => spec.precision,
+        'b' | 'g' | 'G' | 'v' | 'x' | 'X' => spec.precision,
         _ => return None,
     };
     let form = match verb.to_ascii_lowercase() {
@@ -373,7 +385,7 @@ fn float_verb(out: &mut String, value: f64, verb: char, spec: Spec) -> Option<()
     Some(())
 }
 
-/// `strconv.FormatFloat(value, form, precision, 64)` for the forms `e`, `f`, `g` and `x`.
+/// `strconv.FormatFloat(value, form, precision, 64)` for the forms `b`, `e`, `f`, `g` and `x`.
 pub(super) fn format_float(value: f64, form: char, precision: Option<usize>) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -386,6 +398,7 @@ pub(super) fn format_float(value: f64, form: char, precision: Option<usize>) -> 
         ('f', None) => format!("{value}"),
         ('e', Some(precision)) => two_digit_exponent(&format!("{value:.precision$e}")),
         ('e', None) => two_digit_exponent(&format!("{value:e}")),
+        ('b', _) => binary_float(value),
         ('x', precision) => hex_float(value, precision),
         (_, precision) => general(value, precision),
     }
@@ -424,6 +437,18 @@ fn two_digit_exponent(text: &str) -> String {
         None => ('+', exponent),
     };
     format!("{mantissa}e{sign}{digits:0>2}")
+}
+
+/// `%b` of a float: `6755399441055744p-52`, its bits as they are.
+fn binary_float(value: f64) -> String {
+    let bits = value.to_bits();
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    let fraction = bits & ((1 << 52) - 1);
+    let (mantissa, exponent) = match i64::try_from(bits >> 52 & 0x7ff).unwrap_or(0) {
+        0 => (fraction, 1),
+        exponent => (1 << 52 | fraction, exponent),
+    };
+    format!("{sign}{mantissa}p{:+}", exponent - 1023 - 52)
 }
 
 /// `%x` of a float: `0x1.8p+01`.

@@ -55,6 +55,11 @@ pub(super) fn humanize1024(value: f64) -> String {
     format!("{}{prefix}", four_digits(value))
 }
 
+/// Go's `int64(value)` as amd64 has it: what does not fit is the least number.
+pub(super) fn whole(value: f64) -> i64 {
+    if (i64::MIN as f64..-(i64::MIN as f64)).contains(&value) { value as i64 } else { i64::MIN }
+}
+
 /// `3661` (seconds) is `1h 1m 1s`.
 pub(super) fn humanize_duration(value: f64) -> String {
     if !value.is_finite() {
@@ -68,8 +73,7 @@ pub(super) fn humanize_duration(value: f64) -> String {
         return format!("{}{prefix}s", four_digits(value));
     }
     let sign = if value < 0.0 { "-" } else { "" };
-    // Saturates like no sensible duration ever does.
-    let whole = value.abs() as i64;
+    let whole = whole(value.abs());
     let (seconds, minutes, hours, days) = (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86400);
     if days != 0 {
         format!("{sign}{days}d {hours}h {minutes}m {seconds}s")

@@ -68,6 +68,11 @@ fn beyond_the_recording() {
         ("{{ now }} {{ urlQueryEscape \"a b\" }} {{ parseDuration \"-1h30m\" }}", "1.5 a+b -5400"),
         ("{{ externalURL }} {{ pathPrefix }}", "http://p.example/pre /pre"),
         ("{{ 3661.5 | toDuration }} {{ (toDuration 90).Minutes }} {{ toDuration 0.0015 }}", "1h1m1.5s 1.5 1.5ms"),
+        (
+            "{{ toDuration 1e30 }} {{ humanizeDuration -1e21 }}",
+            "-2562047h47m16.854775808s --106751991167300d -15h -30m -8s",
+        ),
+        ("{{ printf \"%b %+.1d %6.2f\" 1.5 2.5 \"abc\" }}", "6755399441055744p-52 %!d(float64=+2) %!f(string=    ab)"),
         ("{{ toDuration -0.000001 }} {{ humanize (toDuration 1.5) }}", "-1µs 1.5"),
         ("{{ block \"x\" 1 }}[{{ . }}]{{ end }}{{ define \"y\" }}{{ $ }}{{ end }}{{ template \"y\" 2 }}", "[1]2"),
     ] {

@@ -44,6 +44,13 @@ pub struct Type {
     pub methods: &'static [Method],
 }
 
+impl Type {
+    /// Whether what `name` gives is declared as `interface {}`: then errors show that in place of the type of the value.
+    pub(super) fn gives_any(&self, name: &str) -> bool {
+        self.name.ends_with("]interface {}") || self.name.contains(&format!(" {name} interface {{}}"))
+    }
+}
+
 /// A method of a [`Type`].
 #[derive(Debug)]
 pub struct Method {

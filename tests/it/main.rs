@@ -46,4 +46,5 @@ mod slo_backtest;
 mod slo_commands;
 mod slo_schema;
 mod smtp;
+mod templates_peer;
 mod trees;
