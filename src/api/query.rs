@@ -140,7 +140,12 @@ impl Query {
 
     /// An engine of its own, so that queries wait neither for each other nor for rules.
     fn engine(&self) -> Engine {
-        Engine::of_dialect(self.state.store.clone(), &self.state.queries.settings.dialect)
+        let queries = &self.state.queries;
+        let engine = Engine::of_dialect(self.state.store.clone(), &queries.settings.dialect);
+        match &queries.executor {
+            Some(executor) => engine.with_executor(executor.clone()),
+            None => engine,
+        }
     }
 
     async fn run(

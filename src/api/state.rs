@@ -16,6 +16,7 @@ use crate::exposition::Family;
 use crate::model::{Labels, Timestamp};
 use crate::notifier::Alertmanagers;
 use crate::promql::Dialect;
+use crate::promql::plan::Executor;
 use crate::remote::Receiver;
 use crate::rules::GroupStatus;
 use crate::scrape::Targets;
@@ -109,18 +110,24 @@ pub struct QuerySettings {
 }
 
 /// [`QuerySettings`], and the count of queries that run.
-#[derive(Debug)]
 pub struct Queries {
     pub(super) settings: QuerySettings,
     pub(super) slots: Arc<Semaphore>,
     /// Queries that run or wait for a slot.
     pub(super) active: Arc<AtomicUsize>,
+    pub(super) executor: Option<Arc<dyn Executor>>,
 }
 
 impl Queries {
     /// No query runs yet.
     pub fn new(settings: QuerySettings) -> Self {
         let slots = settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS);
-        Queries { settings, slots: Arc::new(Semaphore::new(slots)), active: Arc::default() }
+        Queries { settings, slots: Arc::new(Semaphore::new(slots)), active: Arc::default(), executor: None }
+    }
+
+    /// With threads to read many series side by side.
+    #[must_use]
+    pub fn with_executor(self, executor: Arc<dyn Executor>) -> Self {
+        Queries { executor: Some(executor), ..self }
     }
 }

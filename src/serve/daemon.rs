@@ -114,7 +114,7 @@ impl Daemon {
             store: store.clone(),
             storage: storage.clone(),
             history: history.clone(),
-            engine: Arc::new(Engine::new(store.clone())),
+            engine: Arc::new(Engine::of_dialect(store.clone(), &features.dialect)),
             send_alerts: send_alerts(notifier.clone(), router.clone()),
             latency: Arc::new(Latency::new()),
             beats: Beats::default(),

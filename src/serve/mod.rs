@@ -18,6 +18,7 @@ mod silence_file;
 mod slo_state;
 mod storage;
 mod surface;
+mod threads;
 mod view;
 mod web_config;
 

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::access::{Callers, Flag, Reach, may_change};
 use super::daemon::Parts;
+use super::threads::Threads;
 use super::view;
 use super::web_config::{self, WebConfig};
 use crate::api::v2::SilenceWrites;
@@ -128,7 +129,7 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
         metadata: parts.metadata.clone(),
         exemplars: parts.exemplars.clone(),
         receiver: None,
-        queries: Arc::new(Queries::new(queries)),
+        queries: Arc::new(Queries::new(queries).with_executor(Arc::new(Threads::new()))),
         live: parts.live.clone(),
         rules: source(parts, |parts| parts.groups.rules().iter().map(|group| (**group).clone()).collect()),
         alert_events: {

@@ -26,6 +26,9 @@ use super::symbols::{Pair, Symbol, Symbols};
 use super::{Committed, Refusal, Row, SeriesRef, Stats};
 use crate::model::{Labels, Matcher, Series, Timestamp};
 
+/// Rows whose series' ways to memory overlap: see [`Reader::warm`].
+const WARMED_ROWS: usize = 32;
+
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -102,6 +105,10 @@ impl Store {
         head.epoch += 1;
         let mut noted = None;
         for (index, row) in rows.iter().enumerate() {
+            if index.is_multiple_of(WARMED_ROWS) {
+                let soon = &rows[index..rows.len().min(index + WARMED_ROWS)];
+                head.warm(soon.iter().map(|row| row.series));
+            }
             match head.append(row) {
                 Ok(Some(name)) => {
                     committed.appended += 1;
@@ -280,6 +287,14 @@ impl Head {
         slot.series.as_deref().filter(|_| slot.generation == (series.0 >> 32) as u32)
     }
 
+    /// See [`Reader::warm`].
+    fn warm(&self, series: impl Iterator<Item = SeriesRef> + Clone) {
+        let found = series.filter_map(|series| self.series(series));
+        let heads = found.clone().map(StoredSeries::look_at_head).fold(0, usize::wrapping_add);
+        let ends = found.map(StoredSeries::look_at_ends).fold(0, u64::wrapping_add);
+        std::hint::black_box((heads, ends));
+    }
+
     /// Whatever was read before may be different now.
     pub(super) fn forget_reads(&mut self) {
         self.epoch += 1;
@@ -402,6 +417,12 @@ impl Reader<'_> {
     /// The time of the newest sample of `series`, a staleness marker included.
     pub fn newest(&self, series: SeriesRef) -> Option<Timestamp> {
         self.head.series(series)?.last()
+    }
+
+    /// Fetches what reading these series begins with, some tens of them at most. A reading waits for memory several times, one time after
+    /// the other; here the ways of many series overlap.
+    pub fn warm(&self, series: impl Iterator<Item = SeriesRef> + Clone) {
+        self.head.warm(series);
     }
 
     /// Whether any series has a label of this name.

@@ -105,6 +105,21 @@ impl StoredSeries {
         }
     }
 
+    /// Loads the series itself and gives a number for it. See [`super::Reader::warm`].
+    #[inline]
+    pub(super) fn look_at_head(&self) -> usize {
+        self.sealed.parts().wrapping_add(self.open.len())
+    }
+
+    /// Loads the ends of the open run and gives a number for them.
+    #[inline]
+    pub(super) fn look_at_ends(&self) -> u64 {
+        let Open::Floats { at, values, .. } = &self.open else { return 0 };
+        let of_times = [at.first(), at.last()].map(|at| at.map_or(0, |at| at.as_ms() as u64));
+        let of_values = [values.first(), values.last()].map(|value| value.map_or(0, |value| value.to_bits()));
+        of_times.into_iter().chain(of_values).fold(0, u64::wrapping_add)
+    }
+
     /// The time of the newest sample.
     pub(super) fn last(&self) -> Option<Timestamp> {
         self.open.last().or_else(|| self.sealed.last())

@@ -24,6 +24,9 @@ use crate::store::{Point, Reader, Selection, SeriesRef, Stepping, Store, WindowG
 /// Samples read and steps taken for which the store is held at a time: less than a millisecond.
 const PIECE_WORK: usize = 1 << 17;
 
+/// Series whose ways to memory overlap: see [`Reader::warm`].
+const WARMED_SLOTS: usize = 32;
+
 /// So many series are looked up at an instant in one piece: as long as that takes.
 const LIGHT_SLOTS_MAX: usize = 1 << 14;
 
@@ -49,7 +52,7 @@ pub(super) struct Leaf {
     seen: Option<Seen>,
     /// What the overlay has for slots.
     uncommitted: FxHashMap<u32, (Timestamp, f64)>,
-    /// Beside `active`: the newest sample when the pass began. Empty where the pass is one piece.
+    /// Beside `active`: the newest sample when the pass began. Empty where nobody need know.
     reach: Vec<Timestamp>,
 }
 
@@ -129,30 +132,43 @@ impl Leaf {
     /// Calls `read` for each slot to look at; one for which it says so is put to sleep. It tells the slot, the series, its
     /// uncommitted sample, and up to when it may be read.
     ///
-    /// The store is let go between [`pieces`](PIECE_WORK); so that all series are seen as they were at the beginning, it is
-    /// noted first how far each reaches. A pass that is a piece by itself spares that.
+    /// The store is let go between [`pieces`](PIECE_WORK), and all series are to be seen in one state. What is committed meanwhile is
+    /// nearly always later than `end`, and then nothing is amiss; else the pass begins again, after noting how far each series reaches.
     pub(super) fn for_each(
         &mut self,
         view: &View<'_>,
-        weight: Weight,
+        (weight, end): (Weight, Timestamp),
         space: &mut Space,
-        mut read: impl FnMut(&Reader<'_>, Member, &mut Space) -> Result<Found, Stop>,
+        out: &mut Block,
+        mut read: impl FnMut(&Reader<'_>, Member, &mut Space, &mut Block) -> Result<Found, Stop>,
     ) -> Result<(), Stop> {
         let selection = view.namer.selection(self.selection);
         let mut reader = view.reader();
+        let epoch = reader.epoch();
         let is_one_piece = weight == Weight::Light && self.active.len() <= LIGHT_SLOTS_MAX;
-        self.note_reach(selection, if is_one_piece { None } else { Some(&reader) });
+        self.reach.clear();
         space.work = 0;
         let mut slept = false;
-        for (index, slot) in self.active.iter().enumerate() {
+        let mut index = 0;
+        while index < self.active.len() {
+            if index.is_multiple_of(WARMED_SLOTS) {
+                let soon = &self.active[index..self.active.len().min(index + WARMED_SLOTS)];
+                reader.warm(soon.iter().map(|slot| selection.series(*slot)));
+            }
             let member = self.member(selection, index);
-            if read(&reader, member, space)? == Found::NothingForLong {
-                self.asleep[*slot as usize] = true;
+            if read(&reader, member, space, out)? == Found::NothingForLong {
+                self.asleep[member.slot as usize] = true;
                 slept = true;
             }
+            index += 1;
             if space.is_piece_done() && !is_one_piece {
                 view.scope.check_interrupt()?;
                 reader.yield_to_commits();
+                if self.reach.is_empty() && !selection.is_unchanged(&reader, epoch, end) {
+                    self.note_reach(selection, &reader);
+                    out.reset(out.steps);
+                    index = 0;
+                }
             }
         }
         if slept {
@@ -170,7 +186,7 @@ impl Leaf {
         out: &mut Block,
     ) -> Result<(), Stop> {
         let selection = view.namer.selection(self.selection);
-        self.note_reach(selection, Some(&view.reader()));
+        self.note_reach(selection, &view.reader());
         let mut asleep = Vec::new();
         // The first ones tell how much work there is.
         let probed = self.active.len().min(PROBED_SLOTS);
@@ -277,13 +293,11 @@ impl Leaf {
         Member { slot, series: selection.series(slot), uncommitted, through }
     }
 
-    /// Notes how far each series to look at reaches now, or that nobody need know.
-    fn note_reach(&mut self, selection: &Selection, reader: Option<&Reader<'_>>) {
+    /// Notes how far each series to look at reaches now.
+    fn note_reach(&mut self, selection: &Selection, reader: &Reader<'_>) {
         self.reach.clear();
-        if let Some(reader) = reader {
-            let newest = |slot: &u32| reader.newest(selection.series(*slot)).unwrap_or(Timestamp::MIN);
-            self.reach.extend(self.active.iter().map(newest));
-        }
+        let newest = |slot: &u32| reader.newest(selection.series(*slot)).unwrap_or(Timestamp::MIN);
+        self.reach.extend(self.active.iter().map(newest));
     }
 
     fn let_sleep(&mut self) {
@@ -449,7 +463,7 @@ impl Instant {
         let lookback_ms = view.scope.lookback_ms;
         let start = end.plus_ms(-lookback_ms);
         let gives_times = self.gives_times;
-        self.leaf.for_each(view, Weight::Light, &mut self.space, |reader, member, _| {
+        self.leaf.for_each(view, (Weight::Light, end), &mut self.space, out, |reader, member, _, out| {
             let Member { slot, series, uncommitted, through } = member;
             let until = end.min(through).max(start);
             let mut point = reader.instant(series, until, until.ms_since(start));

@@ -199,7 +199,7 @@ impl<'a> Stage<'a> {
                 dialect,
                 resend_delay: RESEND_DELAY,
             },
-            engine: Engine::new(store.clone()),
+            engine: Engine::of_dialect(store.clone(), &dialect),
             store,
             input,
             until,

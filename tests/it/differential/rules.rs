@@ -46,6 +46,9 @@ const EQUAL: &str = "native histograms are equal whether empty buckets are writt
 /// Both refuse the text, or one of them does.
 pub(super) fn of_refusals(query: &str, pair: &Pair) -> Option<&'static str> {
     let (theirs, ours) = (pair.theirs.error(), pair.ours.error());
+    if theirs.contains("experimental duration expression is not enabled") && !ours.contains("is not enabled") {
+        return Some(texts::COMPUTED);
+    }
     let both = pair.theirs.error.as_ref()?.0 == pair.ours.error.as_ref()?.0;
     (both && theirs.contains("parse error")).then(|| texts::of_parse_errors(query, theirs, ours))?
 }

@@ -17,6 +17,7 @@ const SORT_WARNING: &str = "newer: a warning says that sorting has no effect";
 const TEXT: &str = "newer: the text of an annotation";
 const NEGATED: &str = "newer: a negated native histogram is a gauge";
 const LEXER: &str = "newer: what a range may hold";
+pub(super) const COMPUTED: &str = "newer: durations may be computed without a feature flag";
 const HELP: &str = "our help after a parse error";
 const PLACE: &str = "the place of a message or annotation: 3.5 points at parentheses, at 1:1 for subqueries, and at an earlier parenthesis";
 const TOKEN: &str = "a token that 3.5 has no name for";
@@ -134,7 +135,7 @@ pub(super) fn of_annotations(node: &Node<'_>) -> Option<Rules> {
         return Some(rules);
     }
     let without_place: fn(&str) -> String = |text| text.rsplit_once(" (").map_or(text, |(text, _)| text).to_owned();
-    let (theirs, mut ours) = (simplify(&theirs, without_place), simplify(&ours, without_place));
+    let (mut theirs, mut ours) = (simplify(&theirs, without_place), simplify(&ours, without_place));
     if theirs == ours && node.pair.theirs.annotations.iter().all(|text| is_odd_place(text, node)) {
         rules.insert(PLACE);
         return Some(rules);
@@ -144,6 +145,7 @@ pub(super) fn of_annotations(node: &Node<'_>) -> Option<Rules> {
     let holds_negated =
         node.parts.iter().any(|part| part.read.series.values().flat_map(|all| all.values()).any(is_negated));
     ours.retain(|text| !text.contains("this native histogram metric is not a counter") || theirs.contains(text));
+    theirs.retain(|text| !text.contains("this native histogram metric is not a gauge") || ours.contains(text));
     if holds_negated && theirs == ours {
         rules.insert(NEGATED);
         return Some(rules);
