@@ -1,14 +1,15 @@
-//! Append, select and windows of the store, and commits that a log on disk takes: `cargo bench --bench store`.
+//! Append, select and windows of the store, commits that a log on disk takes, and reading it back: `cargo bench --bench store`.
 //!
 //! Appending is measured as scrapes are: one commit of a sample for each series of a target. Selecting is what a rule over a
 //! short window does, and a window over sealed chunks.
+//! `ALMENARA_RECOVERY=100000x240` reads back that many series with that many samples each.
 
 // Sizes stand beside the times in what the benchmark prints.
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use almenara::disk::Disk;
 use almenara::model::{Labels, MatchOp, Matcher, Timestamp};
@@ -17,6 +18,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SERIES: usize = 1_000;
 const INTERVAL_MS: i64 = 15_000;
+
+/// Series and samples of each that are read back, unless the environment says otherwise: two hours at 30 s.
+const RECOVERED: (usize, i64) = (1_000, 240);
 
 fn labels(index: usize) -> Labels {
     let pairs = [("__name__", "http_requests_total".to_owned()), ("job", "api".to_owned())];
@@ -145,5 +149,39 @@ fn windows(criterion: &mut Criterion) {
     println!("{:.2} bytes a sample of summaries", store.summary_bytes() as f64 / stats.samples as f64);
 }
 
-criterion_group!(benches, append, select, log, windows);
+/// Reading back, once, what is in logs as far as the disk leaves it there, and what is in segments.
+fn recovery(_: &mut Criterion) {
+    let asked = std::env::var("ALMENARA_RECOVERY").ok();
+    let asked = asked.as_deref().and_then(|text| text.split_once('x'));
+    let asked = asked.and_then(|(series, samples)| Some((series.parse().ok()?, samples.parse().ok()?)));
+    let (series, samples) = asked.unwrap_or(RECOVERED);
+    let options = StoreOptions { retention: Duration::MAX };
+    for has_segments in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        {
+            let store = Arc::new(Store::new(options));
+            let (disk, _) = Disk::open(folder.path(), &store, Timestamp::MIN).expect("a disk");
+            let refs: Vec<SeriesRef> = (0..series).map(|index| store.series_ref(&labels(index))).collect();
+            for slot in 0..samples {
+                refs.chunks(SERIES).for_each(|target| assert!(store.commit(&scrape(target, slot)).refused.is_empty()));
+            }
+            if has_segments {
+                disk.checkpoint().expect("a checkpoint");
+            }
+        }
+        let store = Arc::new(Store::new(options));
+        let began = Instant::now();
+        let (_disk, recovered) = Disk::open(folder.path(), &store, Timestamp::MIN).expect("a disk");
+        let (took, stats) = (began.elapsed(), store.stats());
+        assert_eq!(stats.samples, series as u64 * samples as u64);
+        println!(
+            "{series} series of {samples} samples: {} logs, {} segments, {:.2} bytes a sample, read in {took:.2?}",
+            recovered.logs,
+            recovered.segments,
+            recovered.bytes as f64 / stats.samples as f64,
+        );
+    }
+}
+
+criterion_group!(benches, append, select, log, windows, recovery);
 criterion_main!(benches);

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::state::AppState;
 use crate::exposition::{Family, FamilyKind, TEXT_CONTENT_TYPE, write_text};
+use crate::store::OrderCounts;
 
 /// The unit of times in `/proc/PID/stat`: `USER_HZ`, which is 100 on every architecture that Linux supports today.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -34,6 +35,38 @@ fn collect_store(state: &AppState, families: &mut Vec<Family>) {
         ("almenara_store_bytes", "Bytes of samples in memory, without labels and index.", stats.bytes),
     ] {
         families.push(Family::single(name, help, FamilyKind::Gauge, value as f64));
+    }
+    let counts = state.store.counts();
+    type Pick = fn(&OrderCounts) -> u64;
+    let counters: [(&str, &str, Pick); 4] = [
+        (
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "Total number of appended out of order samples.",
+            |counts| counts.late,
+        ),
+        (
+            "prometheus_tsdb_out_of_order_samples_total",
+            "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
+            |counts| counts.out_of_order,
+        ),
+        (
+            "prometheus_tsdb_too_old_samples_total",
+            "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample \
+             outside of time window.",
+            |counts| counts.too_late,
+        ),
+        (
+            "prometheus_tsdb_out_of_bound_samples_total",
+            "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+            |counts| counts.too_old,
+        ),
+    ];
+    for (name, help, pick) in counters {
+        let mut family = Family::new(name, help, FamilyKind::Counter);
+        for (kind, counts) in [("float", &counts.floats), ("histogram", &counts.histograms)] {
+            family.point(vec![("type", kind.to_owned())], pick(counts) as f64);
+        }
+        families.push(family);
     }
 }
 

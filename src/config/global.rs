@@ -97,10 +97,10 @@ fn expand(decoder: &mut Decoder<'_>, span: Span, text: &str, variable: &Variable
     out
 }
 
-/// `storage`, as a layer of settings.
-pub(super) fn decode_storage(decoder: &mut Decoder<'_>, node: &Node) -> Layer {
-    let mut layer = Layer::new();
-    let Some(mut fields) = decoder.section(node, &keys::STORAGE) else { return layer };
+/// `storage`, as a layer of settings, and its `out_of_order_time_window`, which a reload may change.
+pub(super) fn decode_storage(decoder: &mut Decoder<'_>, node: &Node) -> (Layer, Duration) {
+    let (mut layer, mut late_window) = (Layer::new(), Duration::ZERO);
+    let Some(mut fields) = decoder.section(node, &keys::STORAGE) else { return (layer, late_window) };
     layer.extend(fields.optional("path", Decoder::non_empty_string).map(|path| ("storage.path".to_owned(), path)));
     if let Some(tsdb) = fields.node("tsdb")
         && let Some(mut tsdb) = fields.decoder.section(tsdb, &keys::TSDB)
@@ -112,8 +112,9 @@ pub(super) fn decode_storage(decoder: &mut Decoder<'_>, node: &Node) -> Layer {
             layer.extend(time.map(|time| ("storage.tsdb.retention.time".to_owned(), format_duration(time))));
             retention.finish();
         }
+        late_window = tsdb.or("out_of_order_time_window", late_window, Decoder::duration);
         tsdb.finish();
     }
     fields.finish();
-    layer
+    (layer, late_window)
 }

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::global::{self, Global, Variable};
 use super::settings::Layer;
@@ -37,6 +38,8 @@ pub struct Config {
     pub delivery: DeliverConfig,
     /// `storage`, as settings.
     pub storage: Layer,
+    /// How much older than the newest a sample may be that is older than the newest of its series; zero: none may.
+    pub out_of_order_time_window: Duration,
     /// Rule files in order of the patterns, each once.
     pub rule_files: Vec<RuleFile>,
     /// SLO files likewise.
@@ -204,7 +207,8 @@ fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) 
     });
     let alerting = fields.or("alerting", AlertingConfig::default(), AlertingConfig::decode);
     let (router, router_path) = decode_router(&mut fields);
-    let storage = fields.or("storage", Layer::new(), |decoder, node| Some(global::decode_storage(decoder, node)));
+    let (storage, out_of_order_time_window) =
+        fields.or("storage", Default::default(), |decoder, node| Some(global::decode_storage(decoder, node)));
     fields.finish();
     let config = Config {
         shown: masked(root),
@@ -214,6 +218,7 @@ fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) 
         router: router.unwrap_or_else(told_to_nobody),
         delivery: DeliverConfig::default(),
         storage,
+        out_of_order_time_window,
         rule_files: Vec::new(),
         slo_files: Vec::new(),
     };

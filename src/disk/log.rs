@@ -6,7 +6,7 @@
 //!
 //! **Invariants.** A file holds whole records, then at most one torn one. After a write that failed nothing more is appended, for a
 //! record that is missing would be missed: a checkpoint begins a new file and brings what is in memory.
-//! **Cost.** One write of the system a commit. `cargo bench --bench disk` has the figures.
+//! **Cost.** One write of the system a commit. `cargo bench --bench store` has the figures.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -30,7 +30,8 @@ const BUFFER_KEPT: usize = 1 << 20;
 pub(super) struct LogWriter {
     folder: PathBuf,
     number: u64,
-    file: Arc<File>,
+    /// `None` until a first one could be begun.
+    file: Option<Arc<File>>,
     /// Bytes of whole records.
     len: u64,
     is_dirty: bool,
@@ -51,33 +52,35 @@ pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
 }
 
 impl LogWriter {
-    /// Begins the log `number`, which must not exist.
-    pub(super) fn create(folder: &Path, number: u64, states: BTreeMap<String, Vec<u8>>) -> io::Result<Self> {
-        let (file, len) = begin(folder, number, Some(&states).filter(|states| !states.is_empty()))?;
-        Ok(LogWriter {
+    /// Begins the log `number`, which must not exist. If that fails, the writer says so as if a later write had.
+    pub(super) fn create(folder: &Path, number: u64, states: BTreeMap<String, Vec<u8>>) -> Self {
+        let begun = begin(folder, number, Some(&states).filter(|states| !states.is_empty()));
+        let failure = begun.as_ref().err().map(io::Error::to_string);
+        let (file, len) = begun.map_or((None, 0), |(file, len)| (Some(Arc::new(file)), len));
+        LogWriter {
             folder: folder.to_owned(),
             number,
-            file: Arc::new(file),
+            is_dirty: file.is_some(),
+            file,
             len,
-            is_dirty: true,
             defined: Vec::new(),
             states,
             buffer: Vec::new(),
-            failure: None,
+            failure,
             missed: 0,
-        })
+        }
     }
 
-    /// Ends this log and begins the next, which makes up for a failure. Gives the number of the one that ended.
+    /// Ends this log and begins the next. Gives the number of the one that ended; see [`LogWriter::make_up`].
     pub(super) fn rotate(&mut self) -> io::Result<u64> {
-        if self.failure.is_none() {
-            self.file.sync_data()?;
+        if let Some(file) = self.file.as_ref().filter(|_| self.failure.is_none()) {
+            file.sync_data()?;
         }
         let next = self.number + 1;
         let (file, len) = begin(&self.folder, next, Some(&self.states))?;
-        (self.file, self.len, self.is_dirty) = (Arc::new(file), len, true);
+        (self.file, self.len, self.is_dirty) = (Some(Arc::new(file)), len, true);
         self.defined.clear();
-        (self.failure, self.missed) = (None, 0);
+        self.failure = None;
         Ok(std::mem::replace(&mut self.number, next))
     }
 
@@ -137,7 +140,7 @@ impl LogWriter {
 
     /// What to synchronise, if something was written since the last time.
     pub(super) fn take_dirty(&mut self) -> Option<Arc<File>> {
-        std::mem::take(&mut self.is_dirty).then(|| self.file.clone())
+        self.file.clone().filter(|_| std::mem::take(&mut self.is_dirty))
     }
 
     /// Notes that what was written may not be on the disk.
@@ -148,6 +151,16 @@ impl LogWriter {
     /// Why nothing is appended any more, and how many samples that has cost.
     pub(super) fn failure(&self) -> Option<(&str, u64)> {
         self.failure.as_deref().map(|error| (error, self.missed))
+    }
+
+    /// Samples that are in no log and, as far as this knows, in no segment.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Notes that so many of them are in a segment now.
+    pub(super) fn make_up(&mut self, missed: u64) {
+        self.missed -= missed;
     }
 
     /// Bytes of the newest log.
@@ -179,7 +192,8 @@ impl LogWriter {
 
     /// Writes a record, or leaves the file as it was and says why from now on.
     fn write(&mut self, mut buffer: Vec<u8>) -> bool {
-        let outcome = (&*self.file).write_all(&buffer);
+        let Some(file) = &self.file else { return false };
+        let outcome = (&**file).write_all(&buffer);
         match &outcome {
             Ok(()) => {
                 self.len += buffer.len() as u64;
@@ -188,7 +202,7 @@ impl LogWriter {
             Err(error) => {
                 self.failure = Some(error.to_string());
                 // If this fails too, the torn record is passed over when the log is read.
-                let _ = self.file.set_len(self.len);
+                let _ = file.set_len(self.len);
             }
         }
         buffer.clear();

@@ -15,7 +15,7 @@ use super::log;
 use super::record::{self, Record};
 use super::segment::{self, Fault};
 use crate::model::Timestamp;
-use crate::store::{Exported, Row, Store};
+use crate::store::{Exported, Lateness, Row, Store};
 
 /// A file of the folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +145,7 @@ impl Recovered {
         };
         if header.newest >= floor {
             let mut left = bytes.len();
-            let read = segment::each(frames, |at, exported| {
+            let read = segment::each(header.format, frames, |at, exported| {
                 left = bytes.len().saturating_sub(at);
                 sink.series(exported)
             });
@@ -257,6 +257,6 @@ impl Sink for IntoStore<'_> {
             Some(Row { series, at: row.at, value: row.value, start: row.start })
         });
         // What is refused is there already.
-        self.store.commit(&known.collect::<Vec<_>>());
+        self.store.commit_late(&known.collect::<Vec<_>>(), Lateness::Unbounded);
     }
 }

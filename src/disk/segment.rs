@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! magic
-//! frame: format of columns, the last log it covers, the newest time
+//! frame: format, the last log it covers, the newest time
 //! frame: texts …  series …                         again and again, up to about 1 MiB each
-//!   series: pairs of numbers of texts, changes of start time, sealed pieces, open piece
+//!   series: pairs of numbers of texts, changes of start time, sample before, sealed pieces, open piece
 //!   piece:  0  distance of its first time to the piece before, samples, columns
 //!           1  samples: distance of times, histogram …
+//!           2  as 0, facts before the columns: live samples if bit 2 is set; as many resets as bits 3 to 5 say, with the number of the
+//!              later sample and the value before; bit 6 if there are more
 //! frame: end
 //! ```
 //!
 //! **Invariants.** A segment is written under another name, synchronised, and then given its own: one that bears its name is whole, or
 //! was damaged later. The newest samples of a series, its open run, may stand in several segments; those of a later one replace them.
-//! **Cost.** Columns as in memory and about 6 bytes a piece; a label text once a frame.
+//! **Cost.** Columns as in memory and about 6 bytes a piece; a label text once a frame. Reading back copies columns, and reads none.
+//! **Formats.** 1 has no facts and no sample before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use std::sync::Arc;
 use super::frame::{self, Damage, Frames};
 use crate::model::wire::{Malformed, Read, Write};
 use crate::model::{Label, Labels, StartTime, Timestamp, Value};
-use crate::store::{CHUNK_FORMAT, Exported, Piece, Saved, SeriesRef};
+use crate::store::{CHUNK_FORMAT, Exported, Facts, Piece, RunResets, Saved, SeriesRef};
 
 /// First bytes of a segment.
 pub(super) const MAGIC: &[u8; 8] = b"ALMSEG1\n";
@@ -33,10 +36,24 @@ const FRAME_LEN_AIM: usize = 1 << 20;
 
 const FLOATS: u8 = 0;
 const HISTOGRAMS: u8 = 1;
+const KNOWN_FLOATS: u8 = 2;
+/// Of the first byte of a piece.
+const KIND_MASK: u8 = 0b11;
+const HAS_STALE: u8 = 1 << 2;
+const RESETS_SHIFT: u32 = 3;
+const RESETS_MAX: usize = 0b111;
+const MANY_RESETS: u8 = 1 << 6;
+
+/// The format without facts.
+const FORMAT_WITHOUT_FACTS: u64 = 1;
+/// The format that is written. It names that of columns, too.
+pub(super) const FORMAT: u64 = CHUNK_FORMAT + 1;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    /// See the module head.
+    pub(super) format: u64,
     /// All records of this log and those before it are in this segment or an earlier one.
     pub(super) covers: u64,
     /// No sample is newer.
@@ -76,6 +93,8 @@ impl SegmentWriter {
             out.signed(from.as_ms());
             out.signed(start.map_or(0, |start| start.at().as_ms()));
         }
+        out.varint(u64::from(exported.follows.is_some()));
+        exported.follows.into_iter().for_each(|at| out.signed(at.as_ms()));
         out.varint(exported.sealed.len() as u64);
         let mut before = Timestamp::EPOCH;
         for piece in exported.sealed.iter().chain([&exported.open]) {
@@ -92,7 +111,7 @@ impl SegmentWriter {
         self.close_frame();
         let mut file = MAGIC.to_vec();
         frame::write(&mut file, |out| {
-            out.varint(CHUNK_FORMAT);
+            out.varint(FORMAT);
             out.varint(header.covers);
             out.signed(header.newest.as_ms());
         });
@@ -133,10 +152,13 @@ impl SegmentWriter {
 
 fn write_piece(out: &mut Vec<u8>, piece: &Piece, before: Timestamp) -> Timestamp {
     match piece {
-        Piece::Floats { first, len, columns } => {
-            out.push(FLOATS);
+        Piece::Floats { first, len, columns, facts } => {
+            out.push(facts.as_ref().map_or(FLOATS, |facts| kind_of(facts, *len)));
             out.signed(first.as_ms().wrapping_sub(before.as_ms()));
             out.push(*len as u8);
+            if let Some(facts) = facts {
+                write_facts(out, facts, *len);
+            }
             out.bytes(columns);
             *first
         }
@@ -152,6 +174,44 @@ fn write_piece(out: &mut Vec<u8>, piece: &Piece, before: Timestamp) -> Timestamp
             at
         }
     }
+}
+
+/// The first byte of a piece with facts.
+fn kind_of(facts: &Facts, len: usize) -> u8 {
+    let stale = if facts.live < len { HAS_STALE } else { 0 };
+    let resets = match &facts.resets {
+        RunResets::Few(few) => {
+            assert!(few.len() <= RESETS_MAX, "BUG: {} resets of one run are noted", few.len());
+            (few.len() as u8) << RESETS_SHIFT
+        }
+        RunResets::Many => MANY_RESETS,
+    };
+    KNOWN_FLOATS | stale | resets
+}
+
+fn write_facts(out: &mut Vec<u8>, facts: &Facts, len: usize) {
+    if facts.live < len {
+        out.push(facts.live as u8);
+    }
+    if let RunResets::Few(few) = &facts.resets {
+        for (index, before) in few {
+            out.push(*index);
+            out.float(*before);
+        }
+    }
+}
+
+fn read_facts(read: &mut Read<'_>, kind: u8, len: usize) -> Result<Facts, Malformed> {
+    let live = if kind & HAS_STALE > 0 { usize::from(read.byte()?) } else { len };
+    if kind & MANY_RESETS > 0 {
+        return Ok(Facts { live, resets: RunResets::Many });
+    }
+    let count = usize::from(kind >> RESETS_SHIFT) & RESETS_MAX;
+    let mut few = Vec::with_capacity(count);
+    for _ in 0..count {
+        few.push((read.byte()?, read.float()?));
+    }
+    Ok(Facts { live, resets: RunResets::Few(few) })
 }
 
 /// Why a segment was not read, or not to its end.
@@ -182,15 +242,17 @@ pub(super) fn header(bytes: &[u8]) -> Result<(Header, Frames<'_>), Fault> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(Fault::Magic)?;
     let mut frames = Frames::new(rest);
     let mut read = Read(frames.next().ok_or(Damage::Torn)??);
-    if read.varint()? != CHUNK_FORMAT {
+    let format = read.varint()?;
+    if ![FORMAT_WITHOUT_FACTS, FORMAT].contains(&format) {
         return Err(Fault::Malformed);
     }
-    let header = Header { covers: read.varint()?, newest: Timestamp::from_ms(read.signed()?) };
+    let header = Header { format, covers: read.varint()?, newest: Timestamp::from_ms(read.signed()?) };
     Ok((header, frames))
 }
 
 /// Gives each series of `frames`, and how many bytes hold what was given before it, until one cannot be read.
 pub(super) fn each(
+    format: u64,
     mut frames: Frames<'_>,
     mut take: impl FnMut(usize, Exported) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
@@ -206,14 +268,14 @@ pub(super) fn each(
             texts.push(read.text()?.into());
         }
         for _ in 0..read.count()? {
-            take(position, read_series(&mut read, &texts)?)?;
+            take(position, read_series(format, &mut read, &texts)?)?;
         }
     }
     // The frame that says that nothing is missing is missing.
     Err(Fault::Damaged(Damage::Torn))
 }
 
-fn read_series(read: &mut Read<'_>, texts: &[Arc<str>]) -> Result<Exported, Malformed> {
+fn read_series(format: u64, read: &mut Read<'_>, texts: &[Arc<str>]) -> Result<Exported, Malformed> {
     let mut labels = Vec::new();
     for _ in 0..read.count()? {
         let mut text = || {
@@ -227,6 +289,11 @@ fn read_series(read: &mut Read<'_>, texts: &[Arc<str>]) -> Result<Exported, Malf
         let from = Timestamp::from_ms(read.signed()?);
         starts.push((from, StartTime::new(Timestamp::from_ms(read.signed()?))));
     }
+    let follows = match format {
+        FORMAT_WITHOUT_FACTS => None,
+        _ if read.varint()? == 0 => None,
+        _ => Some(Timestamp::from_ms(read.signed()?)),
+    };
     let count = read.count()?;
     let mut sealed = Vec::with_capacity(count + 1);
     let mut before = Timestamp::EPOCH;
@@ -237,15 +304,17 @@ fn read_series(read: &mut Read<'_>, texts: &[Arc<str>]) -> Result<Exported, Malf
     }
     let open = sealed.pop().ok_or(Malformed)?;
     let labels = Labels::new(labels);
-    Ok(Exported { series: SeriesRef(0), labels, sealed, open, starts, saved: Saved::NOTHING })
+    Ok(Exported { series: SeriesRef(0), labels, sealed, open, starts, follows, saved: Saved::NOTHING })
 }
 
 fn read_piece(read: &mut Read<'_>, before: Timestamp) -> Result<(Piece, Timestamp), Malformed> {
-    match read.byte()? {
-        FLOATS => {
+    let kind = read.byte()?;
+    match kind & KIND_MASK {
+        FLOATS | KNOWN_FLOATS => {
             let first = Timestamp::from_ms(before.as_ms().wrapping_add(read.signed()?));
             let len = usize::from(read.byte()?);
-            Ok((Piece::Floats { first, len, columns: read.bytes()?.to_vec() }, first))
+            let facts = (kind & KIND_MASK == KNOWN_FLOATS).then(|| read_facts(read, kind, len)).transpose()?;
+            Ok((Piece::Floats { first, len, columns: read.bytes()?.to_vec(), facts }, first))
         }
         HISTOGRAMS => {
             let mut samples = Vec::new();

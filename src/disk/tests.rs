@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Histogram, Labels, StartTime, Value, stale_nan};
-use crate::store::{Row, StoreOptions};
+use crate::store::{Lateness, Refusal, Row, StoreOptions};
 
 fn store() -> Arc<Store> {
     Arc::new(Store::new(StoreOptions { retention: Duration::from_secs(3600) }))
@@ -195,18 +195,40 @@ fn segments_that_retention_has_emptied_are_removed() {
     assert_eq!((files.segments.len(), files.logs.len()), (1, 1));
 }
 
+/// A folder that appears late: what was committed before and what it holds from an earlier life come together.
+#[test]
+fn a_folder_may_be_opened_with_samples_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, disk, _) = open(folder.path());
+        (0..150).for_each(|step| commit(&store, step));
+        disk.checkpoint().unwrap();
+        (150..160).for_each(|step| commit(&store, step));
+    }
+    let store = store();
+    (160..300).for_each(|step| commit(&store, step));
+    {
+        let (disk, _) = Disk::open(folder.path(), &store, Timestamp::MIN).unwrap();
+        assert_eq!(contents(&store), prefixes(300)[300]);
+        disk.checkpoint().unwrap();
+        (300..305).for_each(|step| commit(&store, step));
+    }
+    assert_eq!(contents(&open(folder.path()).0), prefixes(305)[305]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    /// Series and kind of value of each row.
-    Commit(Vec<(usize, u8)>),
+    /// Series, kind of value and lateness in milliseconds of each row.
+    Commit(Vec<(usize, u8, i64)>),
     Checkpoint,
     Reopen,
     Truncate,
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let lateness = prop_oneof![20 => Just(0i64), 1 => 1..2_000i64, 1 => 1..120_000i64];
     prop_oneof![
-        20 => prop::collection::vec((0..4usize, 0..12u8), 1..60).prop_map(Step::Commit),
+        20 => prop::collection::vec((0..4usize, 0..12u8, lateness), 1..60).prop_map(Step::Commit),
         2 => Just(Step::Checkpoint),
         2 => Just(Step::Reopen),
         1 => Just(Step::Truncate),
@@ -224,7 +246,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Commit(rows) => {
-                    let row = |(index, kind): (usize, u8)| {
+                    let row = |(index, kind, lateness): (usize, u8, i64)| {
                         now += 250;
                         let value = match kind {
                             0 => Value::Float(stale_nan()),
@@ -233,10 +255,15 @@ proptest! {
                             _ => Value::Float((now % 60_000) as f64),
                         };
                         let start = StartTime::new(Timestamp::from_ms(now / 5_000)).filter(|_| index == 2);
-                        Row { start, ..Row::new(store.series_ref(&labels(index)), Timestamp::from_ms(now), value) }
+                        Row { start, ..Row::new(store.series_ref(&labels(index)), Timestamp::from_ms(now - lateness), value) }
                     };
                     let rows: Vec<Row> = rows.into_iter().map(row).collect();
-                    prop_assert_eq!(store.commit(&rows).appended, rows.len());
+                    let refused = store.commit_late(&rows, Lateness::Unbounded).refused;
+                    prop_assert!(
+                        refused.iter().all(|(index, why)| rows[*index].at < floor || *why == Refusal::Duplicate),
+                        "{:?}",
+                        refused
+                    );
                 }
                 Step::Checkpoint => disk.checkpoint().unwrap(),
                 Step::Truncate => {

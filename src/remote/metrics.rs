@@ -19,6 +19,7 @@ pub(super) struct ReceiverMetrics {
     out_of_order: AtomicU64,
     duplicates: AtomicU64,
     too_old: AtomicU64,
+    too_late: AtomicU64,
 }
 
 impl ReceiverMetrics {
@@ -45,6 +46,7 @@ impl ReceiverMetrics {
             Refusal::OutOfOrder => &self.out_of_order,
             Refusal::Duplicate => &self.duplicates,
             Refusal::TooOld => &self.too_old,
+            Refusal::TooLate => &self.too_late,
             Refusal::Gone => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -69,8 +71,12 @@ impl ReceiverMetrics {
             "almenara_remote_write_refused_samples_total",
             "Samples and histograms of remote write that the store refused.",
         );
-        let counts =
-            [("out_of_order", &self.out_of_order), ("duplicate", &self.duplicates), ("too_old", &self.too_old)];
+        let counts = [
+            ("out_of_order", &self.out_of_order),
+            ("too_late", &self.too_late),
+            ("duplicate", &self.duplicates),
+            ("too_old", &self.too_old),
+        ];
         for (reason, count) in counts {
             refused.point(vec![("reason", reason.to_owned())], read(count));
         }

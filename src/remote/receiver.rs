@@ -13,7 +13,7 @@ use crate::clock;
 use crate::exposition::Family;
 use crate::model::{Labels, Matcher, StartTime, Timestamp, Value};
 use crate::promql::eval::format_go_float;
-use crate::store::{ExemplarRefusal, ExemplarStore, MetadataStore, Refusal, Row, Store};
+use crate::store::{ExemplarRefusal, ExemplarStore, Lateness, MetadataStore, Refusal, Row, Store};
 
 /// Retention may remove a series between our look-up and the commit; it does so once a minute, so once more is enough.
 const COMMITS_MAX: usize = 3;
@@ -154,7 +154,7 @@ impl Receiver {
                     start: row.start,
                 })
                 .collect();
-            let committed = self.store.commit(&rows);
+            let committed = self.store.commit_late(&rows, Lateness::All);
             let mut refused = committed.refused.into_iter().peekable();
             let mut gone = Vec::new();
             for (index, row) in pending.into_iter().enumerate() {
@@ -182,6 +182,7 @@ impl Receiver {
     fn reason(&self, row: &Pending<'_>, refusal: Refusal) -> String {
         match refusal {
             Refusal::OutOfOrder => "out of order sample".to_owned(),
+            Refusal::TooLate => "too old sample".to_owned(),
             Refusal::TooOld => "out of bounds".to_owned(),
             Refusal::Gone => unreachable!("BUG: a series that is gone was not looked up again"),
             Refusal::Duplicate => {

@@ -29,6 +29,8 @@ pub enum ScrapeError {
     Protobuf(ProtobufError),
     /// More samples than allowed.
     SampleLimit,
+    /// A sample that came late, and later than the window for late ones allows.
+    TooLate,
     /// A native histogram with more buckets than allowed, which no lower resolution helps.
     BucketLimit,
     /// A sample with too many or too long labels; the text is Prometheus's.
@@ -60,6 +62,7 @@ impl fmt::Display for ScrapeError {
             ScrapeError::Protobuf(error) => error.fmt(f),
             ScrapeError::BucketLimit => f.write_str("histogram bucket limit exceeded"),
             ScrapeError::SampleLimit => f.write_str("sample limit exceeded"),
+            ScrapeError::TooLate => f.write_str("too old sample"),
             ScrapeError::Gzip(text) | ScrapeError::LabelLimit(text) | ScrapeError::Sample(text) => f.write_str(text),
             ScrapeError::TargetLimit { targets, limit } => {
                 write!(f, "target_limit exceeded (number of targets: {targets}, limit: {limit})")

@@ -202,6 +202,10 @@ impl TargetState {
         if limit > 0 && reading.batch.kept > limit {
             return Err(ScrapeError::SampleLimit);
         }
+        // Prometheus passes over samples that are refused, but for these.
+        if store.has_too_late(&reading.batch.rows) {
+            return Err(ScrapeError::TooLate);
+        }
         if reading.has_wide_histogram { Err(ScrapeError::BucketLimit) } else { Ok(()) }
     }
 

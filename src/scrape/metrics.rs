@@ -47,7 +47,8 @@ impl ScrapeMetrics {
                 Refusal::OutOfOrder => &self.out_of_order,
                 Refusal::Duplicate => &self.duplicates,
                 Refusal::TooOld => &self.out_of_bounds,
-                Refusal::Gone => continue,
+                // Prometheus does not count these here, but in its store.
+                Refusal::TooLate | Refusal::Gone => continue,
             };
             counter.fetch_add(1, Ordering::Relaxed);
         }

@@ -22,7 +22,7 @@ use super::status::{Families, Health, LastScrape};
 use super::target::Target;
 use crate::clock::{self, Stopwatch};
 use crate::model::{Metadata, Timestamp};
-use crate::store::{ExemplarStore, MetadataStore, Refusal, Store};
+use crate::store::{ExemplarStore, Lateness, MetadataStore, Refusal, Store};
 
 /// A scrape that begins at most this late has the time of its slot, so that timestamps are regular. Prometheus's default.
 const ALIGN_TOLERANCE_MS: i64 = 2;
@@ -177,7 +177,7 @@ fn digest(
 
 fn commit(state: &mut TargetState, sinks: &Sinks, batch: &Batch, at: Timestamp) {
     use std::sync::atomic::Ordering::Relaxed;
-    let committed = sinks.store.commit(&batch.rows);
+    let committed = sinks.store.commit_late(&batch.rows, Lateness::Samples);
     sinks.metrics.count_refusals(&committed);
     sinks.metrics.duplicates.fetch_add(batch.duplicates, Relaxed);
     sinks.metrics.out_of_bounds.fetch_add(batch.out_of_bounds, Relaxed);

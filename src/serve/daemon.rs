@@ -238,6 +238,7 @@ impl Parts {
         }
         *notified = next;
         self.router.apply(config.router.clone());
+        self.store.set_late_window(config.out_of_order_time_window);
         let now = clock::now();
         let environment = {
             let mut live = self.live.write();

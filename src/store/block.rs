@@ -17,7 +17,9 @@
 use std::sync::OnceLock;
 
 use super::chunk::{Chunk, Columns};
-use super::persist::Piece;
+use super::moments::{Moments, Trend};
+use super::persist::{Facts, Piece};
+use super::resets::{Resets, RunResets};
 use super::summary::{Extremes, Summary, Sums, Table, Transitions};
 use crate::model::{Timestamp, is_stale};
 
@@ -37,9 +39,12 @@ pub(super) struct Block {
     len: u16,
     metas: Vec<Meta>,
     bytes: Vec<u8>,
-    pub(super) sums: OnceLock<Table<Sums>>,
-    pub(super) extremes: OnceLock<Table<Extremes>>,
-    pub(super) transitions: OnceLock<Table<Transitions>>,
+    // In boxes, since most blocks have none of most.
+    pub(super) sums: OnceLock<Box<Table<Sums>>>,
+    pub(super) extremes: OnceLock<Box<Table<Extremes>>>,
+    pub(super) transitions: OnceLock<Box<Table<Transitions>>>,
+    pub(super) moments: OnceLock<Box<Table<Moments>>>,
+    pub(super) trends: OnceLock<Box<Table<Trend>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +58,16 @@ struct Meta {
     live_before: u16,
     len: u8,
     has_stale: bool,
+}
+
+/// What a run of samples is like from outside.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Span {
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) len: usize,
+    /// How many of them are live.
+    pub(super) live: usize,
 }
 
 /// Which sample of a series.
@@ -81,25 +96,39 @@ impl Block {
 
     /// Takes a run that comes after all that is here; `seal` appends its columns. It must not span more than [`SPAN_MAX_MS`].
     pub(super) fn push(&mut self, at: &[Timestamp], values: &[f64], seal: impl FnOnce(&mut Vec<u8>)) {
+        let live = values.iter().filter(|value| !is_stale(**value)).count();
+        self.push_span(Span { first: at[0], last: at[at.len() - 1], len: at.len(), live }, seal);
+        extend(&mut self.sums, at, values);
+        extend(&mut self.extremes, at, values);
+        extend(&mut self.transitions, at, values);
+        extend(&mut self.moments, at, values);
+        extend(&mut self.trends, at, values);
+    }
+
+    /// As [`Block::push`], without looking at the samples.
+    pub(super) fn push_unread(&mut self, span: Span, columns: &[u8]) {
+        self.push_span(span, |out| out.extend_from_slice(columns));
+        // They are made again when they are asked for.
+        (self.sums, self.extremes, self.transitions) = Default::default();
+        (self.moments, self.trends) = Default::default();
+    }
+
+    fn push_span(&mut self, span: Span, seal: impl FnOnce(&mut Vec<u8>)) {
         if self.metas.is_empty() {
-            self.base = at[0];
+            self.base = span.first;
         }
-        let stale = values.iter().filter(|value| is_stale(**value)).count();
         let offset = |at: Timestamp| u32::try_from(at.ms_since(self.base)).expect("BUG: a run outside its block");
         self.metas.push(Meta {
-            first: offset(at[0]),
-            last: offset(at[at.len() - 1]),
+            first: offset(span.first),
+            last: offset(span.last),
             start: u32::try_from(self.bytes.len()).expect("BUG: a block of 4 GiB"),
             live_before: self.live,
-            len: at.len() as u8,
-            has_stale: stale > 0,
+            len: span.len as u8,
+            has_stale: span.live < span.len,
         });
         seal(&mut self.bytes);
-        self.live += (at.len() - stale) as u16;
-        self.len += at.len() as u16;
-        extend(&mut self.sums, values);
-        extend(&mut self.extremes, values);
-        extend(&mut self.transitions, values);
+        self.live += span.live as u16;
+        self.len += span.len as u16;
     }
 
     /// Gives back the memory that growing has taken in advance.
@@ -108,20 +137,32 @@ impl Block {
         self.bytes.shrink_to_fit();
     }
 
-    /// Copies the chunks that end after `after`.
-    pub(super) fn export(&self, after: Timestamp, pieces: &mut Vec<Piece>) {
+    /// Copies the chunks that end after `after`; `resets` are those of the series.
+    pub(super) fn export(&self, after: Timestamp, resets: Option<&Resets>, pieces: &mut Vec<Piece>) {
         let from = self.metas.partition_point(|meta| self.time(meta.last) <= after);
-        let ends = self.metas.iter().skip(1).map(|meta| meta.start as usize).chain([self.bytes.len()]);
-        pieces.extend(self.metas.iter().zip(ends).skip(from).map(|(meta, end)| Piece::Floats {
-            first: self.time(meta.first),
-            len: usize::from(meta.len),
-            columns: self.bytes[meta.start as usize..end].to_vec(),
-        }));
+        for (index, meta) in self.metas.iter().enumerate().skip(from) {
+            let next = self.metas.get(index + 1);
+            let end = next.map_or(self.bytes.len(), |next| next.start as usize);
+            let live = next.map_or(self.live, |next| next.live_before) - meta.live_before;
+            let ordinal = self.ordinal + u64::from(meta.live_before);
+            let resets = resets.map_or(RunResets::Few(Vec::new()), |resets| resets.of_run(ordinal, u64::from(live)));
+            pieces.push(Piece::Floats {
+                first: self.time(meta.first),
+                len: usize::from(meta.len),
+                columns: self.bytes[meta.start as usize..end].to_vec(),
+                facts: Some(Facts { live: live as usize, resets }),
+            });
+        }
     }
 
     /// Without the chunks that end before `before`; their ordinals stay used.
     pub(super) fn without_before(&self, before: Timestamp) -> Block {
         self.slice(self.metas.partition_point(|meta| self.time(meta.last) < before), self.metas.len())
+    }
+
+    /// Of the chunks that end before `at`.
+    pub(super) fn ending_before(&self, at: Timestamp) -> Block {
+        self.slice(0, self.chunks_before(at))
     }
 
     /// A copy of the chunks that overlap `start..=end`.
@@ -262,11 +303,11 @@ impl Block {
     /// The table of a kind of summary, which is made if there is none yet.
     pub(super) fn table<S: Summary>(&self) -> &Table<S> {
         S::table(self).get_or_init(|| {
-            let mut table = Table::default();
+            let mut table = Box::<Table<S>>::default();
             let mut columns = Columns::default();
             for index in 0..self.metas.len() {
                 self.decode(index, &mut columns);
-                table.push(S::of(columns.values()));
+                table.push(S::of(columns.samples()));
             }
             table
         })
@@ -274,9 +315,11 @@ impl Block {
 
     /// Bytes of the tables made so far.
     pub(super) fn table_bytes(&self) -> usize {
-        let of_sums = self.sums.get().map_or(0, Table::bytes);
-        let of_extremes = self.extremes.get().map_or(0, Table::bytes);
-        of_sums + of_extremes + self.transitions.get().map_or(0, Table::bytes)
+        fn bytes<S: Summary>(table: &OnceLock<Box<Table<S>>>) -> usize {
+            table.get().map_or(0, |table| table.bytes())
+        }
+        let of_sums = bytes(&self.sums) + bytes(&self.extremes) + bytes(&self.transitions);
+        of_sums + bytes(&self.moments) + bytes(&self.trends)
     }
 
     fn place(&self, chunk: usize, index: usize) -> Place {
@@ -303,8 +346,8 @@ impl Block {
 }
 
 /// Adds the summary of a run to a table that is there.
-fn extend<S: Summary>(table: &mut OnceLock<Table<S>>, values: &[f64]) {
+fn extend<S: Summary>(table: &mut OnceLock<Box<Table<S>>>, at: &[Timestamp], values: &[f64]) {
     if let Some(table) = table.get_mut() {
-        table.push(S::of(values));
+        table.push(S::of(at.iter().map(|at| at.as_ms()).zip(values.iter().copied())));
     }
 }

@@ -68,6 +68,10 @@ impl Columns {
     pub(super) fn values(&self) -> &[f64] {
         &self.values[..self.len]
     }
+
+    pub(super) fn samples(&self) -> impl Iterator<Item = (i64, f64)> + '_ {
+        self.at().iter().copied().zip(self.values().iter().copied())
+    }
 }
 
 impl Chunk<'_> {
@@ -82,6 +86,13 @@ impl Chunk<'_> {
         } else {
             xor::read(&mut reader, values);
         }
+    }
+
+    /// The time of its last sample.
+    pub(super) fn last(&self) -> Timestamp {
+        let mut space = [0; SAMPLES_MAX];
+        let times = Times::read(&mut BitReader::new(self.bytes), self.first, &mut space[..self.len]);
+        Timestamp::from_ms(times.at(self.len - 1))
     }
 
     /// How many of its samples lie at or before `at`.

@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicI64};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -15,16 +16,21 @@ use rustc_hash::FxHashMap;
 use super::cardinality::{self, Cardinality};
 use super::changes::{Change, ChangeKind, ChangeLog, NameHash, PairBits, Touched};
 use super::chunk::Columns;
-use super::lookup::Windowed;
+use super::late::{Amendment, Amendments};
+use super::lookup::{TimedFloat, Windowed};
+use super::moments::{Moments, Trend};
 use super::persist::{BadPiece, CommitLog, Piece, StartList};
 use super::postings::Postings;
 use super::selection::{Edges, Point, Window};
-use super::series::{Held, StoredSeries};
+use super::series::{Appended, Held, StoredSeries};
 use super::stepping::{Limits, Stepping, Untold, WindowGrid};
 use super::summary::{Extremes, Summary, Sums, Transitions};
 use super::symbols::{Pair, Symbol, Symbols};
-use super::{Committed, Refusal, Row, SeriesRef, Stats};
-use crate::model::{Labels, Matcher, Series, Timestamp};
+use super::{Committed, Lateness, Refusal, Row, SeriesRef, Stats};
+use crate::model::{Labels, Matcher, Series, Timestamp, Value};
+
+/// Series whose late samples are merged under one lock: some milliseconds.
+const SETTLED_AT_ONCE: usize = 32;
 
 /// Rows whose series' ways to memory overlap: see [`Reader::warm`].
 const WARMED_ROWS: usize = 32;
@@ -39,6 +45,8 @@ pub struct StoreOptions {
 /// Samples in memory. See the [module](super).
 pub struct Store {
     options: StoreOptions,
+    /// See [`Store::set_late_window`]; in milliseconds.
+    late_window_ms: AtomicI64,
     pub(super) head: RwLock<Head>,
     /// Held during each commit, so that records have the order of commits.
     pub(super) log: Mutex<Option<CommitLog>>,
@@ -66,6 +74,32 @@ pub(super) struct Head {
     changes: ChangeLog,
     touched: Touched,
     touched_by_name: FxHashMap<NameHash, Touched>,
+    /// Slots of series with late samples that are not merged yet, and of some without.
+    late: RoaringBitmap,
+    amendments: Amendments,
+    counts: Counts,
+}
+
+/// What commits have done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// With numbers.
+    pub floats: OrderCounts,
+    /// With native histograms.
+    pub histograms: OrderCounts,
+}
+
+/// How samples stand to those before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderCounts {
+    /// Samples stored that were older than the newest of their series.
+    pub late: u64,
+    /// Refused: older than the newest of their series, where late ones are not taken.
+    pub out_of_order: u64,
+    /// Refused: so too, and older than the window for late ones.
+    pub too_late: u64,
+    /// Refused: before the retention time.
+    pub too_old: u64,
 }
 
 /// A shared look at the store, for prepared selections: see [`Selection`](super::Selection). It holds the store's lock.
@@ -83,7 +117,14 @@ pub(super) struct Slot {
 impl Store {
     /// An empty store.
     pub fn new(options: StoreOptions) -> Self {
-        Store { options, head: RwLock::default(), log: Mutex::default() }
+        Store { options, late_window_ms: AtomicI64::new(0), head: RwLock::default(), log: Mutex::default() }
+    }
+
+    /// How much older than the store's newest sample a sample may be that is older than the newest of its series, for commits that
+    /// take late samples. Zero, as at first: none are taken.
+    pub fn set_late_window(&self, window: Duration) {
+        let ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+        self.late_window_ms.store(ms, atomic::Ordering::Relaxed);
     }
 
     /// The handle of the series with these labels, which is created if there is none.
@@ -97,19 +138,31 @@ impl Store {
         self.head.read().find(labels)
     }
 
-    /// Stores a batch. Readers see all of it or nothing.
+    /// Stores a batch of samples that are newer than those before them. Readers see all of it or nothing.
     pub fn commit(&self, rows: &[Row]) -> Committed {
+        self.commit_late(rows, Lateness::Refused)
+    }
+
+    /// As [`Store::commit`], with samples that may be older than the newest of their series.
+    pub fn commit_late(&self, rows: &[Row], lateness: Lateness) -> Committed {
         let mut committed = Committed::default();
         let mut log = self.log.lock();
         let mut head = self.head.write();
         head.epoch += 1;
         let mut noted = None;
+        // Measured from what was there before, as Prometheus does.
+        let oldest = match lateness {
+            Lateness::Refused => None,
+            Lateness::Samples | Lateness::All => head.newest.and_then(|newest| self.oldest_late(newest)),
+            Lateness::Unbounded => Some(Timestamp::MIN),
+        };
         for (index, row) in rows.iter().enumerate() {
             if index.is_multiple_of(WARMED_ROWS) {
                 let soon = &rows[index..rows.len().min(index + WARMED_ROWS)];
                 head.warm(soon.iter().map(|row| row.series));
             }
-            match head.append(row) {
+            let is_taken = lateness != Lateness::Samples || !row.value.is_stale();
+            match head.append(row, oldest.filter(|_| is_taken)) {
                 Ok(Some(name)) => {
                     committed.appended += 1;
                     // Rows of a scrape mostly have the name and the time of the row before.
@@ -119,7 +172,10 @@ impl Store {
                     }
                 }
                 Ok(None) => {}
-                Err(refusal) => committed.refused.push((index, refusal)),
+                Err(refusal) => {
+                    head.counts.of(&row.value).note(refusal);
+                    committed.refused.push((index, refusal));
+                }
             }
         }
         // Readers need not wait for the disk.
@@ -128,6 +184,30 @@ impl Store {
             log(self, rows, &committed);
         }
         committed
+    }
+
+    /// Whether one of these samples would be [`Refusal::TooLate`], which counts as refused then: for batches of which all is stored or
+    /// nothing.
+    pub fn has_too_late(&self, rows: &[Row]) -> bool {
+        let mut refused = None;
+        {
+            let head = self.head.read();
+            if let Some(oldest) = head.newest.and_then(|newest| self.oldest_late(newest)) {
+                let last = |row: &Row| head.series(row.series)?.last();
+                let is_late = |row: &&Row| row.at < oldest && last(row).is_some_and(|last| row.at < last);
+                refused = rows.iter().find(|row| is_late(row) && !row.value.is_stale());
+            }
+        }
+        if let Some(row) = refused {
+            self.head.write().counts.of(&row.value).note(Refusal::TooLate);
+        }
+        refused.is_some()
+    }
+
+    /// The oldest time of a late sample when `newest` is the store's newest; `None` if none is taken.
+    fn oldest_late(&self, newest: Timestamp) -> Option<Timestamp> {
+        let window_ms = self.late_window_ms.load(atomic::Ordering::Relaxed);
+        (window_ms > 0).then(|| Timestamp::from_ms(newest.as_ms().saturating_sub(window_ms)))
     }
 
     /// The series that pass all `matchers` and have a sample in `start..=end`, with those samples, staleness markers included, in
@@ -182,9 +262,32 @@ impl Store {
         self.head.write().truncate(before);
     }
 
-    /// [`Store::truncate`] to the retention time, as seen at `now`.
+    /// [`Store::truncate`] to the retention time, as seen at `now`; and [`Store::settle`].
     pub fn expire(&self, now: Timestamp) {
+        self.settle();
         self.truncate(now - self.options.retention);
+    }
+
+    /// Merges late samples into their series, after which windows over them cost as little as others. Shows nothing else than before.
+    pub fn settle(&self) {
+        if self.head.read().late.is_empty() {
+            return;
+        }
+        let late: Vec<u32> = std::mem::take(&mut self.head.write().late).into_iter().collect();
+        for slots in late.chunks(SETTLED_AT_ONCE) {
+            self.head.write().settle(slots);
+        }
+    }
+
+    /// The late samples since the last call with this `cursor`, which begins at 0, in the order in which they came. `None`: there were more
+    /// than are remembered, and whatever was computed from older samples may be different now.
+    pub fn amendments(&self, cursor: &mut u64) -> Option<Vec<Amendment>> {
+        self.head.read().amendments.since(cursor)
+    }
+
+    /// What commits have done since the start.
+    pub fn counts(&self) -> Counts {
+        self.head.read().counts
     }
 
     /// For looking at one series.
@@ -224,6 +327,26 @@ impl Store {
     }
 }
 
+impl Counts {
+    fn of(&mut self, value: &Value) -> &mut OrderCounts {
+        match value {
+            Value::Float(_) => &mut self.floats,
+            Value::Histogram(_) => &mut self.histograms,
+        }
+    }
+}
+
+impl OrderCounts {
+    fn note(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::OutOfOrder => self.out_of_order += 1,
+            Refusal::TooLate => self.too_late += 1,
+            Refusal::TooOld => self.too_old += 1,
+            Refusal::Duplicate | Refusal::Gone => {}
+        }
+    }
+}
+
 impl Head {
     fn find(&self, labels: &Labels) -> Option<SeriesRef> {
         let slot = *self.by_labels.get(&*self.symbols.find(labels)?)?;
@@ -254,20 +377,29 @@ impl Head {
         SeriesRef(u64::from(self.slots[slot as usize].generation) << 32 | u64::from(slot))
     }
 
-    /// The metric name of a series that has a new sample; `None` if the sample was there already.
-    fn append(&mut self, row: &Row) -> Result<Option<NameHash>, Refusal> {
-        let generation = (row.series.0 >> 32) as u32;
-        let slot = self.slots.get_mut(row.series.0 as u32 as usize).filter(|slot| slot.generation == generation);
-        let series = slot.and_then(|slot| slot.series.as_mut()).ok_or(Refusal::Gone)?;
+    /// The metric name of a series that has a new sample; `None` if the sample was there already. One that is older than the newest of
+    /// its series is taken if it is not older than `oldest`.
+    fn append(&mut self, row: &Row, oldest: Option<Timestamp>) -> Result<Option<NameHash>, Refusal> {
+        let Some(slot) = self.slots.get_mut(row.series.slot()) else { return Err(Refusal::Gone) };
+        let is_it = slot.generation == row.series.generation();
+        let series = slot.series.as_mut().filter(|_| is_it).ok_or(Refusal::Gone)?;
         if self.floor.is_some_and(|floor| row.at < floor) {
             return Err(Refusal::TooOld);
         }
         let newest = self.newest.max(Some(row.at));
         let slept = series.sleeps(newest.unwrap_or(row.at));
-        if !series.append(row, &mut self.held)? {
-            return Ok(None);
-        }
+        let appended = series.append(row, oldest, &mut self.held)?;
         let (name, pairs) = (series.name, series.pairs);
+        match appended {
+            Appended::Known => return Ok(None),
+            Appended::Newest => {}
+            Appended::Late => {
+                self.late.insert(row.series.0 as u32);
+                self.amendments.push(Amendment { series: row.series, at: row.at });
+                self.counts.of(&row.value).late += 1;
+            }
+        }
+        // Also by a late sample: it may lie in a window that was empty.
         if slept {
             self.changes.push(Change { series: row.series, name, pairs, kind: ChangeKind::Woken });
         }
@@ -280,6 +412,19 @@ impl Head {
     fn touch(&mut self, name: NameHash, at: Timestamp) {
         self.touched.note(self.epoch, at);
         self.touched_by_name.entry(name).or_default().note(self.epoch, at);
+    }
+
+    fn settle(&mut self, slots: &[u32]) {
+        for slot in slots {
+            if let Some(series) = &mut self.slots[*slot as usize].series {
+                series.settle(&mut self.held);
+            }
+        }
+    }
+
+    pub(super) fn series_mut(&mut self, series: SeriesRef) -> Option<&mut StoredSeries> {
+        let slot = self.slots.get_mut(series.slot())?;
+        slot.series.as_deref_mut().filter(|_| slot.generation == series.generation())
     }
 
     fn series(&self, series: SeriesRef) -> Option<&StoredSeries> {
@@ -310,15 +455,26 @@ impl Head {
         starts: StartList<'_>,
         space: &mut Columns,
     ) -> Result<(), BadPiece> {
+        let stored = self.slots[series.slot()].series.as_mut().expect("BUG: a new series is gone");
+        stored.settle(&mut self.held);
+        if let Some(run) = piece.unread()?
+            && stored.takes_sealed(run.span.first)
+            && stored.open.first().is_none_or(|open| open >= run.span.first)
+        {
+            let span = run.span;
+            stored.restore_unread(&run, starts, &mut self.held);
+            self.oldest = Some(self.oldest.map_or(span.first, |oldest| oldest.min(span.first)));
+            self.newest = self.newest.max(Some(span.last));
+            return Ok(());
+        }
         let samples = piece.samples(space)?;
         let (first, last) = samples.span();
-        let stored = self.slots[series.slot()].series.as_mut().expect("BUG: a new series is gone");
         if stored.takes_sealed(first) {
             stored.restore(piece, &samples, starts, &mut self.held);
             self.oldest = Some(self.oldest.map_or(first, |oldest| oldest.min(first)));
             self.newest = self.newest.max(Some(last));
         } else {
-            // It overlaps what is there: only what is newer is taken, one by one.
+            // It overlaps what is there, and may bring late samples: only what is missing is taken, one by one.
             self.append_all(series, piece, starts, space)?;
         }
         Ok(())
@@ -334,7 +490,7 @@ impl Head {
     ) -> Result<(), BadPiece> {
         for (at, value) in piece.samples(space)?.iter() {
             // What is refused is there already.
-            let _ = self.append(&Row { series, at, value, start: starts.at(at) });
+            let _ = self.append(&Row { series, at, value, start: starts.at(at) }, Some(Timestamp::MIN));
         }
         Ok(())
     }
@@ -451,6 +607,27 @@ impl Reader<'_> {
     /// How often values change in that window.
     pub fn transitions(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<Transitions> {
         self.summary(series, start, end)
+    }
+
+    /// How much the values of that window scatter.
+    pub fn moments(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<Moments> {
+        self.summary(series, start, end)
+    }
+
+    /// The line through that window.
+    pub fn trend(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<Trend> {
+        self.summary(series, start, end)
+    }
+
+    /// The last two samples of that window, older first; `None` in place of the older if there is only one.
+    pub fn last_two(
+        &self,
+        series: SeriesRef,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Windowed<(Option<TimedFloat>, TimedFloat)> {
+        let start = self.after_floor(start);
+        self.head.series(series).map_or(Windowed::Empty, |series| series.last_two(start, end))
     }
 
     fn summary<S: Summary>(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<S> {

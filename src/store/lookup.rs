@@ -17,16 +17,22 @@
 //!
 //! **Invariants.** Windows and look-backs are open on the left and closed on the right. Staleness markers are not in windows, but end a
 //! look-back. Neighbours are neighbours among live samples: a marker between two of them does not hide a reset.
-//! **Limits.** What is answered with "scan": windows with histograms, rates over runs that reset so often that they are no counter, sums
-//! over values so large, or not numbers, that PromQL's own rules for overflow decide.
+//! **Limits.** What is answered with "scan": windows with histograms, or with [`late`] samples that are not merged yet; rates over runs
+//! that reset so often that they are no counter; sums over values so large, or not numbers, that PromQL's own rules for overflow decide.
+//! **Not here.** Windows of native histograms are read: a plan keeps numbers in its slots, and what limits such windows first is memory, since
+//! a histogram is held as it is, some hundred bytes each. Compressed runs of one schema come before edges of them.
 
 use super::block::Place;
 use super::chunk::Columns;
+use super::late;
 use super::sealed::Found;
 use super::selection::{Edges, Point, Window};
 use super::series::{Open, StoredSeries};
 use super::summary::Summary;
-use crate::model::{Histogram, Timestamp, Value, is_stale};
+use crate::model::{Histogram, Sample, Timestamp, Value, is_stale};
+
+/// A number and its time.
+pub(super) type TimedFloat = (Timestamp, f64);
 
 /// What is known of a window from its summary.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +46,7 @@ pub enum Windowed<T> {
         /// What was asked for.
         value: T,
     },
-    /// It must be read: histograms lie in it.
+    /// It must be read: histograms or samples that came late lie in it.
     Scan,
 }
 
@@ -59,11 +65,13 @@ impl StoredSeries {
         let newest = newest.or_else(|| match self.open.first() {
             // What is sealed is older than `start` too.
             Some(first) if first <= start => None,
-            _ => self.sealed.newest(end).map(|sample| match sample.value {
-                Value::Float(value) => (sample.at, Point::Float(sample.at, value)),
-                Value::Histogram(histogram) => (sample.at, histogram_point(&histogram)),
-            }),
+            _ => self.sealed.newest(end).map(|sample| (sample.at, point_of(&sample))),
         });
+        let late = self.late_in(start, end).last().map(|late| (late.sample.at, point_of(&late.sample)));
+        let newest = match (newest, late) {
+            (Some(newest), Some(late)) if newest.0 > late.0 => Some(newest),
+            (newest, late) => late.or(newest),
+        };
         match newest {
             Some((_, Point::Float(_, value))) if is_stale(value) => Point::Absent,
             Some((at, point)) if at > start => point,
@@ -85,6 +93,7 @@ impl StoredSeries {
             }
             Open::Histograms(samples) => window.note_histograms(samples, start, end),
         }
+        late::add_to_window(self.late_in(start, end), window);
     }
 
     /// See [`super::Reader::edges`].
@@ -118,11 +127,12 @@ impl StoredSeries {
         }
     }
 
-    /// Those of a window that lies in the open run, if no staleness marker is in it. `None`: elsewhere, `Some(None)`: it is empty.
+    /// Those of a window that lies in the open run, if no staleness marker and no late sample is in it. `None`: elsewhere, `Some(None)`: it
+    /// is empty.
     fn edges_in_open(&self, start: Timestamp, end: Timestamp) -> Option<Option<Edges>> {
         let Open::Floats { at, values, rises } = &self.open else { return None };
-        let covers = at.first().is_some_and(|first| *first <= start) || self.sealed.parts() == 0;
-        if !covers {
+        let has_sealed = at.first().is_none_or(|first| *first > start) && self.sealed.parts() > 0;
+        if has_sealed || !self.late_in(start, end).is_empty() {
             return None;
         }
         let from = count_through(at, start);
@@ -142,6 +152,9 @@ impl StoredSeries {
 
     /// The first and the last live sample of a window, each with the number of its part, and how many there are.
     pub(super) fn live_range(&self, start: Timestamp, end: Timestamp) -> Windowed<((usize, Place), (usize, Place))> {
+        if !self.late_in(start, end).is_empty() {
+            return Windowed::Scan;
+        }
         let open = self.sealed.parts();
         let first = match self.open.first() {
             Some(first) if first <= start => None,
@@ -236,15 +249,37 @@ impl StoredSeries {
         range: std::ops::Range<usize>,
         columns: &mut Columns,
     ) -> S {
-        let values = match (self.sealed.block(part), &self.open) {
+        let (from, len) = (range.start, range.len());
+        match (self.sealed.block(part), &self.open) {
             (Some(block), _) => {
                 block.decode(chunk, columns);
-                columns.values()
+                S::of(columns.samples().skip(from).take(len))
             }
-            (None, Open::Floats { values, .. }) => values,
+            (None, Open::Floats { at, values, .. }) => {
+                let samples = at.iter().map(|at| at.as_ms()).zip(values.iter().copied());
+                S::of(samples.skip(from).take(len))
+            }
             (None, Open::Histograms(_)) => unreachable!("BUG: a summary of histograms"),
+        }
+    }
+
+    /// The last two samples of a window, older first; the older one is `None` if it is before the window.
+    pub(super) fn last_two(&self, start: Timestamp, end: Timestamp) -> Windowed<(Option<TimedFloat>, TimedFloat)> {
+        let (first, last) = match self.live_range(start, end) {
+            Windowed::Empty => return Windowed::Empty,
+            Windowed::Scan => return Windowed::Scan,
+            Windowed::Floats { value: ((_, first), (_, last)), .. } => (first, last),
         };
-        S::of(&values[range.start..range.end.min(values.len())])
+        let count = last.ordinal - first.ordinal + 1;
+        let before = || {
+            let through = last.at.plus_ms(-1);
+            match self.newest_open(through).or_else(|| self.sealed.newest_live(through)) {
+                Some(Found::Float(_, place)) => Some((place.at, place.value)),
+                Some(Found::Histogram) | None => None,
+            }
+        };
+        let earlier = if count > 1 { before() } else { None };
+        Windowed::Floats { count, value: (earlier, (last.at, last.value)) }
     }
 
     /// The oldest live sample of the open run after `after`.
@@ -284,6 +319,13 @@ impl StoredSeries {
         };
         let ordinal = self.sealed.ordinal() + before as u64;
         Found::Float(self.sealed.parts(), Place { ordinal, at, value: values[index], chunk: 0, index })
+    }
+}
+
+fn point_of(sample: &Sample) -> Point {
+    match &sample.value {
+        Value::Float(value) => Point::Float(sample.at, *value),
+        Value::Histogram(histogram) => histogram_point(histogram),
     }
 }
 

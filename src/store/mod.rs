@@ -6,6 +6,7 @@
 //! ```text
 //! labels ──► symbols ──► series ──┬─ open run: plain columns, the newest samples
 //!               │                 ├─ changes of start time, where samples have any
+//!               │                 ├─ late samples, until they are merged
 //!               │                 └─ sealed: blocks of chunks of at most 120 samples, compressed, shared with readers
 //!               │                      ├─ resets of the counter, each with the value before
 //!               │                      └─ summaries of chunks, of the kinds that were asked for
@@ -34,7 +35,7 @@
 //! **Long windows** cost the same whatever their length: see [`lookup`].
 //!
 //! **Not here yet, and where it belongs.** *Retention by demand* is a retention time of its own in each stored series, read by
-//! `truncate`. *Out-of-order samples* would be a side run of the series.
+//! `truncate`.
 
 mod bits;
 mod block;
@@ -44,8 +45,10 @@ mod chunk;
 mod decimal;
 mod exemplars;
 mod head;
+mod late;
 mod lookup;
 mod metadata;
+mod moments;
 mod persist;
 mod postings;
 mod resets;
@@ -61,10 +64,13 @@ mod xor;
 
 pub use cardinality::{Cardinality, Count};
 pub use exemplars::{ExemplarRefusal, ExemplarStore};
-pub use head::{Reader, Store, StoreOptions};
+pub use head::{Counts, OrderCounts, Reader, Store, StoreOptions};
+pub use late::Amendment;
 pub use lookup::Windowed;
 pub use metadata::MetadataStore;
-pub use persist::{BadPiece, CHUNK_FORMAT, CommitLog, Exported, Piece, Saved};
+pub use moments::{Moments, Trend};
+pub use persist::{BadPiece, CHUNK_FORMAT, CommitLog, Exported, Facts, Piece, Saved};
+pub use resets::RunResets;
 pub use selection::{Edges, Point, Refreshed, Selection, Window};
 pub use stepping::{Stepping, Untold, WindowGrid};
 pub use summary::{CompensatedSum, Extremes, Sums, Transitions};
@@ -112,12 +118,28 @@ impl Row {
 pub enum Refusal {
     /// Older than the newest sample of its series.
     OutOfOrder,
+    /// So too, where late samples are taken, but older than these may be.
+    TooLate,
     /// The same instant with another value. (The same instant with the same value is accepted silently.)
     Duplicate,
     /// Before the retention time.
     TooOld,
     /// Retention has removed the series since the handle was given out; ask for a new one.
     Gone,
+}
+
+/// Which samples of a commit may be older than the newest of their series. Where there is one of the same instant already, that stays,
+/// and the late one counts as stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lateness {
+    /// None.
+    Refused,
+    /// Those within the window for late ones ([`Store::set_late_window`]), but no staleness markers.
+    Samples,
+    /// All within that window.
+    All,
+    /// All: they were stored before.
+    Unbounded,
 }
 
 /// What became of a commit.

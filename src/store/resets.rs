@@ -19,6 +19,15 @@ pub(super) struct Resets {
     dense: Vec<(u64, u64)>,
 }
 
+/// The resets of one run, which include that of the pair across the border to the run before.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunResets {
+    /// Of each the number of the later sample among the live ones of the run, and the value before.
+    Few(Vec<(u8, f64)>),
+    /// More than are noted one by one.
+    Many,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Reset {
     /// Of the later sample.
@@ -41,11 +50,39 @@ impl Resets {
             self.noted.extend(resets.map(|(ordinal, (before, _))| Reset { ordinal, before }));
             return;
         }
-        let end = ordinal + live.count() as u64 - 1;
-        match self.dense.last_mut().filter(|(_, last)| last + 1 == ordinal) {
+        self.note_dense(ordinal, ordinal + live.count() as u64 - 1);
+    }
+
+    fn note_dense(&mut self, first: u64, end: u64) {
+        match self.dense.last_mut().filter(|(_, last)| last + 1 == first) {
             Some((_, last)) => *last = end,
-            None => self.dense.push((ordinal, end)),
+            None => self.dense.push((first, end)),
         }
+    }
+
+    /// Notes what [`Resets::of_run`] said of a run of `live` samples, whose first has the number `ordinal`.
+    pub(super) fn note_run(&mut self, ordinal: u64, live: u64, resets: &RunResets) {
+        match resets {
+            RunResets::Few(few) => {
+                self.noted.reserve_exact(few.len());
+                let noted =
+                    few.iter().map(|(index, before)| Reset { ordinal: ordinal + u64::from(*index), before: *before });
+                self.noted.extend(noted);
+            }
+            RunResets::Many => self.note_dense(ordinal, ordinal + live.max(1) - 1),
+        }
+    }
+
+    /// What is noted of a run of `live` samples, whose first has the number `ordinal`.
+    pub(super) fn of_run(&self, ordinal: u64, live: u64) -> RunResets {
+        let end = ordinal + live;
+        let dense = self.dense.partition_point(|(_, last)| *last < ordinal);
+        if live > 0 && self.dense.get(dense).is_some_and(|(first, _)| *first < end) {
+            return RunResets::Many;
+        }
+        let from = self.noted.partition_point(|reset| reset.ordinal < ordinal);
+        let inside = self.noted[from..].iter().take_while(|reset| reset.ordinal < end);
+        RunResets::Few(inside.map(|reset| ((reset.ordinal - ordinal) as u8, reset.before)).collect())
     }
 
     /// The values before the resets of the pairs inside `first..=last`, in order. `None`: scan.
@@ -62,6 +99,15 @@ impl Resets {
     pub(super) fn truncate(&mut self, ordinal: u64) {
         self.noted.drain(..self.noted.partition_point(|reset| reset.ordinal < ordinal));
         self.dense.drain(..self.dense.partition_point(|(_, end)| *end < ordinal));
+    }
+
+    /// Forgets those from `ordinal` on.
+    pub(super) fn cut(&mut self, ordinal: u64) {
+        self.noted.truncate(self.noted.partition_point(|reset| reset.ordinal < ordinal));
+        self.dense.truncate(self.dense.partition_point(|(start, _)| *start < ordinal));
+        if let Some((_, end)) = self.dense.last_mut() {
+            *end = (*end).min(ordinal - 1);
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use super::block::{Block, Place};
 use super::chunk;
-use super::persist::Piece;
-use super::resets::Resets;
+use super::persist::{Piece, Unread};
+use super::resets::{Resets, RunResets};
 use super::selection::Window;
 use super::series::Held;
 use crate::model::{Histogram, Sample, Timestamp, Value, is_stale};
@@ -31,8 +31,8 @@ pub(super) struct Sealed {
     resets: Option<Box<Resets>>,
     /// The number of the next live sample.
     ordinal: u64,
-    /// The newest live value, if the newest live sample is a float.
-    last_live: Option<f64>,
+    /// The newest live value, if the newest live sample is a float; `None` if it was not looked for.
+    last_live: Option<Option<f64>>,
     /// Histograms among the runs.
     histogram_runs: usize,
 }
@@ -61,7 +61,8 @@ impl Sealed {
     /// As [`Sealed::push_floats`]; `seal` appends the columns.
     pub(super) fn push_columns(&mut self, at: &[Timestamp], values: &[f64], seal: impl FnOnce(&mut Vec<u8>)) -> Held {
         let live = values.iter().copied().filter(|value| !is_stale(*value));
-        let (mut newest, mut resets) = (self.last_live, 0);
+        let before_run = self.last_live();
+        let (mut newest, mut resets) = (before_run, 0);
         for value in live.clone() {
             resets += usize::from(newest.is_some_and(|newest| value < newest));
             newest = Some(value);
@@ -70,27 +71,47 @@ impl Sealed {
         if resets > 0 {
             let noted = self.resets.get_or_insert_default();
             let before = noted.bytes();
-            noted.note(self.ordinal, self.last_live, live);
+            noted.note(self.ordinal, before_run, live);
             held.bytes += (noted.bytes() - before) as u64;
         }
-        self.last_live = newest;
-        if self.tail.as_ref().is_some_and(|tail| !tail.takes(at[at.len() - 1])) {
+        self.last_live = Some(newest);
+        held.bytes += self.extend_tail(at[at.len() - 1], |tail| tail.push(at, values, seal));
+        held
+    }
+
+    /// Takes a run as it was sealed, without looking at its samples.
+    pub(super) fn push_unread(&mut self, run: &Unread<'_>) -> Held {
+        let Unread { span, columns, resets } = *run;
+        let mut held = Held { samples: span.len as u64, chunks: 1, bytes: 0 };
+        if *resets != RunResets::Few(Vec::new()) {
+            let noted = self.resets.get_or_insert_default();
+            let before = noted.bytes();
+            noted.note_run(self.ordinal, span.live as u64, resets);
+            held.bytes += (noted.bytes() - before) as u64;
+        }
+        self.last_live = None;
+        held.bytes += self.extend_tail(span.last, |tail| tail.push_unread(span, columns));
+        held
+    }
+
+    /// Has the tail take a run that ends at `last`. Gives how many bytes that took.
+    fn extend_tail(&mut self, last: Timestamp, push: impl FnOnce(&mut Block)) -> u64 {
+        if self.tail.as_ref().is_some_and(|tail| !tail.takes(last)) {
             self.close_tail();
         }
         let ordinal = self.ordinal;
         let tail = self.tail.get_or_insert_with(|| Box::new(Block::new(ordinal)));
         let before = if tail.chunks() == 0 { 0 } else { tail.bytes() };
-        tail.push(at, values, seal);
+        push(tail);
         self.ordinal = tail.end_ordinal();
-        held.bytes += (tail.bytes() - before) as u64;
-        held
+        (tail.bytes() - before) as u64
     }
 
     /// Seals a run of histograms, likewise.
     pub(super) fn push_histograms(&mut self, samples: &[TimedHistogram]) -> Held {
         self.close_tail();
         self.ordinal += samples.iter().filter(|(_, histogram)| !is_stale(histogram.sum)).count() as u64;
-        self.last_live = None;
+        self.last_live = Some(None);
         self.histogram_runs += 1;
         let run = Run::Histograms(samples.into());
         let held = run.held();
@@ -146,6 +167,36 @@ impl Sealed {
         freed
     }
 
+    /// Takes out the chunks and runs that end at or after `from`, and appends their samples to `samples`. Gives what that held.
+    pub(super) fn cut(&mut self, from: Timestamp, samples: &mut Vec<Sample>) -> Held {
+        let mut freed = Held::default();
+        let resets_before = self.resets.as_ref().map_or(0, |resets| resets.bytes());
+        let kept = self.runs.partition_point(|run| run.last() < from);
+        let tail = self.tail.take_if(|tail| tail.last() >= from).map(|tail| Run::Floats(Arc::from(tail)));
+        let cut: Vec<Run> = self.runs.drain(kept..).chain(tail).collect();
+        let at = samples.len();
+        for run in &cut {
+            freed += run.held();
+            self.histogram_runs -= usize::from(matches!(run, Run::Histograms(_)));
+            run.read(Timestamp::MIN, Timestamp::MAX, samples);
+        }
+        if let Some(Run::Floats(block)) = cut.first() {
+            let whole = block.ending_before(from);
+            if whole.chunks() > 0 {
+                samples.drain(at..at + whole.len());
+                freed -= held_by(&whole);
+                self.tail = Some(Box::new(whole));
+            }
+        }
+        self.ordinal -= samples[at..].iter().filter(|sample| !sample.value.is_stale()).count() as u64;
+        if let Some(resets) = &mut self.resets {
+            resets.cut(self.ordinal);
+            freed.bytes += (resets_before - resets.bytes()) as u64;
+        }
+        self.last_live = None;
+        freed
+    }
+
     /// The number of the next live sample.
     pub(super) fn ordinal(&self) -> u64 {
         self.ordinal
@@ -153,7 +204,10 @@ impl Sealed {
 
     /// The newest live value, if the newest live sample is a float.
     pub(super) fn last_live(&self) -> Option<f64> {
-        self.last_live
+        self.last_live.unwrap_or_else(|| match self.newest_live(Timestamp::MAX) {
+            Some(Found::Float(_, place)) => Some(place.value),
+            Some(Found::Histogram) | None => None,
+        })
     }
 
     pub(super) fn resets(&self) -> Option<&Resets> {
@@ -285,12 +339,12 @@ impl Sealed {
         let from = self.runs.partition_point(|run| run.last() <= after);
         for run in &self.runs[from..] {
             match run {
-                Run::Floats(block) => block.export(after, &mut pieces),
+                Run::Floats(block) => block.export(after, self.resets(), &mut pieces),
                 Run::Histograms(samples) => pieces.push(Piece::Histograms(samples.to_vec())),
             }
         }
         if let Some(tail) = &self.tail {
-            tail.export(after, &mut pieces);
+            tail.export(after, self.resets(), &mut pieces);
         }
         pieces
     }

@@ -22,6 +22,7 @@
 //! **Cost.** A reader holds the store's lock, shared: keep it for one pass over the members, not longer. No reading allocates
 //! but for growing [`Window`]s.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -89,6 +90,15 @@ impl Window {
         self.values.clear();
         self.has_histograms = false;
         self.has_histogram_ends = false;
+    }
+
+    /// The samples in `inside`, with times in milliseconds.
+    pub(super) fn samples(
+        &self,
+        inside: Range<usize>,
+    ) -> impl DoubleEndedIterator<Item = (i64, f64)> + ExactSizeIterator + '_ {
+        let times = self.at[inside.clone()].iter().map(|at| at.as_ms());
+        times.zip(self.values[inside].iter().copied())
     }
 
     /// Says which kinds of `samples` lie after `start` and not after `end`.

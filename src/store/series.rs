@@ -9,12 +9,13 @@ use std::sync::Arc;
 use super::block::SPAN_MAX_MS;
 use super::changes::{IDLE_MS, NameHash, PairBits};
 use super::chunk::{self, SAMPLES_MAX};
-use super::persist::{Piece, Samples, StartList};
+use super::late::{self, Late, LateSample, PENDING_MAX};
+use super::persist::{Piece, Samples, StartList, Unread};
 use super::sealed::{Run, Sealed, TimedHistogram};
 use super::starts::{self, Change, StartChanges};
 use super::symbols::Pair;
 use super::{Refusal, Row};
-use crate::model::{Histogram, Labels, Sample, Series, StartTime, Timestamp, Value, is_stale};
+use crate::model::{Histogram, Labels, Sample, Series, StartTime, StartTimes, Timestamp, Value, is_stale};
 
 /// A time and a value in the columns of an open run.
 const OPEN_FLOAT_BYTES: u64 = (size_of::<Timestamp>() + size_of::<f64>()) as u64;
@@ -34,6 +35,19 @@ pub(super) struct StoredSeries {
     pub(super) open: Open,
     /// Of most series there is none.
     starts: Option<Box<StartChanges>>,
+    /// Likewise.
+    late: Option<Box<Late>>,
+}
+
+/// What became of a sample.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Appended {
+    /// It is the newest.
+    Newest,
+    /// It is older than the newest.
+    Late,
+    /// It was there already.
+    Known,
 }
 
 /// The newest samples as plain columns, cheap to append to and to read.
@@ -59,6 +73,7 @@ pub(super) struct Taken {
     runs: Vec<Run>,
     open: Vec<Sample>,
     starts: Vec<Change>,
+    late: Vec<LateSample>,
 }
 
 /// What is held in memory, kept up to date by each change.
@@ -73,30 +88,126 @@ pub(super) struct Held {
 
 impl StoredSeries {
     pub(super) fn new(labels: Arc<[Pair]>, name: NameHash, pairs: PairBits) -> Self {
-        StoredSeries { labels, name, pairs, sealed: Sealed::default(), open: Open::default(), starts: None }
+        let (sealed, open) = (Sealed::default(), Open::default());
+        StoredSeries { labels, name, pairs, sealed, open, starts: None, late: None }
     }
 
-    /// Appends a sample. `Ok(false)`: it was there already.
-    pub(super) fn append(&mut self, row: &Row, held: &mut Held) -> Result<bool, Refusal> {
-        let Row { at, value, start, .. } = row;
-        let at = *at;
+    /// Appends a sample. One that is older than the newest is taken if it is not older than `oldest`.
+    pub(super) fn append(
+        &mut self,
+        row: &Row,
+        oldest: Option<Timestamp>,
+        held: &mut Held,
+    ) -> Result<Appended, Refusal> {
         match self.last() {
-            Some(last) if at < last => return Err(Refusal::OutOfOrder),
-            Some(last) if at == last => {
-                return if self.open.is_last_value(value) { Ok(false) } else { Err(Refusal::Duplicate) };
+            Some(last) if row.at < last => match oldest {
+                None => Err(Refusal::OutOfOrder),
+                Some(oldest) if row.at < oldest => Err(Refusal::TooLate),
+                Some(_) => Ok(self.insert(row, held)),
+            },
+            Some(last) if row.at == last => {
+                if self.open.is_last_value(&row.value) {
+                    Ok(Appended::Known)
+                } else {
+                    Err(Refusal::Duplicate)
+                }
             }
-            _ => {}
+            _ => {
+                self.push(row.at, &row.value, row.start, held);
+                Ok(Appended::Newest)
+            }
         }
-        let is_long = self.open.first().is_some_and(|first| at.ms_since(first) > SPAN_MAX_MS);
-        if self.open.len() == SAMPLES_MAX || is_long || !self.open.takes(value) {
-            self.seal(held);
+    }
+
+    /// Appends a sample that is newer than all others.
+    fn push(&mut self, at: Timestamp, value: &Value, start: Option<StartTime>, held: &mut Held) {
+        if self.must_seal(at, value) {
+            // Merging seals what it can, and may leave room.
+            self.settle(held);
+            if self.must_seal(at, value) {
+                self.seal(held);
+            }
         }
         held.chunks += u64::from(self.open.len() == 0);
         held.samples += 1;
         held.bytes += bytes_of(value);
         self.open.push(at, value);
-        self.note_start(at, *start, held);
-        Ok(true)
+        self.note_start(at, start, held);
+    }
+
+    fn must_seal(&self, at: Timestamp, value: &Value) -> bool {
+        let is_long = self.open.first().is_some_and(|first| at.ms_since(first) > SPAN_MAX_MS);
+        self.open.len() == SAMPLES_MAX || is_long || !self.open.takes(value)
+    }
+
+    /// Takes a sample that is older than the newest: into the open run if it fits there, else beside the series.
+    fn insert(&mut self, row: &Row, held: &mut Held) -> Appended {
+        let is_known = self.open.has(row.at) || self.sealed.newest(row.at).is_some_and(|newest| newest.at == row.at);
+        if is_known {
+            return Appended::Known;
+        }
+        let late = self.late.get_or_insert_default();
+        let has_starts = row.start.is_some() || self.starts.is_some();
+        if !has_starts && self.open.insert(row.at, &row.value) {
+            late.note(row.at);
+        } else {
+            let sample = Sample { at: row.at, value: row.value.clone() };
+            if !late.insert(LateSample { sample, start: row.start }) {
+                return Appended::Known;
+            }
+        }
+        held.samples += 1;
+        held.bytes += bytes_of(&row.value);
+        if self.late().len() >= PENDING_MAX {
+            self.settle(held);
+        }
+        Appended::Late
+    }
+
+    /// Merges late samples: what is not older than the oldest of them is taken out and appended again, together with them.
+    pub(super) fn settle(&mut self, held: &mut Held) {
+        let Some(late) = self.late.as_mut().map(|late| late.take()).filter(|late| !late.is_empty()) else { return };
+        let from = late[0].sample.at;
+        late.iter().for_each(|late| *held -= held_by(&late.sample.value));
+        let mut samples = Vec::new();
+        *held -= self.sealed.cut(from, &mut samples);
+        if self.open.len() > 0 {
+            *held -= self.open.held();
+            samples.extend(std::mem::take(&mut self.open).read(Timestamp::MIN, Timestamp::MAX));
+        }
+        let mut starts: StartTimes = match &self.starts {
+            Some(starts) => samples.iter().map(|sample| starts.at(sample.at)).collect(),
+            None => StartTimes::NONE,
+        };
+        late::add_to_samples(late, &mut samples, &mut starts);
+        if let (Some(noted), Some(first)) = (&mut self.starts, samples.first()) {
+            held.bytes -= noted.cut(first.at);
+        }
+        for (index, sample) in samples.iter().enumerate() {
+            self.push(sample.at, &sample.value, starts.get(index), held);
+        }
+    }
+
+    /// The late samples that are not merged yet.
+    pub(super) fn late(&self) -> &[LateSample] {
+        self.late.as_ref().map_or(&[], |late| late.pending())
+    }
+
+    /// Those of them after `start` and not after `end`.
+    pub(super) fn late_in(&self, start: Timestamp, end: Timestamp) -> &[LateSample] {
+        self.late.as_ref().map_or(&[], |late| late.inside(start.plus_ms(1), end))
+    }
+
+    /// How many late samples were merged, and the time of the oldest that a disk may not have.
+    pub(super) fn late_saving(&self) -> (u64, Option<Timestamp>) {
+        self.late.as_ref().map_or((0, None), |late| (late.merged(), late.unsaved()))
+    }
+
+    /// A disk has all late samples that were merged when there were `merged`.
+    pub(super) fn confirm(&mut self, merged: u64) {
+        if let Some(late) = &mut self.late {
+            late.confirm(merged);
+        }
     }
 
     fn note_start(&mut self, at: Timestamp, start: Option<StartTime>, held: &mut Held) {
@@ -142,7 +253,9 @@ impl StoredSeries {
     pub(super) fn overlaps(&self, start: Timestamp, end: Timestamp) -> bool {
         let is_inside = |first: Timestamp, last: Timestamp| first <= end && last >= start;
         let open = self.open.first().zip(self.open.last());
-        open.is_some_and(|(first, last)| is_inside(first, last)) || self.sealed.overlaps(start, end)
+        open.is_some_and(|(first, last)| is_inside(first, last))
+            || self.sealed.overlaps(start, end)
+            || self.late.as_ref().is_some_and(|late| !late.inside(start, end).is_empty())
     }
 
     /// Takes what `start..=end` touches; `None` if that is nothing.
@@ -151,14 +264,18 @@ impl StoredSeries {
             runs: self.sealed.take(start, end),
             open: self.open.read(start, end),
             starts: self.starts.as_ref().map_or_else(Vec::new, |starts| starts.take(start, end)),
+            late: self.late.as_ref().map_or_else(Vec::new, |late| late.inside(start, end).to_vec()),
         };
-        (!taken.runs.is_empty() || !taken.open.is_empty()).then_some(taken)
+        (!taken.runs.is_empty() || !taken.open.is_empty() || !taken.late.is_empty()).then_some(taken)
     }
 
     /// Drops what ends before `before`, in pieces of chunks or more, and the open run too if the series ended before it. Older
     /// samples beside younger ones stay; the store hides them.
     pub(super) fn truncate(&mut self, before: Timestamp, held: &mut Held) {
         *held -= self.sealed.truncate(before);
+        if let Some(late) = &mut self.late {
+            late.truncate(before).for_each(|late| *held -= held_by(&late.sample.value));
+        }
         if self.last().is_some_and(|last| last < before) {
             if self.open.len() > 0 {
                 *held -= self.open.held();
@@ -182,9 +299,8 @@ impl StoredSeries {
     pub(super) fn restore(&mut self, piece: &Piece, samples: &Samples<'_>, starts: StartList<'_>, held: &mut Held) {
         if self.open.first().is_some_and(|open| open < samples.span().0) {
             self.seal(held);
-        } else if self.open.len() > 0 {
-            *held -= self.open.held();
-            self.open = Open::default();
+        } else {
+            self.drop_open(samples.span().0, held);
         }
         *held += match (samples, piece) {
             (Samples::Floats(columns), Piece::Floats { columns: bytes, .. }) => {
@@ -202,7 +318,27 @@ impl StoredSeries {
 
     /// Whether any sample has a start time.
     pub(super) fn has_start_times(&self) -> bool {
-        self.starts.is_some()
+        self.starts.is_some() || self.late().iter().any(|late| late.start.is_some())
+    }
+
+    /// Lets go of the open run, and of the start times from `first` on, which come again.
+    fn drop_open(&mut self, first: Timestamp, held: &mut Held) {
+        if self.open.len() > 0 {
+            *held -= self.open.held();
+            self.open = Open::default();
+        }
+        if let Some(starts) = &mut self.starts {
+            held.bytes -= starts.cut(first);
+        }
+    }
+
+    /// As [`StoredSeries::restore`], without looking at the samples; only where no open run is older.
+    pub(super) fn restore_unread(&mut self, run: &Unread<'_>, starts: StartList<'_>, held: &mut Held) {
+        self.drop_open(run.span.first, held);
+        *held += self.sealed.push_unread(run);
+        for (at, start) in starts.changes(run.span.first, run.span.last) {
+            self.note_start(at, start, held);
+        }
     }
 
     /// From which sample on which start time holds, for those after `after`.
@@ -259,7 +395,8 @@ impl Taken {
             run.read(start, end, &mut samples);
         }
         samples.extend(self.open);
-        let starts = starts::beside(&samples, &self.starts);
+        let mut starts = starts::beside(&samples, &self.starts);
+        late::add_to_samples(self.late, &mut samples, &mut starts);
         Series { labels, samples, starts }
     }
 }
@@ -273,6 +410,37 @@ impl Open {
         match self {
             Open::Floats { at, .. } => at.len(),
             Open::Histograms(samples) => samples.len(),
+        }
+    }
+
+    /// Whether it has a sample of this instant.
+    fn has(&self, time: Timestamp) -> bool {
+        match self {
+            Open::Floats { at, .. } => at.binary_search(&time).is_ok(),
+            Open::Histograms(samples) => samples.binary_search_by_key(&time, |(at, _)| *at).is_ok(),
+        }
+    }
+
+    /// Inserts a sample that is older than the newest and newer than the oldest, if there is room for it and it is of this kind.
+    fn insert(&mut self, time: Timestamp, value: &Value) -> bool {
+        if self.len() == SAMPLES_MAX || self.first().is_none_or(|first| time < first) {
+            return false;
+        }
+        match (self, value) {
+            (Open::Floats { at, values, rises }, Value::Float(value)) => {
+                let place = at.partition_point(|at| *at < time);
+                let falls = *value < values[place - 1] || values.get(place).is_some_and(|next| next < value);
+                *rises &= !falls && !is_stale(*value);
+                at.insert(place, time);
+                values.insert(place, *value);
+                true
+            }
+            (Open::Histograms(samples), Value::Histogram(histogram)) => {
+                let place = samples.partition_point(|(at, _)| *at < time);
+                samples.insert(place, (time, histogram.clone()));
+                true
+            }
+            _ => false,
         }
     }
 
@@ -352,6 +520,11 @@ impl Open {
             }
         }
     }
+}
+
+/// What a sample holds beside others.
+fn held_by(value: &Value) -> Held {
+    Held { samples: 1, chunks: 0, bytes: bytes_of(value) }
 }
 
 /// What an open run holds for `value`.

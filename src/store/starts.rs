@@ -48,6 +48,18 @@ impl StartChanges {
         gone as u64 * CHANGE_BYTES
     }
 
+    /// Forgets the changes at and after `from`. Returns how many bytes that gave back.
+    pub(super) fn cut(&mut self, from: Timestamp) -> u64 {
+        let kept = self.0.partition_point(|change| change.from < from);
+        (self.0.drain(kept..).len() as u64) * CHANGE_BYTES
+    }
+
+    /// The start time of the sample at `at`.
+    pub(super) fn at(&self, at: Timestamp) -> Option<StartTime> {
+        let past = self.0.partition_point(|change| change.from <= at);
+        past.checked_sub(1).and_then(|index| self.0[index].start)
+    }
+
     /// The changes that samples in `start..=end` need.
     pub(super) fn take(&self, start: Timestamp, end: Timestamp) -> Vec<Change> {
         let from = self.0.partition_point(|change| change.from <= start).saturating_sub(1);

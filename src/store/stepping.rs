@@ -203,7 +203,7 @@ impl Stepping {
         self.all_ranges(grid, |index, inside| {
             let count = inside.len() as u64 + hidden;
             if count > 0 {
-                take(index, count, anchored.summary(&self.window.values, inside));
+                take(index, count, anchored.summary(&self.window, inside));
             }
         });
     }
@@ -226,29 +226,30 @@ struct Anchored<S> {
 
 impl<S: Summary> Anchored<S> {
     /// With samples at the anchor that all windows hold: `before` are those of the columns that lie before them.
-    fn around(common: S, hidden: u64, before: &[f64]) -> Self {
-        let mut anchored = Anchored { hidden, anchor: before.len(), past: before.len(), ..Anchored::default() };
-        anchored.sum_up(common, before);
+    fn around(common: S, hidden: u64, before: &Window) -> Self {
+        let anchor = before.at.len();
+        let mut anchored = Anchored { hidden, anchor, past: anchor, ..Anchored::default() };
+        anchored.sum_up(common, before, 0..anchor);
         anchored
     }
 
-    fn sum_up(&mut self, at_anchor: S, values: &[f64]) {
+    fn sum_up(&mut self, at_anchor: S, window: &Window, inside: Range<usize>) {
         self.before.clear();
-        self.before.resize(values.len() + 1, at_anchor);
-        for (index, value) in values.iter().enumerate().rev() {
+        self.before.resize(inside.len() + 1, at_anchor);
+        for (index, (at_ms, value)) in window.samples(inside).enumerate().rev() {
             let mut summary = S::default();
-            summary.add(*value);
+            summary.add(at_ms, value);
             summary.join(&self.before[index + 1]);
             self.before[index] = summary;
         }
     }
 
-    fn summary(&mut self, values: &[f64], inside: Range<usize>) -> S {
+    fn summary(&mut self, window: &Window, inside: Range<usize>) -> S {
         if self.hidden == 0 && inside.start >= self.anchor {
-            self.sum_up(S::default(), &values[inside.clone()]);
+            self.sum_up(S::default(), window, inside.clone());
             (self.from, self.anchor, self.past, self.beyond) = (inside.start, inside.end, inside.end, S::default());
         }
-        values[self.past..inside.end].iter().for_each(|value| self.beyond.add(*value));
+        window.samples(self.past..inside.end).for_each(|(at_ms, value)| self.beyond.add(at_ms, value));
         self.past = inside.end;
         let mut summary = self.before[inside.start - self.from];
         summary.join(&self.beyond);
@@ -301,23 +302,20 @@ impl StoredSeries {
         mut take: impl FnMut(usize, u64, S),
     ) -> Result<(), Untold> {
         let layout = grid.layout();
-        if layout == Layout::Apart && grid.range_ms >= COMMON_MS_MIN {
-            for index in 0..grid.count {
-                let (start, end) = limits.applied(grid.start(index), grid.end(index));
-                match self.summary(start, end) {
-                    Windowed::Empty => {}
-                    Windowed::Floats { count, value } => take(index, count, value),
-                    Windowed::Scan => return Err(Untold),
-                }
-            }
-            return Ok(());
-        }
         if layout == Layout::Apart {
             for index in 0..grid.count {
                 let (start, end) = limits.applied(grid.start(index), grid.end(index));
-                self.read_live(start, end, space)?;
-                if !space.window.values.is_empty() {
-                    take(index, space.window.values.len() as u64, S::of(&space.window.values));
+                let told = if grid.range_ms >= COMMON_MS_MIN { self.summary(start, end) } else { Windowed::Scan };
+                match told {
+                    Windowed::Empty => {}
+                    Windowed::Floats { count, value } => take(index, count, value),
+                    Windowed::Scan => {
+                        self.read_live(start, end, space)?;
+                        let len = space.window.at.len();
+                        if len > 0 {
+                            take(index, len as u64, S::of(space.window.samples(0..len)));
+                        }
+                    }
                 }
             }
             return Ok(());
@@ -334,7 +332,7 @@ impl StoredSeries {
         };
         let (start, end) = limits.applied(grid.start(0), grid.last_end());
         self.read_live(start, common_start, space)?;
-        let anchored = Anchored::around(value, count, &space.window.values);
+        let anchored = Anchored::around(value, count, &space.window);
         self.read_more(common_end, end, space)?;
         space.step_summaries(grid, anchored, take);
         Ok(())

@@ -9,6 +9,8 @@
 //! | [`Extremes`] | `min_over_time`, `max_over_time` | the same bits, NaN and the sign of zero included |
 //! | [`Transitions`] | `changes`, `resets` | the same count |
 //!
+//! Those of scatter and trend are in [`super::moments`].
+//!
 //! **Invariants.** Staleness markers are left out. Joining is associative, and the empty summary changes nothing.
 //! **Source.** Prometheus 3.5 `promql/functions.go` (`funcSumOverTime`, `compareOverTime`, `funcChanges`, `funcResets`).
 
@@ -23,18 +25,18 @@ const MAGNITUDE_MAX: f64 = 1e150;
 /// A kind of summary.
 pub(super) trait Summary: Copy + Default {
     /// Takes in a sample that is later than all others, and live.
-    fn add(&mut self, value: f64);
+    fn add(&mut self, at_ms: i64, value: f64);
 
     /// Takes in a summary of samples that are all later.
     fn join(&mut self, later: &Self);
 
     /// Where a block keeps its table of this kind.
-    fn table(block: &Block) -> &OnceLock<Table<Self>>;
+    fn table(block: &Block) -> &OnceLock<Box<Table<Self>>>;
 
-    /// Of the live ones among `values`.
-    fn of(values: &[f64]) -> Self {
+    /// Of the live ones among `samples`, which are in order of time.
+    fn of(samples: impl Iterator<Item = (i64, f64)>) -> Self {
         let mut summary = Self::default();
-        values.iter().filter(|value| !is_stale(**value)).for_each(|value| summary.add(*value));
+        samples.filter(|(_, value)| !is_stale(*value)).for_each(|(at_ms, value)| summary.add(at_ms, value));
         summary
     }
 }
@@ -63,8 +65,13 @@ impl<S: Summary> Table<S> {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.chunks)
+        size_of::<Self>() + size_of_val(&*self.chunks)
     }
+}
+
+/// Whether a value is so large, or no number, that sums and squares of its like may overflow.
+pub(super) fn is_extreme(value: f64) -> bool {
+    value.is_nan() || value.abs() > MAGNITUDE_MAX
 }
 
 /// A sum with Neumaier's compensation, which keeps what rounding loses.
@@ -102,6 +109,18 @@ impl CompensatedSum {
         CompensatedSum { sum: factor * self.sum, compensation: factor * self.compensation }
     }
 
+    /// With all that another has added up.
+    #[must_use]
+    pub fn joined(self, later: CompensatedSum) -> Self {
+        let CompensatedSum { sum, compensation } = self.plus(later.sum);
+        CompensatedSum { sum, compensation: compensation + later.compensation }
+    }
+
+    /// The difference of the totals.
+    pub fn minus(self, other: CompensatedSum) -> f64 {
+        (self.sum - other.sum) + (self.compensation - other.compensation)
+    }
+
     /// The sum, corrected.
     pub fn total(self) -> f64 {
         self.sum + self.compensation
@@ -118,18 +137,17 @@ pub struct Sums {
 }
 
 impl Summary for Sums {
-    fn add(&mut self, value: f64) {
+    fn add(&mut self, _at_ms: i64, value: f64) {
         self.sum = self.sum.plus(value);
-        self.is_extreme |= value.is_nan() || value.abs() > MAGNITUDE_MAX;
+        self.is_extreme |= is_extreme(value);
     }
 
     fn join(&mut self, later: &Self) {
-        self.sum = self.sum.plus(later.sum.sum);
-        self.sum.compensation += later.sum.compensation;
+        self.sum = self.sum.joined(later.sum);
         self.is_extreme |= later.is_extreme;
     }
 
-    fn table(block: &Block) -> &OnceLock<Table<Self>> {
+    fn table(block: &Block) -> &OnceLock<Box<Table<Self>>> {
         &block.sums
     }
 }
@@ -151,7 +169,7 @@ impl Extremes {
 }
 
 impl Summary for Extremes {
-    fn add(&mut self, value: f64) {
+    fn add(&mut self, _at_ms: i64, value: f64) {
         self.take(value, value);
     }
 
@@ -161,7 +179,7 @@ impl Summary for Extremes {
         }
     }
 
-    fn table(block: &Block) -> &OnceLock<Table<Self>> {
+    fn table(block: &Block) -> &OnceLock<Box<Table<Self>>> {
         &block.extremes
     }
 }
@@ -185,7 +203,7 @@ impl Transitions {
 }
 
 impl Summary for Transitions {
-    fn add(&mut self, value: f64) {
+    fn add(&mut self, _at_ms: i64, value: f64) {
         let edges = self.edges;
         if let Some((_, last)) = edges {
             self.step(last, value);
@@ -204,7 +222,7 @@ impl Summary for Transitions {
         self.edges = Some((edges.map_or(later_first, |(first, _)| first), later_last));
     }
 
-    fn table(block: &Block) -> &OnceLock<Table<Self>> {
+    fn table(block: &Block) -> &OnceLock<Box<Table<Self>>> {
         &block.transitions
     }
 }

@@ -4,12 +4,15 @@
 //!
 //! | functions | against reading the samples |
 //! |---|---|
-//! | min, max, changes, resets, count, present, first and last with their times | the same bits |
+//! | min, max, changes, resets, count, present, first and last with their times, irate, idelta | the same bits |
 //! | sum, avg | the same bits while every partial sum is an integer below 2^53; else the last digits differ, within one unit in the last place of the sum of magnitudes |
+//! | stddev, stdvar, deriv, predict_linear | constant values give exactly 0; else a few rounding errors of what the function itself adds up and subtracts, see [`Moments`](crate::store::Moments) and [`Trend`](crate::store::Trend) |
 //!
 //! Windows with histograms, and sums of values so large, or not numbers, that rules for overflow decide, are read.
 
+use super::window::Extent;
 use crate::model::Timestamp;
+use crate::promql::eval::rate;
 use crate::promql::functions::FunctionId;
 use crate::store::{Edges, Extremes, Reader, SeriesRef, Sums, Transitions, Window, Windowed};
 
@@ -22,6 +25,8 @@ pub(super) enum Summarised {
     Empty,
     /// The number of its samples and the value of the function.
     Value(usize, f64),
+    /// There is one sample, which is too few for a value.
+    TooFew,
     /// Its samples must be read.
     Unknown,
 }
@@ -31,10 +36,11 @@ pub(super) fn value(
     id: FunctionId,
     reader: &Reader<'_>,
     series: SeriesRef,
-    (start, end, until): (Timestamp, Timestamp, Timestamp),
+    (extent, until): (&Extent, Timestamp),
     scratch: &mut Window,
 ) -> Summarised {
     use FunctionId as F;
+    let (start, end) = (extent.start, extent.end);
     if end.ms_since(start) < RANGE_MS_MIN {
         return Summarised::Unknown;
     }
@@ -49,6 +55,28 @@ pub(super) fn value(
         F::Changes | F::Resets => {
             of(reader.transitions(series, start, until), |_, transitions| of_transitions(id, &transitions))
         }
+        F::StddevOverTime | F::StdvarOverTime => match reader.moments(series, start, until) {
+            Windowed::Floats { value, .. } if value.is_extreme => Summarised::Unknown,
+            moments => of(moments, |_, moments| match id {
+                F::StddevOverTime => moments.variance().sqrt(),
+                _ => moments.variance(),
+            }),
+        },
+        F::Deriv | F::PredictLinear => match reader.trend(series, start, until) {
+            Windowed::Floats { value, .. } if value.is_extreme => Summarised::Unknown,
+            Windowed::Floats { count: 1, .. } => Summarised::TooFew,
+            trend => of(trend, |_, trend| {
+                let (slope, intercept) = trend.line(extent.at);
+                if id == F::Deriv { slope } else { slope * extent.parameter + intercept }
+            }),
+        },
+        F::Irate | F::Idelta => match reader.last_two(series, start, until) {
+            Windowed::Floats { value: (None, _), .. } => Summarised::TooFew,
+            pair => of(pair, |_, (earlier, last)| {
+                let earlier = earlier.expect("BUG: two samples of which one is none");
+                rate::instant_floats(id, earlier, last)
+            }),
+        },
         F::CountOverTime
         | F::PresentOverTime
         | F::FirstOverTime

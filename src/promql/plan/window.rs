@@ -114,12 +114,12 @@ pub(super) struct RangeFunction {
 }
 
 /// One window of one series.
-struct Extent {
-    start: Timestamp,
-    end: Timestamp,
+pub(super) struct Extent {
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
     /// The step; differs from `end` under `offset` and `@`.
-    at: Timestamp,
-    parameter: f64,
+    pub(super) at: Timestamp,
+    pub(super) parameter: f64,
 }
 
 impl RangeFunction {
@@ -266,7 +266,8 @@ impl Reads<'_> {
     fn fill_instant(&self, leaf: &mut Leaf, view: &View<'_>, space: &mut Space, out: &mut Block) -> Result<(), Stop> {
         let (id, extent) = (self.id, self.extent(0));
         let (start, end) = (extent.start, extent.end);
-        let is_light = needs_edges(id) || end.ms_since(start) < summarised::RANGE_MS_MIN;
+        let is_point = needs_edges(id) || matches!(id, FunctionId::Irate | FunctionId::Idelta);
+        let is_light = is_point || end.ms_since(start) < summarised::RANGE_MS_MIN;
         let weight = if is_light { Weight::Light } else { Weight::Heavy };
         let is_rate = matches!(id, FunctionId::Rate | FunctionId::Increase | FunctionId::Delta);
         leaf.for_each(view, (weight, end), space, out, |reader, member, space, out| {
@@ -288,11 +289,15 @@ impl Reads<'_> {
                 return Ok(Found::Something);
             }
             if uncommitted.is_none() {
-                match summarised::value(id, reader, series, (start, end, until), window) {
+                match summarised::value(id, reader, series, (&extent, until), window) {
                     Summarised::Empty => return Ok(nothing(reader, series, start, end)),
                     Summarised::Value(count, value) => {
                         space.peak_samples = space.peak_samples.max(count);
                         out.push(slot, value);
+                        return Ok(Found::Something);
+                    }
+                    Summarised::TooFew => {
+                        space.peak_samples = space.peak_samples.max(1);
                         return Ok(Found::Something);
                     }
                     Summarised::Unknown => {}

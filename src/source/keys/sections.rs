@@ -508,7 +508,7 @@ pub static TSDB: Section = Section {
     needs: &[],
     keys: &[
         acted("retention", "{}").since("3.8"),
-        refused("out_of_order_time_window", "30m", "samples out of order are refused and counted"),
+        acted("out_of_order_time_window", "30m"),
         refused("stale_series_compaction_threshold", "0.5", "there are no blocks to compact").since("3.10"),
         refused("chunk_encoding", "{}", "chunks choose their encoding by their samples").since("3.13"),
     ],

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Labels, Sample, stale_nan};
+use crate::store::moments::{Moments, Trend};
 use crate::store::summary::{CompensatedSum, Extremes, Sums, Transitions};
 use crate::store::{Row, Store, StoreOptions};
 
@@ -132,6 +133,69 @@ fn check_window(series: &StoredSeries, all: &[Sample], start: Timestamp, end: Ti
         prop_assert_eq!(value.changes as usize, values.windows(2).filter(is_change).count());
         prop_assert_eq!(value.resets as usize, values.windows(2).filter(|pair| pair[1] < pair[0]).count());
     }
+    if let Windowed::Floats { value, .. } = series.summary::<Moments>(start, end) {
+        check_moments(&values, &value)?;
+    }
+    if let Windowed::Floats { value, .. } = series.summary::<Trend>(start, end) {
+        check_trend(&at, &values, &value)?;
+    }
+    if let Windowed::Floats { value: (earlier, last), .. } = series.last_two(start, end) {
+        let points: Vec<(Timestamp, u64)> =
+            at.iter().copied().zip(values.iter().map(|value| value.to_bits())).collect();
+        let bits = |(at, value): (Timestamp, f64)| (at, value.to_bits());
+        prop_assert_eq!(points.last().copied(), Some(bits(last)));
+        prop_assert_eq!(points.iter().rev().nth(1).copied(), earlier.map(bits));
+    }
+    Ok(())
+}
+
+/// How many rounding errors of the terms in question two ways to add up may lie apart.
+const ROUNDINGS: f64 = 64.0 * f64::EPSILON;
+
+fn check_moments(values: &[f64], moments: &Moments) -> Result<(), TestCaseError> {
+    prop_assert_eq!(moments.is_extreme, values.iter().any(|value| !value.is_finite() || value.abs() > 1e150));
+    if moments.is_extreme {
+        return Ok(());
+    }
+    let count = values.len() as f64;
+    let total =
+        |terms: &mut dyn Iterator<Item = f64>| terms.fold(CompensatedSum::default(), CompensatedSum::plus).total();
+    let mean = total(&mut values.iter().copied()) / count;
+    let variance = total(&mut values.iter().map(|value| (value - mean) * (value - mean))) / count;
+    let greatest = values.iter().fold(0.0, |greatest: f64, value| greatest.max(value.abs()));
+    let is_constant = values.iter().all(|value| *value == values[0]);
+    // The mean itself is rounded once.
+    let bound = ROUNDINGS * (variance + greatest * variance.sqrt()) + (f64::EPSILON * greatest).powi(2);
+    let difference = (moments.variance() - variance).abs();
+    prop_assert!(difference <= bound, "{} is not {variance}, {bound} at most apart", moments.variance());
+    prop_assert!(!is_constant || moments.variance() == 0.0);
+    Ok(())
+}
+
+fn check_trend(at: &[Timestamp], values: &[f64], trend: &Trend) -> Result<(), TestCaseError> {
+    let first = at[0];
+    let x: Vec<f64> = at.iter().map(|at| at.ms_since(first) as f64 / 1e3).collect();
+    let is_far = x[x.len() - 1] > 3e10;
+    let is_extreme = values.iter().any(|value| !value.is_finite() || value.abs() > 1e150);
+    if trend.is_extreme {
+        prop_assert!(is_far || is_extreme);
+        return Ok(());
+    }
+    if values.iter().all(|value| *value == values[0]) {
+        prop_assert_eq!(trend.line(first), (0.0, values[0]));
+        return Ok(());
+    }
+    let count = x.len() as f64;
+    let sum = |of: &dyn Fn(f64, f64) -> f64| {
+        x.iter().zip(values).map(|(x, y)| of(*x, *y)).fold(CompensatedSum::default(), CompensatedSum::plus).total()
+    };
+    let (of_x, of_y, squares) = (sum(&|x, _| x), sum(&|_, y| y), sum(&|x, _| x * x));
+    let variance = squares - of_x * of_x / count;
+    let slope = (sum(&|x, y| x * y) - of_x * of_y / count) / variance;
+    let products = sum(&|x, y| (x * y).abs()) + of_x * sum(&|_, y| y.abs()) / count;
+    let bound = ROUNDINGS * (products + slope.abs() * (squares + of_x * of_x / count)) / variance;
+    let got = trend.line(first).0;
+    prop_assert!((got - slope).abs() <= bound, "{got} is not {slope}, {bound} at most apart");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Labels, Value, stale_nan};
-use crate::store::{Row, Store, StoreOptions};
+use crate::store::{Lateness, Row, Store, StoreOptions};
 
 /// Distances in seconds, and values.
 fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
@@ -27,13 +27,22 @@ fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
     prop_oneof![3 => counter, 1 => prop::collection::vec((distance, odd), 1..500)]
 }
 
-fn store_of(samples: &[(i64, f64)]) -> (Store, crate::store::SeriesRef, i64) {
+/// Stores the samples, the one at `late` after the others. Gives the time of the newest too.
+fn store_of(samples: &[(i64, f64)], late: Option<usize>) -> (Store, crate::store::SeriesRef, i64) {
     let store = Store::new(StoreOptions { retention: Duration::from_secs(1 << 40) });
     let series = store.series_ref(&Labels::from_pairs([("__name__", "a")]));
     let mut at_ms = 0;
+    let mut rows: Vec<Row> = Vec::new();
     for (distance, value) in samples {
         at_ms += 1000 * distance;
-        store.commit(&[Row::new(series, Timestamp::from_ms(at_ms), Value::Float(*value))]);
+        rows.push(Row::new(series, Timestamp::from_ms(at_ms), Value::Float(*value)));
+    }
+    if let Some(late) = late.filter(|late| *late < rows.len()) {
+        let late = rows.remove(late);
+        rows.push(late);
+    }
+    for row in &rows {
+        store.commit_late(std::slice::from_ref(row), Lateness::Unbounded);
     }
     (store, series, at_ms)
 }
@@ -55,10 +64,11 @@ proptest! {
         range_secs in prop_oneof![Just(60i64), Just(300), Just(3_000), Just(20_000), Just(1_000_000)],
         step_secs in prop_oneof![Just(0i64), Just(7), Just(15), Just(300), Just(5_000), Just(40_000)],
         count in 1..40usize,
+        late in prop_oneof![2 => Just(None), 1 => (0..500usize).prop_map(Some)],
         through in prop_oneof![3 => Just(1.1), 1 => 0.0..1.0f64],
         floor in prop_oneof![3 => Just(None), 1 => (0.0..1.0f64).prop_map(Some)],
     ) {
-        let (store, series, end_ms) = store_of(&samples);
+        let (store, series, end_ms) = store_of(&samples, late);
         let at = |share: f64| Timestamp::from_ms((end_ms as f64 * share) as i64);
         let through = at(through);
         if let Some(floor) = floor {
@@ -74,8 +84,9 @@ proptest! {
             reader.window(series, grid.start(index), grid.end(index).min(through), &mut window);
             let (values, len) = (&window.values, window.values.len() as u64);
             expected_edges[index] = Edges::of(&window.at, values).map(|edges| shown(&edges));
-            let extremes = Extremes::of(values).range.map(|(min, max)| (min.to_bits(), max.to_bits()));
-            expected[index] = (len > 0).then(|| (len, extremes, Transitions::of(values)));
+            let samples = || window.samples(0..values.len());
+            let extremes = Extremes::of(samples()).range.map(|(min, max)| (min.to_bits(), max.to_bits()));
+            expected[index] = (len > 0).then(|| (len, extremes, Transitions::of(samples())));
         }
         let mut edges = vec![None; count];
         let put = |index: usize, found: Edges| edges[index] = Some(shown(&found));

@@ -417,7 +417,7 @@ pub(super) fn commit(store: &Store, recorded: &[Recorded]) -> Vec<(String, Strin
         let reason = match refusal {
             // Ends of series are no samples of the rule: Prometheus passes over those it cannot write.
             _ if rows[index].value.is_stale() => continue,
-            Refusal::OutOfOrder => "out of order sample",
+            Refusal::OutOfOrder | Refusal::TooLate => "out of order sample",
             Refusal::Duplicate => "duplicate sample for timestamp",
             Refusal::TooOld | Refusal::Gone => continue,
         };

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::process::{Running, almenara, free_port, get, post_form, wait_for};
 
@@ -11,11 +12,23 @@ pub(crate) struct Deployment {
     pub(crate) daemon: Running,
     folder: tempfile::TempDir,
     flags: Vec<String>,
+    /// What the daemon is started with; see [`Deployment::start_on_small_disk`].
+    file_len_max: Option<u64>,
 }
 
 impl Deployment {
     /// Writes the files, starts the daemon and waits until it is ready.
     pub(crate) fn start(files: &[(&str, &str)], flags: &[&str]) -> Deployment {
+        Deployment::start_limited(files, flags, None)
+    }
+
+    /// As [`Deployment::start`], where no file may be longer than `file_len_max` bytes until [`Deployment::lift_limit`]: the system then
+    /// refuses to write as on a full disk.
+    pub(crate) fn start_on_small_disk(files: &[(&str, &str)], file_len_max: u64) -> Deployment {
+        Deployment::start_limited(files, &[], Some(file_len_max))
+    }
+
+    fn start_limited(files: &[(&str, &str)], flags: &[&str], file_len_max: Option<u64>) -> Deployment {
         let folder = tempfile::tempdir().expect("folder");
         for (name, text) in files {
             write(folder.path().join(name), text);
@@ -27,16 +40,29 @@ impl Deployment {
             format!("--storage.path={}", folder.path().join("data").display()),
         ];
         all.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let daemon = spawn(&all, &folder.path().join("almenara.log"));
-        let deployment = Deployment { port, daemon, folder, flags: all };
+        let daemon = spawn(&all, &folder.path().join("almenara.log"), file_len_max);
+        let deployment = Deployment { port, daemon, folder, flags: all, file_len_max };
         deployment.wait_until_ready();
         deployment
     }
 
+    /// From now on, files may be as long as they want.
+    pub(crate) fn lift_limit(&mut self) {
+        self.file_len_max = None;
+        let daemon = format!("--pid={}", self.daemon.id());
+        let status = Command::new("prlimit").args([&daemon, "--fsize=unlimited"]).status();
+        assert!(status.is_ok_and(|status| status.success()), "cannot lift the limit");
+    }
+
     /// Starts the daemon again, as it was started, after it has ended.
     pub(crate) fn start_again(&mut self) {
-        self.daemon = spawn(&self.flags, &self.path("almenara.log"));
+        self.start_unready();
         self.wait_until_ready();
+    }
+
+    /// As [`Deployment::start_again`], without waiting for it.
+    pub(crate) fn start_unready(&mut self) {
+        self.daemon = spawn(&self.flags, &self.path("almenara.log"), self.file_len_max);
     }
 
     fn wait_until_ready(&self) {
@@ -98,8 +124,16 @@ impl Deployment {
     }
 }
 
-fn spawn(flags: &[String], log: &std::path::Path) -> Running {
-    Running::start(almenara().arg("serve").args(flags), log)
+fn spawn(flags: &[String], log: &std::path::Path, file_len_max: Option<u64>) -> Running {
+    let mut command = almenara();
+    if let Some(len) = file_len_max {
+        // Without the signal, with which a process that knows nothing of it is ended.
+        let run = "trap '' XFSZ; exec \"$0\" \"$@\"";
+        let program = command.get_program().to_owned();
+        command = Command::new("prlimit");
+        command.arg(format!("--fsize={len}:unlimited")).args(["sh", "-c", run]).arg(program);
+    }
+    Running::start(command.arg("serve").args(flags), log)
 }
 
 fn write(path: PathBuf, text: &str) {

@@ -7,6 +7,8 @@ pub(crate) mod server;
 
 mod continuity;
 mod faults;
+mod full_disk;
+mod kills;
 mod main_job;
 mod mini_market;
 mod queries;

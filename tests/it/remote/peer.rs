@@ -22,13 +22,18 @@ pub(crate) struct Pair {
 impl Pair {
     /// `None` where there is no Prometheus to compare with. Each has its own `--enable-feature`.
     pub(crate) fn start(their_features: &str, our_features: &str) -> Option<Pair> {
+        Pair::configured("{}", their_features, our_features)
+    }
+
+    /// Likewise, both with this configuration.
+    pub(crate) fn configured(configuration: &str, their_features: &str, our_features: &str) -> Option<Pair> {
         let prometheus = peer("prometheus")?;
         let folder = tempfile::tempdir().expect("folder");
-        std::fs::write(folder.path().join("empty.yml"), "{}").expect("file");
+        std::fs::write(folder.path().join("both.yml"), configuration).expect("file");
         let (theirs, ours) = (free_port(), free_port());
         let their_process = Running::start(
             Command::new(prometheus)
-                .args(["--config.file=empty.yml", "--storage.tsdb.path=theirs", "--storage.tsdb.retention.time=100y"])
+                .args(["--config.file=both.yml", "--storage.tsdb.path=theirs", "--storage.tsdb.retention.time=100y"])
                 .args(["--web.enable-remote-write-receiver", &format!("--enable-feature={their_features}")])
                 .args(["--query.max-samples=5000000", &format!("--web.listen-address=127.0.0.1:{theirs}")])
                 .current_dir(folder.path()),
@@ -36,7 +41,7 @@ impl Pair {
         );
         let our_process = Running::start(
             almenara()
-                .args(["serve", "--config.file=empty.yml", "--storage.path=ours", "--storage.tsdb.retention.time=100y"])
+                .args(["serve", "--config.file=both.yml", "--storage.path=ours", "--storage.tsdb.retention.time=100y"])
                 .arg(format!("--enable-feature={our_features}"))
                 .args(["--query.max-samples=5000000", &format!("--web.listen-address=127.0.0.1:{ours}")])
                 .current_dir(folder.path()),

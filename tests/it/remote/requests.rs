@@ -61,12 +61,12 @@ fn answers_and_samples_are_those_of_prometheus() {
     }
 }
 
-fn percent(text: &str) -> String {
+pub(super) fn percent(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// The series of an answer in order of their text, each as it is written.
-fn series_of(answer: &str) -> Vec<String> {
+pub(super) fn series_of(answer: &str) -> Vec<String> {
     let json: serde_json::Value = serde_json::from_str(answer).expect("JSON");
     let mut series: Vec<String> =
         json["data"]["result"].as_array().expect("result").iter().map(ToString::to_string).collect();
@@ -86,7 +86,7 @@ fn sample(timestamp: i64, value: f64) -> Sample {
     Sample { value, timestamp, start_timestamp: 0 }
 }
 
-fn v1(labels: &[(&'static str, &'static str)], samples: &[(i64, f64)]) -> SeriesV1 {
+pub(super) fn v1(labels: &[(&'static str, &'static str)], samples: &[(i64, f64)]) -> SeriesV1 {
     SeriesV1 {
         labels: labels.iter().map(|(name, value)| LabelV1 { name: (*name).into(), value: (*value).into() }).collect(),
         samples: samples.iter().map(|(at, value)| sample(*at, *value)).collect(),
@@ -94,12 +94,12 @@ fn v1(labels: &[(&'static str, &'static str)], samples: &[(i64, f64)]) -> Series
     }
 }
 
-fn one(series: &[SeriesV1]) -> Vec<u8> {
+pub(super) fn one(series: &[SeriesV1]) -> Vec<u8> {
     pack(&RequestV1 { series: series.to_vec(), metadata: Vec::new() })
 }
 
 /// Series of version 2 with their table of texts.
-fn two(series: Vec<(SeriesV2, &[(&'static str, &'static str)])>) -> Vec<u8> {
+pub(super) fn two(series: Vec<(SeriesV2, &[(&'static str, &'static str)])>) -> Vec<u8> {
     let mut symbols = vec![Bytes::new(), Bytes::from_static(b"a help"), Bytes::from_static(b"seconds")];
     let mut refer = |text: &'static str| {
         symbols.push(text.into());
@@ -113,11 +113,11 @@ fn two(series: Vec<(SeriesV2, &[(&'static str, &'static str)])>) -> Vec<u8> {
     pack(&RequestV2 { symbols, series })
 }
 
-fn v2(samples: &[(i64, f64)]) -> SeriesV2 {
+pub(super) fn v2(samples: &[(i64, f64)]) -> SeriesV2 {
     SeriesV2 { samples: samples.iter().map(|(at, value)| sample(*at, *value)).collect(), ..Default::default() }
 }
 
-fn whole(timestamp: i64) -> Histogram {
+pub(super) fn whole(timestamp: i64) -> Histogram {
     Histogram {
         count: Some(Count::Whole(9)),
         sum: 12.5,
