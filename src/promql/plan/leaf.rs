@@ -138,8 +138,7 @@ impl Leaf {
         &mut self,
         view: &View<'_>,
         (weight, end): (Weight, Timestamp),
-        space: &mut Space,
-        out: &mut Block,
+        (space, out): (&mut Space, &mut Block),
         mut read: impl FnMut(&Reader<'_>, Member, &mut Space, &mut Block) -> Result<Found, Stop>,
     ) -> Result<(), Stop> {
         let selection = view.namer.selection(self.selection);
@@ -463,7 +462,7 @@ impl Instant {
         let lookback_ms = view.scope.lookback_ms;
         let start = end.plus_ms(-lookback_ms);
         let gives_times = self.gives_times;
-        self.leaf.for_each(view, (Weight::Light, end), &mut self.space, out, |reader, member, _, out| {
+        self.leaf.for_each(view, (Weight::Light, end), (&mut self.space, out), |reader, member, _, out| {
             let Member { slot, series, uncommitted, through } = member;
             let until = end.min(through).max(start);
             let mut point = reader.instant(series, until, until.ms_since(start));

@@ -270,7 +270,7 @@ impl Reads<'_> {
         let is_light = is_point || end.ms_since(start) < summarised::RANGE_MS_MIN;
         let weight = if is_light { Weight::Light } else { Weight::Heavy };
         let is_rate = matches!(id, FunctionId::Rate | FunctionId::Increase | FunctionId::Delta);
-        leaf.for_each(view, (weight, end), space, out, |reader, member, space, out| {
+        leaf.for_each(view, (weight, end), (space, out), |reader, member, space, out| {
             let Member { slot, series, uncommitted, through } = member;
             if self.heeds_starts && reader.has_start_times(series) {
                 return Err(Stop);
