@@ -88,6 +88,8 @@ pub(super) enum ErrorKind {
     Canceled,
     /// Our own mistake.
     Internal,
+    /// It is not allowed here.
+    Unavailable,
 }
 
 impl ErrorKind {
@@ -99,6 +101,7 @@ impl ErrorKind {
             ErrorKind::Timeout => ("timeout", 503),
             ErrorKind::Canceled => ("canceled", 499),
             ErrorKind::Internal => ("internal", 500),
+            ErrorKind::Unavailable => ("unavailable", 503),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `/federate`: the newest sample of each matching series, as text for another Prometheus to scrape.
 //!
+//! **Invariants.** To the byte what Prometheus answers to a request without `Accept`; native histograms are left out, as there.
 //! **Source.** Prometheus 3.5 `web/federate.go`.
-//! **Differs:** native histograms are left out, as the text format has none; large numbers have no exponent.
+//! **Differs:** the answer is always text; Prometheus gives protobuf, with native histograms, to whom asks for it.
 
 use std::fmt::Write;
 
@@ -13,7 +14,8 @@ use super::lifecycle::text;
 use super::params::Params;
 use super::state::AppState;
 use crate::clock;
-use crate::model::{Labels, METRIC_NAME, Matcher, Sample, Timestamp, format_float, is_legacy_name};
+use crate::model::{Labels, METRIC_NAME, Matcher, Sample, Timestamp, is_legacy_name};
+use crate::promql::eval::format_go_float;
 use crate::promql::parse_metric_selector;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
@@ -77,7 +79,7 @@ fn write(samples: &[(Labels, Timestamp, f64)], external_labels: &Labels) -> Stri
         let missing = added.iter().copied().filter(|(name, _)| labels.get(name).is_none());
         let pairs: Vec<String> =
             own.chain(missing).map(|(name, value)| format!("{}=\"{}\"", legacy(name), escaped(value))).collect();
-        writeln!(out, "{}{{{}}} {} {}", legacy(name), pairs.join(","), format_float(*value), at.as_ms())
+        writeln!(out, "{}{{{}}} {} {}", legacy(name), pairs.join(","), format_go_float(*value), at.as_ms())
             .expect("BUG: writing to a string failed");
     }
     out

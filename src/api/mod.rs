@@ -8,7 +8,8 @@
 //! | `/api/v1/query`, `query_range` | evaluation, beside the async threads |
 //! | `/api/v1/format_query`, `parse_query` | an expression over several lines, and as a tree |
 //! | `/api/v1/series`, `labels`, `label/NAME/values`, `metadata`, `query_exemplars` | what there is to query |
-//! | `/api/v1/write` | remote write, where it is allowed |
+//! | `/api/v1/write`, `read` | remote write, where it is allowed; remote read |
+//! | `/api/v1/admin/snapshot`, `admin/tsdb/*` | a copy of what is stored, where it is allowed |
 //! | `/api/v1/rules`, `alerts`, `alertmanagers` | what is evaluated, what fires, who is told |
 //! | `/api/v1/targets`, `targets/metadata`, `scrape_pools` | what is scraped |
 //! | `/api/v1/status/*` | what runs here |
@@ -16,14 +17,15 @@
 //! | `/metrics`, `/federate` | our own metrics; the newest samples of others |
 //! | `/api/almenara/v1/slos`, `/slos/NAME`, `/slos/NAME/PART` | our own: how the objectives stand |
 //! | `/api/almenara/v1/explain` | our own: what expressions read and do, part by part |
+//! | `/api/almenara/v1/memory` | our own: who uses how much memory, and which rule asks for it |
 //! | `/api/v2/*` | Alertmanager's API, see [`v2`] |
 //!
 //! **Invariants.** No handler computes on an async thread; JSON is Prometheus's to the byte, times and identities aside.
 //! **Limits.** Concurrent queries, their time and their samples ([`QuerySettings`]); 11,000 points a series; forms of 10 MiB.
 //! **Source.** Prometheus 3.5 `web/api/v1/api.go`, `web/web.go`; answers compared with those of the running program.
 //! **Differs:** after Prometheus's message, the error of an expression says what to write instead, where we can tell.
-//! **Differs:** what deletes samples is not there.
 
+mod admin;
 mod alert_explain;
 mod answer;
 mod compression;
@@ -35,11 +37,13 @@ mod federate;
 mod history;
 mod json;
 mod lifecycle;
+mod memory;
 mod metadata;
 mod outcomes;
 mod params;
 mod parse_query;
 mod query;
+mod read;
 mod result;
 mod rules;
 mod self_metrics;
@@ -93,6 +97,11 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))
         .layer(from_fn(cors::allow_origin))
         // Not for pages of other sites, so outside of what answers them.
+        .route("/read", post(read::read).layer(from_fn_with_state(state.clone(), lifecycle::require_ready)))
+        .route("/admin/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/write", post(write::write).layer(from_fn_with_state(state.clone(), lifecycle::require_ready)));
     let own = Router::new()
         .route("/slos", get(slos::slos))
@@ -102,6 +111,7 @@ pub fn router(state: AppState) -> Router {
         .route("/alerts/explain", get(alert_explain::explain))
         .route("/rules/outcomes", get(outcomes::outcomes))
         .route("/explain", get(explain::explain).post(explain::explain))
+        .route("/memory", get(memory::memory))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), lifecycle::require_ready))

@@ -61,6 +61,8 @@ pub struct AppState {
     pub alertmanagers: Source<Alertmanagers>,
     /// What is wrong with the samples on disk, for people.
     pub storage_problem: Source<Option<String>>,
+    /// Makes a copy of what is stored and gives its name; `None` where it is not allowed. Takes its time.
+    pub snapshot: Option<Source<Result<String, String>>>,
     /// Asks for a reload; `None` where it is not allowed by HTTP.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
     /// Who contributes to `/metrics`, in order.

@@ -21,8 +21,6 @@ use crate::store::{Cardinality, Count, Stats};
 
 /// Entries of each list of `status/tsdb`, unless `limit` says otherwise.
 const CARDINALITY_DEFAULT: usize = 10;
-/// The most that `limit` may ask for. **Source.** Prometheus `serveTSDBStatus`.
-const CARDINALITY_MAX: i64 = 10_000;
 
 pub(super) async fn config(State(state): State<AppState>) -> ApiResult {
     let yaml = state.live.read().config_yaml.clone();
@@ -73,11 +71,7 @@ pub(super) async fn tsdb(State(state): State<AppState>, params: Params) -> ApiRe
         "" => CARDINALITY_DEFAULT,
         text => {
             let limit = parse_integer(text).ok().filter(|limit| *limit >= 1);
-            let limit = limit.ok_or_else(|| ApiError::bad_data("limit must be a positive number"))?;
-            if limit > CARDINALITY_MAX {
-                return Err(ApiError::bad_data(format!("limit must not exceed {CARDINALITY_MAX}")));
-            }
-            limit as usize
+            limit.ok_or_else(|| ApiError::bad_data("limit must be a positive number"))? as usize
         }
     };
     blocking(move || tsdb_answer(state.store.stats(), &state.store.cardinality(limit))).await

@@ -64,6 +64,7 @@ fn state() -> AppState {
             dropped: Vec::new(),
         }),
         storage_problem: Arc::new(|| None),
+        snapshot: None,
         reload: None,
         collectors: Arc::new([]),
     }
@@ -494,7 +495,7 @@ async fn status() {
     check_data("/api/v1/status/walreplay", r#"{"min":0,"max":0,"current":0}"#).await;
     check_data(
         "/api/v1/status/tsdb?limit=1",
-        r#"{"headStats":{"numSeries":3,"numLabelPairs":6,"chunkCount":3,"minTime":1000000,"maxTime":1060000},"seriesCountByMetricName":[{"name":"up","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":11}],"seriesCountByLabelValuePair":[{"name":"__name__=up","value":2}]}"#,
+        r#"{"headStats":{"numSeries":3,"numLabelPairs":6,"chunkCount":3,"minTime":1000000,"maxTime":1060000},"seriesCountByMetricName":[{"name":"up","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":2}],"memoryInBytesByLabelName":[{"name":"__name__","value":41}],"seriesCountByLabelValuePair":[{"name":"__name__=up","value":2}]}"#,
     )
     .await;
     check_bad("/api/v1/status/tsdb?limit=0", "limit must be a positive number").await;

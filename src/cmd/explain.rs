@@ -7,11 +7,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 
 use super::query::{ANSWER_BYTES_MAX, TIMEOUT, USER_AGENT};
-use super::{FAILED, FINE, feature_flag};
+use super::{FAILED, FINE, explain_memory, feature_flag};
 use crate::api::explanation_json;
 use crate::exposition::{Entry, Format, Parser};
 use crate::http::{Client, ClientConfig, HttpError};
@@ -26,6 +26,8 @@ use crate::store::{Row, Store, StoreOptions};
 
 /// Longer than any file of samples reaches back.
 const RETENTION: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// Where a daemon listens unless it is told otherwise.
+const URL_DEFAULT: &str = "http://127.0.0.1:9597";
 /// Servers refuse longer addresses.
 const URL_LEN_MAX: usize = 60_000;
 
@@ -33,7 +35,27 @@ pub(super) fn command() -> Command {
     Command::new("explain")
         .about("Say what an expression, or each rule of a file, reads and does: shared parts, series, windows, samples, cost")
         .arg(feature_flag::arg())
-        .arg(Arg::new("what").value_name("EXPR|FILE").required(true).help("PromQL, or a rule file"))
+        .arg(
+            Arg::new("what")
+                .value_name("EXPR|FILE")
+                .required_unless_present("memory")
+                .help("PromQL, or a rule file"),
+        )
+        .arg(
+            Arg::new("memory")
+                .long("memory")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["what", "file", "time"])
+                .help("Say instead who uses how much memory of the daemon, and which rule or SLO asks for it"),
+        )
+        .arg(
+            Arg::new("limit")
+                .long("limit")
+                .value_name("N")
+                .default_value("50")
+                .value_parser(clap::value_parser!(u32))
+                .help("With --memory: how many metrics, the largest first"),
+        )
         .arg(Arg::new("url").long("url").value_name("URL").help("A running Almenara whose samples are looked at"))
         .arg(
             Arg::new("file")
@@ -57,6 +79,10 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> u8 {
     let text = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let dialect = feature_flag::read(matches);
+    if matches.get_flag("memory") {
+        let limit = matches.get_one::<u32>("limit").expect("BUG: an argument with a default");
+        return memory(text("url").unwrap_or(URL_DEFAULT), *limit, text("format") == Some("json"));
+    }
     let what = text("what").expect("BUG: a required argument is missing");
     let explained = expressions(what, dialect).and_then(|expressions| match text("url") {
         Some(url) => ask(url.trim_end_matches('/'), &expressions, text("time")),
@@ -75,6 +101,19 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
             FAILED
         }
     }
+}
+
+fn memory(url: &str, limit: u32, as_json: bool) -> u8 {
+    let url = url.trim_end_matches('/');
+    match data_of(url, &format!("{url}/api/almenara/v1/memory?limit={limit}")) {
+        Ok(memory) if as_json => say!("{memory}"),
+        Ok(memory) => say!("{}", explain_memory::text(&memory)),
+        Err(message) => {
+            eprintln!("{message}");
+            return FAILED;
+        }
+    }
+    FINE
 }
 
 /// The expression, or those of the rules of a file, each with its name.
@@ -106,11 +145,16 @@ fn ask(base: &str, expressions: &[(String, Expr)], time: Option<&str>) -> Result
     if url.len() > URL_LEN_MAX {
         return Err(format!("the expressions are too long for one request: {} bytes; ask for fewer rules", url.len()));
     }
+    data_of(base, &url)
+}
+
+/// The `data` of what a daemon at `base` answers.
+fn data_of(base: &str, url: &str) -> Result<Value, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let body = runtime.block_on(async {
         let client = Client::new(ClientConfig::default(), USER_AGENT)?;
-        client.get(&url, &[], TIMEOUT).await?.bytes(ANSWER_BYTES_MAX).await
+        client.get(url, &[], TIMEOUT).await?.bytes(ANSWER_BYTES_MAX).await
     });
     let body = body.map_err(|error: HttpError| error.to_string())?;
     let mut answer: Value =
@@ -140,7 +184,7 @@ fn look(
     Ok(serde_json::from_str(&explanation_json(&explanation)).expect("BUG: our own JSON cannot be read"))
 }
 
-fn instant(text: &str) -> Option<Timestamp> {
+pub(super) fn instant(text: &str) -> Option<Timestamp> {
     let seconds = text.parse().ok().map(Timestamp::from_secs_f64);
     seconds.or_else(|| Some(Timestamp::from_ms(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())))
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::openmetrics::{self, Imported};
+use super::imported::Imported;
+use super::openmetrics;
 use super::progress::Progress;
 use super::query;
 use crate::backtest::Demand;
@@ -36,7 +37,7 @@ pub(super) fn read(source: &str, demand: &Demand, asked: Asked) -> Result<Arc<St
     }
     let mut progress = Progress::start(format!("reading {source}"));
     let wants = |labels: &Labels| demand.wants(labels);
-    let Imported { samples, refused, passed_over } =
+    let Imported { samples, refused, passed_over, .. } =
         openmetrics::import(&store, path, &wants, &mut |ratio| progress.at(ratio))?;
     drop(progress);
     if refused > 0 {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::read::MultiGzDecoder;
 use rustc_hash::FxHashMap;
 
+use super::imported::Imported;
 use crate::exposition::{Entry, Format, Parser};
 use crate::model::{Labels, Timestamp};
 use crate::store::{Row, SeriesRef, Store};
@@ -23,16 +24,6 @@ const ROWS_AT_ONCE: usize = 16 * 1024;
 const END: &[u8] = b"# EOF\n";
 /// Begins the line that says what kind of metric the lines after it are.
 const TYPE: &[u8] = b"# TYPE ";
-
-/// What became of a file's samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Imported {
-    pub(super) samples: usize,
-    /// Older than what their series holds.
-    pub(super) refused: usize,
-    /// Of series that are not wanted.
-    pub(super) passed_over: usize,
-}
 
 /// Reads `path` into `store`, but for series that are not wanted. `progress` is told how much of the file has been read: 0 to 1.
 pub(super) fn import(
@@ -187,9 +178,7 @@ impl Import<'_> {
     }
 
     fn commit(&mut self) {
-        let committed = self.store.commit(&self.rows);
-        self.imported.samples += self.rows.len() - committed.refused.len();
-        self.imported.refused += committed.refused.len();
+        self.imported.commit(self.store, &self.rows);
         self.rows.clear();
     }
 }
@@ -219,7 +208,7 @@ mod tests {
         text += "unwanted 1 1\n# EOF\n";
         assert!(text.len() > 2 * BLOCK_BYTES);
         let (imported, store) = import_text(&text).unwrap();
-        assert_eq!(imported, Imported { samples: lines, refused: 0, passed_over: 1 });
+        assert_eq!(imported, Imported { samples: lines, passed_over: 1, ..Imported::default() });
         assert_eq!(store.stats().series, 1, "the bound is read as a bound in every block");
         assert_eq!(store.label_values("le").first().map(|value| &**value), Some("1.0"));
 

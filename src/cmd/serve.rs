@@ -25,6 +25,7 @@ pub(super) fn command() -> Command {
             SettingKind::List => arg.action(ArgAction::Append).value_name("HOST:PORT"),
             SettingKind::Duration => arg.value_name("DURATION"),
             SettingKind::Count => arg.value_name("N"),
+            SettingKind::Bytes => arg.value_name("BYTES"),
             SettingKind::Choice(words) => arg.value_parser(clap::builder::PossibleValuesParser::new(words)),
             SettingKind::Text => arg.value_name("VALUE"),
         };

@@ -1,6 +1,6 @@
 //! `almenara store import|verify|dump`: samples on disk, without a daemon.
 //!
-//! `import` takes OpenMetrics text with timestamps, plain or gzip. `verify` reads every file and says what
+//! `import` takes OpenMetrics text with timestamps, plain or gzip, or what another server has. `verify` reads every file and says what
 //! is damaged: exit code 1 if anything is. `dump` prints all samples as OpenMetrics text. None of them works while a daemon has the folder.
 //! **Differs:** `promtool tsdb create-blocks-from openmetrics` writes blocks per two hours and refuses a file without `# EOF`; here the
 //! samples join those that are there, and older ones than these are refused and counted.
@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::openmetrics::{self, Imported};
+use super::imported::Imported;
+use super::openmetrics;
 use super::progress::Progress;
+use super::store_import::{self, Failure, Origin};
 use super::{FAILED, FINE, files};
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::disk::{Disk, Recovered};
 use crate::model::{Timestamp, Value, format_float};
 use crate::serve::SAMPLES_FOLDER;
@@ -30,10 +32,34 @@ pub(super) fn command() -> Command {
             .help("The daemon's folder")
             .value_parser(clap::value_parser!(PathBuf))
     };
+    let text = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
     let import = Command::new("import")
-        .about("Add samples from OpenMetrics text with timestamps, plain or gzip")
+        .about("Add samples from OpenMetrics text with timestamps, plain or gzip, or from another server")
         .arg(path())
-        .arg(super::files_arg());
+        .arg(text("from", "URL", "A Prometheus, or another server with its API, whose samples are added"))
+        .arg(
+            text("api", "API", "How: remote read, exact and with native histograms, or queries where there is none")
+                .value_parser(["read", "query"])
+                .default_value("read")
+                .requires("from"),
+        )
+        .arg(
+            text("match", "SELECTOR", "Only these series; may be repeated [default: all]")
+                .action(ArgAction::Append)
+                .requires("from"),
+        )
+        .arg(
+            text("start", "TIME", "From when on: RFC 3339, Unix seconds, or how long ago [default: 15d]")
+                .requires("from"),
+        )
+        .arg(text("end", "TIME", "Until when [default: now]").requires("from"))
+        .arg(
+            text("http.config.file", "FILE", "Authentication and TLS towards the server, as in scrape_configs")
+                .requires("from"),
+        )
+        .arg(super::files_arg().required(false).required_unless_present("from"));
     Command::new("store")
         .about("Look after stored samples while no daemon runs")
         .subcommand_required(true)
@@ -48,7 +74,7 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
     let path =
         matches.get_one::<PathBuf>("storage.path").expect("BUG: an argument with a default").join(SAMPLES_FOLDER);
     let outcome = match name {
-        "import" => import(&path, &files(matches)),
+        "import" => import(&path, matches),
         "verify" => verify(&path),
         "dump" => dump(&path),
         other => unreachable!("BUG: `store` has no {other:?}"),
@@ -58,8 +84,6 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
         FAILED
     })
 }
-
-type Failure = Box<dyn std::error::Error>;
 
 /// Opens the folder; says what is damaged.
 fn open(path: &Path) -> Result<(Arc<Store>, Disk, Recovered), Failure> {
@@ -72,20 +96,42 @@ fn open(path: &Path) -> Result<(Arc<Store>, Disk, Recovered), Failure> {
     Ok((store, disk, recovered))
 }
 
-fn import(path: &Path, files: &[PathBuf]) -> Result<u8, Failure> {
+fn import(path: &Path, matches: &ArgMatches) -> Result<u8, Failure> {
+    let origin = Origin::of(matches, clock::now())?;
     let (store, disk, _) = open(path)?;
-    for file in files {
-        let stopwatch = Stopwatch::start();
-        let mut progress = Progress::start(format!("importing {}", file.display()));
-        let imported = openmetrics::import(&store, file, &|_| true, &mut |ratio| progress.at(ratio))?;
-        drop(progress);
-        let Imported { samples, refused, .. } = imported;
-        let seconds = stopwatch.elapsed().as_secs_f64();
-        say!("{}: {samples} samples in {seconds:.1} s, {refused} refused as older than what is stored", file.display());
-    }
+    // What came is kept, even if it is not all.
+    let outcome = import_all(&store, origin.as_ref(), matches);
     disk.checkpoint()?;
     disk.close()?;
-    Ok(FINE)
+    outcome.map(|()| FINE)
+}
+
+fn import_all(store: &Store, origin: Option<&Origin>, matches: &ArgMatches) -> Result<(), Failure> {
+    if let Some(origin) = origin {
+        let (stopwatch, mut imported) = (Stopwatch::start(), Imported::default());
+        let outcome = store_import::server(store, origin, &mut imported);
+        tell(&origin.url, imported, stopwatch);
+        outcome.map_err(|error| format!("{}: {error}; run it again to go on", origin.url))?;
+    }
+    for file in files(matches) {
+        let stopwatch = Stopwatch::start();
+        let mut progress = Progress::start(format!("importing {}", file.display()));
+        let imported = openmetrics::import(store, &file, &|_| true, &mut |ratio| progress.at(ratio))?;
+        drop(progress);
+        tell(&file.display().to_string(), imported, stopwatch);
+    }
+    Ok(())
+}
+
+fn tell(what: &str, imported: Imported, stopwatch: Stopwatch) {
+    let Imported { samples, known, refused, left_out, .. } = imported;
+    let seconds = stopwatch.elapsed().as_secs_f64();
+    say!(
+        "{what}: {samples} samples in {seconds:.1} s, {known} there already, {refused} refused as older than what is stored"
+    );
+    if left_out > 0 {
+        eprintln!("{what}: {left_out} native histograms are left out: only remote read gives them");
+    }
 }
 
 fn verify(path: &Path) -> Result<u8, Failure> {
@@ -161,7 +207,8 @@ mod tests {
         let text = "# TYPE a counter\na_total{x=\"1\"} 1 10\na_total{x=\"1\"} 2.5 20.25\na_total{x=\"2\"} 3 10\nb 7 5\na_total{x=\"1\"} 9 15\n# EOF\n";
         {
             let (store, disk, _) = open(folder.path()).unwrap();
-            assert_eq!(import_text(&store, text), Imported { samples: 4, refused: 1, passed_over: 0 });
+            assert_eq!(import_text(&store, text), Imported { samples: 4, refused: 1, ..Imported::default() });
+            assert_eq!(import_text(&store, text), Imported { known: 4, refused: 1, ..Imported::default() });
             disk.checkpoint().unwrap();
         }
         let (store, _disk, recovered) = open(folder.path()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::settings::Layer;
+use super::settings::{self, Layer};
 use crate::model::{Label, Labels};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
@@ -10,6 +10,14 @@ use crate::source::{Diagnostic, Span, format_duration, keys};
 
 /// Prometheus's default of `scrape_interval` and `evaluation_interval`.
 pub(super) const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Keys of `storage` that are settings as they are.
+const STORAGE_SETTINGS: [(&str, &str); 4] = [
+    ("mode", "storage.mode"),
+    ("memory_limit", "storage.memory-limit"),
+    ("series_limit", "storage.series-limit"),
+    ("series_limit_per_job", "storage.series-limit-per-job"),
+];
 
 /// A variable of the environment by name.
 pub type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -114,6 +122,16 @@ pub(super) fn decode_storage(decoder: &mut Decoder<'_>, node: &Node) -> (Layer, 
         }
         late_window = tsdb.or("out_of_order_time_window", late_window, Decoder::duration);
         tsdb.finish();
+    }
+    for (key, setting) in STORAGE_SETTINGS {
+        let text = fields.optional(key, |decoder, node| {
+            let text = decoder.non_empty_string(node)?;
+            // What it may be is for the settings to say.
+            let problem = settings::check(setting, &text).err();
+            problem.iter().for_each(|problem| decoder.error(node.span, problem.clone()));
+            problem.is_none().then_some(text)
+        });
+        layer.extend(text.map(|text| (setting.to_owned(), text)));
     }
     fields.finish();
     (layer, late_window)

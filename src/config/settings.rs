@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::source::{parse_duration, suggest};
+use crate::source::{parse_bytes, parse_duration, suggest};
 
 /// The prefix of environment variables.
 const ENV_PREFIX: &str = "ALMENARA";
@@ -27,6 +27,8 @@ pub enum SettingKind {
     Duration,
     /// A whole number above zero.
     Count,
+    /// Bytes above zero with a unit, such as `512MB`.
+    Bytes,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -61,6 +63,12 @@ pub static SETTINGS: &[Setting] = &[
         "Allow reload and silences by HTTP also to strangers beyond loopback.",
     ),
     setting(
+        "web.enable-admin-api",
+        SettingKind::Switch,
+        "false",
+        "Allow snapshots and removal of series under /api/v1/admin.",
+    ),
+    setting(
         "web.enable-remote-write-receiver",
         SettingKind::Switch,
         "false",
@@ -78,7 +86,31 @@ pub static SETTINGS: &[Setting] = &[
         "data",
         "Folder for what must survive a restart: samples, alerts, silences.",
     ),
-    setting("storage.tsdb.retention.time", SettingKind::Duration, "24h", "How long samples are kept."),
+    setting(
+        "storage.tsdb.retention.time",
+        SettingKind::Duration,
+        "24h",
+        "How long samples are kept that no rule or SLO reads for longer.",
+    ),
+    setting(
+        "storage.mode",
+        SettingKind::Choice(&["all", "rules"]),
+        "all",
+        "Which scraped and written series are kept: all, or those that rules and SLOs read, for as long as they do.",
+    ),
+    setting(
+        "storage.memory-limit",
+        SettingKind::Bytes,
+        "",
+        "Memory for samples and index, such as 2GB. Without one: half of what the machine or container has.",
+    ),
+    setting("storage.series-limit", SettingKind::Count, "5000000", "Series in all; further new ones are refused."),
+    setting(
+        "storage.series-limit-per-job",
+        SettingKind::Count,
+        "1000000",
+        "Series with the same label job; further new ones are refused.",
+    ),
     setting("query.lookback-delta", SettingKind::Duration, "5m", "How far back an instant selector looks."),
     setting("query.timeout", SettingKind::Duration, "2m", "How long a query may take."),
     setting("query.max-samples", SettingKind::Count, "50000000", "How many samples a query may hold in memory."),
@@ -195,6 +227,13 @@ impl Settings {
         self.text(name).parse().expect("BUG: numbers are checked when merged")
     }
 
+    /// A size, `None` where it is not set.
+    pub fn bytes(&self, name: &str) -> Option<u64> {
+        Some(self.text(name))
+            .filter(|text| !text.is_empty())
+            .map(|text| parse_bytes(text).expect("BUG: sizes are checked when merged"))
+    }
+
     /// A switch.
     pub fn is_on(&self, name: &str) -> bool {
         self.text(name) == "true"
@@ -223,7 +262,8 @@ fn name_of_variable(variable: &str) -> String {
     }
 }
 
-fn check(name: &str, value: &str) -> Result<&'static Setting, String> {
+/// The setting of this name, if it takes the value; otherwise what is wrong.
+pub(super) fn check(name: &str, value: &str) -> Result<&'static Setting, String> {
     let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
         let near = suggest::nearest(name, SETTINGS.iter().map(|setting| setting.name));
         return Err(match near {
@@ -242,6 +282,8 @@ fn check(name: &str, value: &str) -> Result<&'static Setting, String> {
         },
         SettingKind::Count if value.parse::<usize>().is_ok_and(|count| count > 0) => Ok(setting),
         SettingKind::Count => Err(format!("{value:?} is not a whole number above zero")),
+        SettingKind::Bytes if parse_bytes(value).is_some_and(|bytes| bytes > 0) => Ok(setting),
+        SettingKind::Bytes => Err(format!("{value:?} is not a size; write bytes with a unit, such as 512MB or 2GB")),
         SettingKind::Choice(words) if words.contains(&value) => Ok(setting),
         SettingKind::Choice(words) => Err(format!("{value:?} is none of {}", words.join(", "))),
     }

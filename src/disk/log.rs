@@ -168,6 +168,11 @@ impl LogWriter {
         self.len
     }
 
+    /// Bytes of whole records of the log `number`; of one that has ended, all.
+    pub(super) fn len_of(&self, number: u64) -> u64 {
+        if number == self.number { self.len } else { u64::MAX }
+    }
+
     /// The series of `rows` that this log has not defined, which it is taken to do now.
     fn undefined(&mut self, store: &Store, rows: &[&Row]) -> Vec<(u64, Labels)> {
         let mut reader = None;

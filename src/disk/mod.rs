@@ -20,16 +20,19 @@
 //! that does not follow on what is there. What the others are like from outside stands beside them, under the same checksum.
 //! **Samples that came late** are in the log as others are. A checkpoint tells all of a series again from the oldest late sample on that
 //! no segment has; reading back takes from that what is missing.
-//! **Not here.** When samples expire: segments all of whose samples the store has truncated are removed.
+//! **Not here.** When samples expire: segments all of whose samples the store has truncated are removed, others are written again without
+//! what has expired (`compact`).
 //! **Why files of our own.** A commit of 1,000 samples takes one write and no index to keep up; an embedded key-value store writes
 //! each sample, or each commit, a second time when it merges, and knows neither our columns nor our retention.
 
+mod compact;
 mod frame;
 mod journal;
 mod log;
 mod record;
 mod recovery;
 mod segment;
+mod snapshot;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -326,7 +329,7 @@ impl Shared {
         let newest = self.store.stats().newest.unwrap_or(Timestamp::MIN);
         let mut saved = Vec::new();
         let mut part = 0;
-        let mut header = Header { format: segment::FORMAT, covers: checkpoint.covers, newest };
+        let mut header = Header { format: segment::FORMAT, covers: checkpoint.covers, newest, thinned: Duration::ZERO };
         let mut writer = SegmentWriter::new();
         let slots = self.store.slots_len();
         for from in (0..slots).step_by(EXPORTED_AT_ONCE) {
@@ -352,7 +355,8 @@ impl Shared {
         checkpoint.last = Instant::now();
         self.store.confirm(&saved);
         saved.into_iter().for_each(|(series, held)| note_saved(&mut checkpoint.saved, series, held));
-        self.remove_unneeded(covered)
+        self.remove_unneeded(covered)?;
+        self.compact()
     }
 
     fn write_segment(&self, (covered, part): (u64, u64), bytes: &[u8]) -> io::Result<()> {
@@ -373,7 +377,7 @@ impl Shared {
         }
         let floor = self.store.floor().unwrap_or(Timestamp::MIN);
         for segment in files.segments {
-            if recovery::newest_of(&segment.path)?.is_some_and(|newest| newest < floor) {
+            if recovery::header_of(&segment.path)?.is_some_and(|header| header.newest < floor) {
                 fs::remove_file(&segment.path)?;
             }
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::frame::{Damage, Frames};
 use super::log;
 use super::record::{self, Record};
-use super::segment::{self, Fault};
+use super::segment::{self, Fault, Header};
 use crate::model::Timestamp;
 use crate::store::{Exported, Lateness, Row, Store};
 
@@ -124,11 +124,11 @@ pub(super) fn files(folder: &Path) -> io::Result<Files> {
     Ok(files)
 }
 
-/// The newest time of a segment, if its header is whole.
-pub(super) fn newest_of(path: &Path) -> io::Result<Option<Timestamp>> {
+/// What a segment says of itself, if its header is whole.
+pub(super) fn header_of(path: &Path) -> io::Result<Option<Header>> {
     let mut start = Vec::new();
     fs::File::open(path)?.take(segment::HEADER_LEN_MAX as u64).read_to_end(&mut start)?;
-    Ok(segment::header(&start).ok().map(|(header, _)| header.newest))
+    Ok(segment::header(&start).ok().map(|(header, _)| header))
 }
 
 impl Recovered {

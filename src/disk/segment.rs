@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic
-//! frame: format, the last log it covers, the newest time
+//! frame: format, the last log it covers, the newest time, for how long series are kept at most that are left out
 //! frame: texts …  series …                         again and again, up to about 1 MiB each
 //!   series: pairs of numbers of texts, changes of start time, sample before, sealed pieces, open piece
 //!   piece:  0  distance of its first time to the piece before, samples, columns
@@ -19,6 +19,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::frame::{self, Damage, Frames};
 use crate::model::wire::{Malformed, Read, Write};
@@ -58,6 +59,8 @@ pub(super) struct Header {
     pub(super) covers: u64,
     /// No sample is newer.
     pub(super) newest: Timestamp,
+    /// It was written again without the series that are kept for no longer than this.
+    pub(super) thinned: Duration,
 }
 
 /// Builds a segment in memory.
@@ -114,6 +117,7 @@ impl SegmentWriter {
             out.varint(FORMAT);
             out.varint(header.covers);
             out.signed(header.newest.as_ms());
+            out.varint(u64::try_from(header.thinned.as_millis()).unwrap_or(u64::MAX));
         });
         file.append(&mut self.frames);
         // An empty frame: nothing is missing.
@@ -246,8 +250,10 @@ pub(super) fn header(bytes: &[u8]) -> Result<(Header, Frames<'_>), Fault> {
     if ![FORMAT_WITHOUT_FACTS, FORMAT].contains(&format) {
         return Err(Fault::Malformed);
     }
-    let header = Header { format, covers: read.varint()?, newest: Timestamp::from_ms(read.signed()?) };
-    Ok((header, frames))
+    let (covers, newest) = (read.varint()?, Timestamp::from_ms(read.signed()?));
+    // Earlier versions do not say it.
+    let thinned = if read.is_empty() { Duration::ZERO } else { Duration::from_millis(read.varint()?) };
+    Ok((Header { format, covers, newest, thinned }, frames))
 }
 
 /// Gives each series of `frames`, and how many bytes hold what was given before it, until one cannot be read.

@@ -80,6 +80,17 @@ impl Client {
         self.send(Outgoing { url, headers, body: Some(body), timeout }).await
     }
 
+    /// POST `body` with further headers, `Content-Type` among them; the time covers everything up to the end of the answer.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Response, HttpError> {
+        self.send(Outgoing { url, headers, body: Some(body), timeout }).await
+    }
+
     /// A token that the server refuses is replaced once; getting one has the same time as the request.
     async fn send(&self, outgoing: Outgoing<'_>) -> Result<Response, HttpError> {
         let Some(tokens) = &self.tokens else { return self.transport.send(&outgoing, None).await };

@@ -38,6 +38,13 @@ impl MetricKind {
             MetricKind::StateSet => "stateset",
         }
     }
+
+    /// What [`MetricKind::as_str`] gave.
+    pub fn from_word(word: &str) -> Option<Self> {
+        use MetricKind::{Counter, Gauge, GaugeHistogram, Histogram, Info, StateSet, Summary, Unknown};
+        let all = [Unknown, Counter, Gauge, Histogram, GaugeHistogram, Summary, Info, StateSet];
+        all.into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
 /// Type, help and unit of a metric family.

@@ -20,6 +20,7 @@ pub mod plan;
 mod pretty;
 mod printer;
 mod querier;
+pub mod reach;
 mod same;
 mod token;
 

@@ -1,4 +1,4 @@
-//! Remote write: samples that others push to us, versions 1 and 2 of the protocol.
+//! Remote write: samples that others push to us, versions 1 and 2 of the protocol; and remote read ([`read`]).
 //!
 //! In the flow: the API hands head and body of a request to [`Receiver::receive`], which commits to the store what is fine and says what
 //! was not and why. So Almenara can stand beside a Prometheus or an agent that scrapes.
@@ -29,6 +29,7 @@ mod histogram;
 mod labels;
 pub mod message;
 mod metrics;
+pub mod read;
 mod receiver;
 mod request;
 

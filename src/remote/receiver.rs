@@ -13,7 +13,7 @@ use crate::clock;
 use crate::exposition::Family;
 use crate::model::{Labels, Matcher, StartTime, Timestamp, Value};
 use crate::promql::eval::format_go_float;
-use crate::store::{ExemplarRefusal, ExemplarStore, Lateness, MetadataStore, Refusal, Row, Store};
+use crate::store::{Denial, ExemplarRefusal, ExemplarStore, Lateness, MetadataStore, Refusal, Row, Store};
 
 /// Retention may remove a series between our look-up and the commit; it does so once a minute, so once more is enough.
 const COMMITS_MAX: usize = 3;
@@ -145,15 +145,19 @@ impl Receiver {
             if pending.is_empty() {
                 break;
             }
-            let rows: Vec<Row> = pending
-                .iter()
-                .map(|row| Row {
-                    series: self.store.series_ref(row.labels),
-                    at: row.at,
-                    value: row.value.clone(),
-                    start: row.start,
-                })
-                .collect();
+            let mut rows = Vec::with_capacity(pending.len());
+            pending.retain(|row| match self.store.admit(row.labels) {
+                Ok(series) => {
+                    rows.push(Row { series, at: row.at, value: row.value.clone(), start: row.start });
+                    true
+                }
+                // Left out like what relabelling drops, and no mistake of the sender's.
+                Err(Denial::Unread) => false,
+                Err(denial) => {
+                    batch.refuse(row.series, row.labels, &format!("new series over --{}", denial.setting()));
+                    false
+                }
+            });
             let committed = self.store.commit_late(&rows, Lateness::All);
             let mut refused = committed.refused.into_iter().peekable();
             let mut gone = Vec::new();

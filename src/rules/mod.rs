@@ -5,6 +5,7 @@
 
 mod alerting;
 mod complaint;
+mod demand;
 mod evaluator;
 mod file;
 mod format;

@@ -292,6 +292,13 @@ impl SeriesCache {
         self.page.lines.iter().filter(|line| line.tracked && line.series != DROPPED).map(|line| line.series)
     }
 
+    /// Forgets the texts that stand for nothing, since they may stand for something now. Rare, and as simple as [`Self::forget`].
+    pub(super) fn forget_dropped(&mut self) {
+        if self.page.lines.iter().any(|line| line.series == DROPPED) {
+            *self = SeriesCache::default();
+        }
+    }
+
     /// Forgets every text of a handle that the store no longer knows, so that the next scrape asks for a new one.
     pub(super) fn forget(&mut self, gone: &HashSet<SeriesRef>) {
         // It is rare, so the simplest thing that is right will do: the next scrape is like the first.

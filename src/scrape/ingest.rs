@@ -24,7 +24,7 @@ use super::histogram;
 use super::sample_labels;
 use crate::exposition::{BodyFormat, Entry, Format, Item, Parser, read_protobuf};
 use crate::model::{Exemplar, Labels, METRIC_NAME, Metadata, MetricKind, Timestamp, Value, stale_nan};
-use crate::store::{Row, SeriesRef, Store};
+use crate::store::{Denial, Row, SeriesRef, Store};
 
 /// A sample may lie this far ahead of its scrape.
 pub const AHEAD_MAX: Duration = Duration::from_secs(600);
@@ -74,6 +74,8 @@ pub struct Batch {
     pub duplicates: u64,
     /// Samples left out because they lie too far ahead.
     pub out_of_bounds: u64,
+    /// Samples left out because their series are new and over a limit of the store, and which one.
+    pub denied: Option<(u64, Denial)>,
 }
 
 /// What is remembered of one target between its scrapes.
@@ -89,6 +91,8 @@ pub struct TargetState {
     report: Option<[SeriesRef; REPORT.len()]>,
     families: FxHashMap<Arc<str>, Metadata>,
     scrapes: u64,
+    /// Of the store's demand when lines were last left out because nothing reads them.
+    demand_version: u64,
 }
 
 impl TargetState {
@@ -103,6 +107,7 @@ impl TargetState {
             report: None,
             families: FxHashMap::default(),
             scrapes: 0,
+            demand_version: 0,
         }
     }
 
@@ -185,6 +190,11 @@ impl TargetState {
     fn read(&mut self, store: &Store, answer: &Answer<'_>, reading: &mut Reading<'_>) -> Result<(), ScrapeError> {
         let fallback = self.config.fallback_scrape_protocol.map(|protocol| protocol.format());
         let format = BodyFormat::from_content_type(answer.content_type, fallback).map_err(ScrapeError::ContentType)?;
+        // A line that nothing read is remembered as left out, until somebody may read it.
+        let demand_version = store.demand_version();
+        if std::mem::replace(&mut self.demand_version, demand_version) != demand_version {
+            self.cache.forget_dropped();
+        }
         self.cache.begin(format);
         match format {
             BodyFormat::Text(format) if self.config.histograms.makes_custom => {
@@ -333,11 +343,21 @@ impl TargetState {
                 let limit = self.config.limits.samples;
                 // Over the limit nothing is stored, so nothing may be made in the store either.
                 if labels.is_some() && limit > 0 && reading.batch.kept >= limit {
-                    reading.batch.scraped += 1;
-                    reading.batch.kept += 1;
+                    reading.leave_out();
                     return Ok(());
                 }
-                let series = labels.map(|labels| store.series_ref(&labels));
+                let series = match labels.map(|labels| store.admit(&labels)).transpose() {
+                    Ok(series) => series,
+                    // For good, until demand changes: the line costs no more than one that relabelling drops.
+                    Err(Denial::Unread) => None,
+                    // The line is not remembered: there may be room the next time, and memory is what is short.
+                    Err(denial) => {
+                        reading.leave_out();
+                        let (count, _) = reading.batch.denied.unwrap_or((0, denial));
+                        reading.batch.denied = Some((count + 1, denial));
+                        return Ok(());
+                    }
+                };
                 self.cache.insert(&piece, series, is_tracked);
                 Visit { series, repeated: false }
             }
@@ -442,6 +462,12 @@ impl Reading<'_> {
             return None;
         }
         Some((series, own_time.unwrap_or(at)))
+    }
+
+    /// Counts a sample that would be stored but for a limit.
+    fn leave_out(&mut self) {
+        self.batch.scraped += 1;
+        self.batch.kept += 1;
     }
 
     /// The type and the help of a new family come one after the other: one entry for both.

@@ -22,7 +22,7 @@ use super::status::{Families, Health, LastScrape};
 use super::target::Target;
 use crate::clock::{self, Stopwatch};
 use crate::model::{Metadata, Timestamp};
-use crate::store::{ExemplarStore, Lateness, MetadataStore, Refusal, Store};
+use crate::store::{Denial, ExemplarStore, Lateness, MetadataStore, Refusal, Store};
 
 /// A scrape that begins at most this late has the time of its slot, so that timestamps are regular. Prometheus's default.
 const ALIGN_TOLERANCE_MS: i64 = 2;
@@ -117,13 +117,15 @@ impl TargetLoop {
 
     /// Tells the API, and the log when the target's health changed.
     fn note(&self, digestion: Digestion, at: Timestamp) {
-        let Digestion { result, duration, samples, metadata } = digestion;
+        let Digestion { result, duration, samples, metadata, denied } = digestion;
         if !metadata.is_empty() {
             Arc::make_mut(&mut self.active.families.lock()).extend(metadata);
         }
         let url = &self.active.target.url;
         let error = match &result {
-            Ok(()) => String::new(),
+            Ok(()) => denied.map_or_else(String::new, |(count, denial)| {
+                format!("{count} samples left out: their series are new and over --{}", denial.setting())
+            }),
             Err(ScrapeError::Http(error)) => format!("Get {url:?}: {error}"),
             Err(error) => error.to_string(),
         };
@@ -146,6 +148,7 @@ struct Digestion {
     samples: u64,
     /// Of families, new, changed or told again.
     metadata: Vec<(Arc<str>, Metadata)>,
+    denied: Option<(u64, Denial)>,
 }
 
 fn digest(
@@ -172,7 +175,7 @@ fn digest(
     sinks.metrics.record_duration(duration);
     let samples = batch.kept;
     commit(state, sinks, &batch, at);
-    Digestion { result, duration, samples, metadata: batch.metadata }
+    Digestion { result, duration, samples, metadata: batch.metadata, denied: batch.denied }
 }
 
 fn commit(state: &mut TargetState, sinks: &Sinks, batch: &Batch, at: Timestamp) {

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::beat::Beats;
+use super::demand;
 use super::error::ServeError;
 use super::groups::Groups;
 use super::history::History;
@@ -22,8 +23,10 @@ use super::listen;
 use super::routing;
 use super::scheduler::{SendAlerts, Shared};
 use super::silence_file::SilenceFile;
+use super::snapshot;
 use super::storage::Storage;
 use super::surface;
+use super::upkeep::Upkeep;
 use super::web_config::WebConfig;
 use crate::api::v2::RouterHandle;
 use crate::api::{Live, ReloadRequest};
@@ -67,6 +70,7 @@ pub(super) struct Parts {
     pub(super) receiver: Arc<Receiver>,
     pub(super) storage: Arc<Storage>,
     pub(super) history: Arc<History>,
+    pub(super) upkeep: Arc<Upkeep>,
     pub(super) scrapes: Arc<scrape::Manager>,
     pub(super) groups: Arc<Groups>,
     pub(super) notifier: Arc<Notifier>,
@@ -119,6 +123,7 @@ impl Daemon {
             latency: Arc::new(Latency::new()),
             beats: Beats::default(),
         };
+        let upkeep = Arc::new(Upkeep::new(&settings, store.clone(), metadata.clone(), storage.clone()));
         let parts = Arc::new(Parts {
             scrapes: Arc::new(scrape::Manager::new(destination, discovery_metrics.clone())),
             receiver: Arc::new(Receiver::new(store.clone(), metadata.clone(), exemplars.clone())),
@@ -128,6 +133,7 @@ impl Daemon {
             settings,
             storage,
             history: history.clone(),
+            upkeep,
             store,
             metadata,
             exemplars,
@@ -149,6 +155,7 @@ impl Daemon {
         }
         tasks.push(expire(parts.clone()));
         tasks.push(save_slos(parts.groups.clone()));
+        tasks.push(tokio::spawn(parts.upkeep.clone().forever()));
         // Not before there are receivers: heartbeats are due at once.
         let driver = routing::Driver::start(router, delivery, results, history);
         parts.live.write().is_ready = true;
@@ -198,6 +205,7 @@ impl Daemon {
         let notifier = self.parts.notifier.shutdown(DRAIN_TIME_MAX);
         let delivery = self.driver.finish(self.parts.delivery.shutdown(DRAIN_TIME_MAX));
         tokio::join!(notifier, delivery);
+        self.parts.upkeep.keep_metadata();
         self.parts.storage.flush();
         self.tasks.iter().for_each(JoinHandle::abort);
     }
@@ -206,16 +214,17 @@ impl Daemon {
 impl Parts {
     /// Removes what is too old.
     fn expire(&self, now: Timestamp) {
-        self.store.expire(now);
+        self.upkeep.expire(now);
         self.history.expire(now, self.settings.duration("alerts.history"));
     }
 
     /// Reads what is stored, and only then scrapes and evaluates.
     async fn begin(self: &Arc<Self>, config: Config) -> Result<(), ServeError> {
         let parts = self.clone();
+        let demands = demand::demands_of(&config, self.settings.duration("query.lookback-delta"));
         let opened = tokio::task::spawn_blocking(move || {
-            let floor = clock::now() - parts.settings.duration("storage.tsdb.retention.time");
-            parts.storage.open(Path::new(parts.settings.text("storage.path")), &parts.store, floor)?;
+            parts.storage.open(Path::new(parts.settings.text("storage.path")), &parts.store)?;
+            parts.upkeep.begin(demands, clock::now());
             parts.history.open(Path::new(parts.settings.text("storage.path")));
             parts.groups.take_up(Kept::read(&parts.storage));
             kept::take_up_router(&parts.router, &parts.storage);
@@ -224,6 +233,18 @@ impl Parts {
         let opened: Result<(), ServeError> = opened.await.expect("BUG: reading stored samples panicked");
         opened?;
         self.apply(config).await
+    }
+
+    /// A copy of what is stored.
+    pub(super) fn snapshot(&self) -> Result<String, String> {
+        self.upkeep.keep_metadata();
+        snapshot::take(Path::new(self.settings.text("storage.path")), &self.storage, clock::now())
+    }
+
+    /// What is wrong with the samples, for people.
+    pub(super) fn storage_problem(&self) -> Option<String> {
+        let problems = [self.storage.problem(), self.upkeep.problem()];
+        problems.into_iter().flatten().reduce(|all, further| format!("{all} {further}"))
     }
 
     /// Whole or not at all. What can fail comes first.
@@ -260,9 +281,15 @@ impl Parts {
             grace_period: self.settings.duration("rules.alert.for-grace-period"),
         };
         let scrape_configs = config.scrape_configs.clone();
-        let groups = self.groups.clone();
+        let (groups, upkeep) = (self.groups.clone(), self.upkeep.clone());
+        let demands = demand::demands_of(&config, environment.lookback_delta);
         // Waits for evaluations under way, so not on an async thread.
-        let applied = tokio::task::spawn_blocking(move || groups.apply(&config, environment, outage, now)).await;
+        let applied = tokio::task::spawn_blocking(move || {
+            // Before anything is evaluated that needs it.
+            upkeep.demand(demands, now);
+            groups.apply(&config, environment, outage, now);
+        })
+        .await;
         applied.expect("BUG: changing the groups panicked");
         self.scrapes.apply(scrape_configs).await;
         Ok(())

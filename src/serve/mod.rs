@@ -6,19 +6,24 @@
 mod access;
 mod beat;
 mod daemon;
+mod demand;
 mod error;
 mod groups;
 mod history;
 mod kept;
 mod listen;
 mod logging;
+mod machine;
+mod metadata;
 mod routing;
 mod scheduler;
 mod silence_file;
 mod slo_state;
+mod snapshot;
 mod storage;
 mod surface;
 mod threads;
+mod upkeep;
 mod view;
 mod web_config;
 

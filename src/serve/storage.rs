@@ -21,10 +21,11 @@ pub(crate) const FOLDER: &str = "samples";
 pub(super) struct Storage(OnceLock<Result<Disk, String>>);
 
 impl Storage {
-    /// Reads what is below `path`, from `floor` on, into `store`, and keeps there what is committed from now on.
-    pub(super) fn open(&self, path: &Path, store: &Arc<Store>, floor: Timestamp) -> Result<(), ServeError> {
+    /// Reads what is below `path` into `store`, and keeps there what is committed from now on. What has expired is removed from the folder as
+    /// time passes, so all that is there is read.
+    pub(super) fn open(&self, path: &Path, store: &Arc<Store>) -> Result<(), ServeError> {
         let stopwatch = Stopwatch::start();
-        let opened = match Disk::open(&path.join(FOLDER), store, floor) {
+        let opened = match Disk::open(&path.join(FOLDER), store, Timestamp::MIN) {
             Ok((disk, recovered)) => {
                 for loss in &recovered.losses {
                     tracing::error!(%loss, "stored samples are lost");
@@ -69,6 +70,20 @@ impl Storage {
         match self.0.get() {
             Some(Ok(disk)) => disk.states(prefix),
             _ => Vec::new(),
+        }
+    }
+
+    /// The state of this name.
+    pub(super) fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.states(name).into_iter().find(|(found, _)| found == name).map(|(_, state)| state)
+    }
+
+    /// Copies what is stored to `target`.
+    pub(super) fn snapshot(&self, target: &Path) -> Result<(), String> {
+        match self.0.get() {
+            Some(Ok(disk)) => disk.snapshot(target).map_err(|error| error.to_string()),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err("what is stored has not been read yet".to_owned()),
         }
     }
 

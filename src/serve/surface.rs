@@ -140,7 +140,8 @@ fn app_state(parts: &Arc<Parts>, reload: Option<mpsc::Sender<ReloadRequest>>) ->
         slos: source(parts, |parts| parts.groups.slos()),
         targets: source(parts, |parts| parts.scrapes.targets()),
         alertmanagers: source(parts, |parts| parts.notifier.alertmanagers()),
-        storage_problem: source(parts, |parts| parts.storage.problem()),
+        storage_problem: source(parts, Parts::storage_problem),
+        snapshot: settings.is_on("web.enable-admin-api").then(|| source(parts, Parts::snapshot)),
         reload,
         collectors: collectors(parts),
     }
@@ -161,6 +162,7 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
         (parts.notifier.clone(), parts.delivery.clone(), parts.discovery_metrics.clone());
     let history = parts.history.clone();
     let (router, receiver, storage) = (parts.router.clone(), parts.receiver.clone(), parts.storage.clone());
+    let upkeep = parts.upkeep.clone();
     Arc::new([
         Arc::new(move |families: &mut Vec<_>| scrapes.collect(families)) as Collector,
         Arc::new(move |families: &mut Vec<_>| discovery.collect(families)),
@@ -171,5 +173,6 @@ fn collectors(parts: &Arc<Parts>) -> Arc<[Collector]> {
         Arc::new(move |families: &mut Vec<_>| receiver.collect(families)),
         Arc::new(move |families: &mut Vec<_>| storage.collect(families)),
         Arc::new(move |families: &mut Vec<_>| history.collect(families)),
+        Arc::new(move |families: &mut Vec<_>| upkeep.collect(families)),
     ])
 }

@@ -31,7 +31,7 @@ pub(super) fn of(parts: &Parts) -> View {
         now,
         version: env!("CARGO_PKG_VERSION"),
         started_at: parts.live.read().started_at,
-        storage_problem: parts.storage.problem(),
+        storage_problem: parts.storage_problem(),
         reload_error: parts.reload_error.lock().clone(),
         alerts,
         silences,

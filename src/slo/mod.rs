@@ -21,6 +21,7 @@ mod decode_indicator;
 mod decode_latency;
 mod decode_template;
 mod decode_window;
+mod demand;
 mod exclusion;
 mod feed;
 mod figures;

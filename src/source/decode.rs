@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use super::keys::{Fate, Section};
 use super::yaml::{Node, NodeKind};
-use super::{Diagnostic, Diagnostics, Secret, SourceFile, Span, parse_duration, suggest};
+use super::{Diagnostic, Diagnostics, Secret, SourceFile, Span, parse_bytes, parse_duration, suggest};
 
 /// Reads nodes of one file and gathers what is wrong with them.
 #[derive(Debug)]
@@ -270,23 +270,6 @@ impl<'a> Decoder<'a> {
     pub fn section<'d, 'n>(&'d mut self, node: &'n Node, section: &'static Section) -> Option<Fields<'d, 'a, 'n>> {
         Some(Fields { section: Some(section), ..self.fields(node, section.what)? })
     }
-}
-
-fn parse_bytes(text: &str) -> Option<u64> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let count: u64 = text[..digits].parse().ok()?;
-    let unit: u64 = match &text[digits..] {
-        "" if count == 0 => 1,
-        "B" => 1,
-        "KB" | "KiB" => 1 << 10,
-        "MB" | "MiB" => 1 << 20,
-        "GB" | "GiB" => 1 << 30,
-        "TB" | "TiB" => 1 << 40,
-        "PB" | "PiB" => 1 << 50,
-        "EB" | "EiB" => 1 << 60,
-        _ => return None,
-    };
-    count.checked_mul(unit)
 }
 
 /// One mapping being read. Ask for keys, then call [`Fields::finish`].

@@ -12,6 +12,7 @@ mod everyday;
 pub mod keys;
 mod mask;
 mod secret;
+mod size;
 pub mod suggest;
 pub mod yaml;
 
@@ -19,3 +20,4 @@ pub use diagnostic::{Diagnostic, Diagnostics, Level, Position, SourceFile, Span}
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use mask::masked;
 pub use secret::Secret;
+pub use size::{format_bytes, parse_bytes};

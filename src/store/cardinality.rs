@@ -18,7 +18,7 @@ pub struct Cardinality {
     pub series_by_metric: Vec<Count>,
     /// Distinct values of each label name.
     pub values_by_label: Vec<Count>,
-    /// Bytes of the values of each label name, over all series that have them.
+    /// Bytes of the labels of each name, over all series that have them, as Prometheus encodes them: each text after its length.
     pub bytes_by_label: Vec<Count>,
     /// Series of each `name=value`.
     pub series_by_pair: Vec<Count>,
@@ -32,7 +32,7 @@ pub(super) fn count(symbols: &Symbols, postings: &Postings, limit: usize) -> Car
         let mut series_by_value = Vec::new();
         for (value, series) in postings.values(name) {
             values += 1;
-            bytes += series * symbols.text(value).len() as u64;
+            bytes += series * (encoded_len(name_text) + encoded_len(symbols.text(value)));
             series_by_value.push((symbols.text(value).clone(), series));
         }
         let largest = top(series_by_value, limit);
@@ -52,6 +52,11 @@ pub(super) fn count(symbols: &Symbols, postings: &Postings, limit: usize) -> Car
         bytes_by_label: top(all.bytes_by_label, limit),
         series_by_pair: top(all.series_by_pair, limit),
     }
+}
+
+/// Of a text after its length. **Source.** Prometheus 3.5 `model/labels/labels_stringlabels.go`.
+fn encoded_len(text: &str) -> u64 {
+    text.len() as u64 + if text.len() < 255 { 1 } else { 4 }
 }
 
 fn top(mut counts: Vec<Count>, limit: usize) -> Vec<Count> {

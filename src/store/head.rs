@@ -16,21 +16,21 @@ use rustc_hash::FxHashMap;
 use super::cardinality::{self, Cardinality};
 use super::changes::{Change, ChangeKind, ChangeLog, NameHash, PairBits, Touched};
 use super::chunk::Columns;
+use super::demand::DemandIndex;
 use super::late::{Amendment, Amendments};
+use super::limits::Denials;
 use super::lookup::{TimedFloat, Windowed};
 use super::moments::{Moments, Trend};
 use super::persist::{BadPiece, CommitLog, Piece, StartList};
 use super::postings::Postings;
+use super::retention::Classes;
 use super::selection::{Edges, Point, Window};
 use super::series::{Appended, Held, StoredSeries};
-use super::stepping::{Limits, Stepping, Untold, WindowGrid};
+use super::stepping::{Shown, Stepping, Untold, WindowGrid};
 use super::summary::{Extremes, Summary, Sums, Transitions};
 use super::symbols::{Pair, Symbol, Symbols};
-use super::{Committed, Lateness, Refusal, Row, SeriesRef, Stats};
+use super::{Committed, Lateness, Limits, Refusal, Row, SeriesRef, Stats};
 use crate::model::{Labels, Matcher, Series, Timestamp, Value};
-
-/// Series whose late samples are merged under one lock: some milliseconds.
-const SETTLED_AT_ONCE: usize = 32;
 
 /// Rows whose series' ways to memory overlap: see [`Reader::warm`].
 const WARMED_ROWS: usize = 32;
@@ -38,16 +38,18 @@ const WARMED_ROWS: usize = 32;
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// How long samples are kept; see [`Store::expire`].
+    /// How long samples are kept that nothing reads for longer; see [`Store::expire`].
     pub retention: Duration,
 }
 
 /// Samples in memory. See the [module](super).
 pub struct Store {
-    options: StoreOptions,
     /// See [`Store::set_late_window`]; in milliseconds.
     late_window_ms: AtomicI64,
     pub(super) head: RwLock<Head>,
+    pub(super) denials: Mutex<Denials>,
+    /// Held while demand changes or series expire: one after the other.
+    pub(super) upkeep: Mutex<()>,
     /// Held during each commit, so that records have the order of commits.
     pub(super) log: Mutex<Option<CommitLog>>,
 }
@@ -55,18 +57,25 @@ pub struct Store {
 #[derive(Default)]
 pub(super) struct Head {
     pub(super) symbols: Symbols,
-    postings: Postings,
+    pub(super) postings: Postings,
     pub(super) slots: Vec<Slot>,
     /// Slots whose series is gone.
     free: Vec<u32>,
     /// Keyed by numbers of our own, so a fast hash without a key is safe.
     by_labels: FxHashMap<Arc<[Pair]>, u32>,
-    /// Samples before this are gone, even where their chunk is still there.
-    floor: Option<Timestamp>,
+    /// What reads which series.
+    pub(super) demands: DemandIndex,
+    /// Samples before the floor of their series' class are gone, even where their chunk is still there.
+    pub(super) classes: Classes,
+    pub(super) limits: Limits,
     /// No sample is older.
     oldest: Option<Timestamp>,
     newest: Option<Timestamp>,
-    held: Held,
+    pub(super) held: Held,
+    /// Labels of all series.
+    pub(super) pairs: u64,
+    /// Bytes of summaries when they were last added up.
+    pub(super) summary_bytes: u64,
     /// Counts commits and truncations.
     epoch: u64,
     /// The epoch of the last truncation or restoration, which change what was at any time.
@@ -75,7 +84,7 @@ pub(super) struct Head {
     touched: Touched,
     touched_by_name: FxHashMap<NameHash, Touched>,
     /// Slots of series with late samples that are not merged yet, and of some without.
-    late: RoaringBitmap,
+    pub(super) late: RoaringBitmap,
     amendments: Amendments,
     counts: Counts,
 }
@@ -117,7 +126,14 @@ pub(super) struct Slot {
 impl Store {
     /// An empty store.
     pub fn new(options: StoreOptions) -> Self {
-        Store { options, late_window_ms: AtomicI64::new(0), head: RwLock::default(), log: Mutex::default() }
+        let head = Head { classes: Classes::new(options.retention), ..Head::default() };
+        Store {
+            late_window_ms: AtomicI64::new(0),
+            head: RwLock::new(head),
+            denials: Mutex::default(),
+            upkeep: Mutex::default(),
+            log: Mutex::default(),
+        }
     }
 
     /// How much older than the store's newest sample a sample may be that is older than the newest of its series, for commits that
@@ -213,14 +229,15 @@ impl Store {
     /// The series that pass all `matchers` and have a sample in `start..=end`, with those samples, staleness markers included, in
     /// order of label set.
     pub fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Vec<Series> {
-        let (taken, start) = {
+        let taken: Vec<_> = {
             let head = self.head.read();
-            let start = head.floor.map_or(start, |floor| floor.max(start));
-            let take =
-                |series: &StoredSeries| Some((head.symbols.materialise(&series.labels), series.take(start, end)?));
-            (head.matching(matchers).filter_map(take).collect::<Vec<_>>(), start)
+            let take = |series: &StoredSeries| {
+                let start = head.shown_from(series, start);
+                Some((head.symbols.materialise(&series.labels), start, series.take(start, end)?))
+            };
+            head.matching(matchers).filter_map(take).collect()
         };
-        let decoded = taken.into_iter().map(|(labels, taken)| taken.into_series(labels, start, end));
+        let decoded = taken.into_iter().map(|(labels, start, taken)| taken.into_series(labels, start, end));
         let mut selected: Vec<Series> = decoded.filter(|series| !series.samples.is_empty()).collect();
         selected.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         selected
@@ -230,8 +247,7 @@ impl Store {
     /// A run is at most 120 samples without regard to gaps, so a series may be listed that paused in the range.
     pub fn series(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Vec<Labels> {
         let head = self.head.read();
-        let start = head.floor.map_or(start, |floor| floor.max(start));
-        let overlapping = head.matching(matchers).filter(|series| series.overlaps(start, end));
+        let overlapping = head.matching(matchers).filter(|series| series.overlaps(head.shown_from(series, start), end));
         let mut found: Vec<Labels> = overlapping.map(|series| head.symbols.materialise(&series.labels)).collect();
         drop(head);
         found.sort_unstable();
@@ -256,29 +272,6 @@ impl Store {
         Reader { head: self.head.read() }
     }
 
-    /// Removes the samples before `before`, and series without samples together with their index entries and texts. A handle of
-    /// such a series is [`Refusal::Gone`] from now on, and a sample before `before` is [`Refusal::TooOld`].
-    pub fn truncate(&self, before: Timestamp) {
-        self.head.write().truncate(before);
-    }
-
-    /// [`Store::truncate`] to the retention time, as seen at `now`; and [`Store::settle`].
-    pub fn expire(&self, now: Timestamp) {
-        self.settle();
-        self.truncate(now - self.options.retention);
-    }
-
-    /// Merges late samples into their series, after which windows over them cost as little as others. Shows nothing else than before.
-    pub fn settle(&self) {
-        if self.head.read().late.is_empty() {
-            return;
-        }
-        let late: Vec<u32> = std::mem::take(&mut self.head.write().late).into_iter().collect();
-        for slots in late.chunks(SETTLED_AT_ONCE) {
-            self.head.write().settle(slots);
-        }
-    }
-
     /// The late samples since the last call with this `cursor`, which begins at 0, in the order in which they came. `None`: there were more
     /// than are remembered, and whatever was computed from older samples may be different now.
     pub fn amendments(&self, cursor: &mut u64) -> Option<Vec<Amendment>> {
@@ -296,9 +289,9 @@ impl Store {
         look(self.head.read().at(series.0 as u32))
     }
 
-    /// No sample before this is shown any more; `None` before the first [`Store::truncate`].
+    /// No sample before this is shown any more; `None` before the first [`Store::truncate`] or [`Store::expire`].
     pub fn floor(&self) -> Option<Timestamp> {
-        self.head.read().floor
+        self.head.read().classes.lowest_floor()
     }
 
     /// How much is held.
@@ -312,12 +305,6 @@ impl Store {
             oldest: head.oldest,
             newest: head.newest,
         }
-    }
-
-    /// Bytes of the summaries that windows have asked for, which [`Stats::bytes`] leaves out. Looks at each series.
-    pub fn summary_bytes(&self) -> usize {
-        let head = self.head.read();
-        head.slots.iter().filter_map(|slot| slot.series.as_ref()).map(|series| series.sealed.table_bytes()).sum()
     }
 
     /// Where the series come from: the `limit` largest of each count.
@@ -348,12 +335,12 @@ impl OrderCounts {
 }
 
 impl Head {
-    fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+    pub(super) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
         let slot = *self.by_labels.get(&*self.symbols.find(labels)?)?;
         Some(self.handle(slot))
     }
 
-    fn find_or_create(&mut self, labels: &Labels) -> SeriesRef {
+    pub(super) fn find_or_create(&mut self, labels: &Labels) -> SeriesRef {
         // Another thread may have been faster.
         if let Some(found) = self.find(labels) {
             return found;
@@ -366,7 +353,9 @@ impl Head {
         self.postings.insert(slot, &pairs);
         self.by_labels.insert(pairs.clone(), slot);
         let (name, bits) = (NameHash::of_labels(labels), PairBits::of_labels(labels));
-        self.slots[slot as usize].series = Some(Box::new(StoredSeries::new(pairs, name, bits)));
+        self.pairs += pairs.len() as u64;
+        let class = self.classes.enter(self.demands.keep(labels));
+        self.slots[slot as usize].series = Some(Box::new(StoredSeries::new(pairs, name, bits, class)));
         let series = self.handle(slot);
         self.changes.push(Change { series, name, pairs: bits, kind: ChangeKind::Born });
         series
@@ -383,7 +372,7 @@ impl Head {
         let Some(slot) = self.slots.get_mut(row.series.slot()) else { return Err(Refusal::Gone) };
         let is_it = slot.generation == row.series.generation();
         let series = slot.series.as_mut().filter(|_| is_it).ok_or(Refusal::Gone)?;
-        if self.floor.is_some_and(|floor| row.at < floor) {
+        if self.classes.floor(series.class).is_some_and(|floor| row.at < floor) {
             return Err(Refusal::TooOld);
         }
         let newest = self.newest.max(Some(row.at));
@@ -414,7 +403,7 @@ impl Head {
         self.touched_by_name.entry(name).or_default().note(self.epoch, at);
     }
 
-    fn settle(&mut self, slots: &[u32]) {
+    pub(super) fn settle(&mut self, slots: &[u32]) {
         for slot in slots {
             if let Some(series) = &mut self.slots[*slot as usize].series {
                 series.settle(&mut self.held);
@@ -507,31 +496,62 @@ impl Head {
         self.postings.select(matchers, &self.symbols, value)
     }
 
-    fn at(&self, slot: u32) -> &StoredSeries {
+    pub(super) fn at(&self, slot: u32) -> &StoredSeries {
         self.slots[slot as usize].series.as_ref().expect("BUG: postings name a slot without series")
     }
 
-    fn truncate(&mut self, before: Timestamp) {
-        self.floor = self.floor.max(Some(before));
+    /// Whatever was read before may be different now, and nothing older is asked for any more.
+    pub(super) fn forget_touched(&mut self) {
         self.forget_reads();
-        // Nothing older is asked for any more, and names that are gone go with it.
         self.touched_by_name.clear();
-        for (index, slot) in (0..).zip(&mut self.slots) {
-            let Some(series) = &mut slot.series else { continue };
-            series.truncate(before, &mut self.held);
-            if series.last().is_none() {
-                self.by_labels.remove(&series.labels);
-                self.postings.remove(index, &series.labels);
-                self.symbols.release(&series.labels);
-                self.free.push(index);
-                let gone = SeriesRef(u64::from(slot.generation) << 32 | u64::from(index));
-                let (name, pairs) = (series.name, series.pairs);
-                self.changes.push(Change { series: gone, name, pairs, kind: ChangeKind::Gone });
-                slot.series = None;
-                slot.generation = slot.generation.wrapping_add(1);
-            }
+    }
+
+    /// Frees what the series of a slot has before its floor, and the series itself once it has nothing left.
+    pub(super) fn truncate_slot(&mut self, index: u32) {
+        let Some(series) = &mut self.slots[index as usize].series else { return };
+        let Some(floor) = self.classes.floor(series.class) else { return };
+        series.truncate(floor, &mut self.held);
+        if series.last().is_none() {
+            self.remove(index);
         }
-        self.oldest = self.oldest.map(|oldest| oldest.max(before)).filter(|_| self.held.samples > 0);
+    }
+
+    /// Removes the series of a slot, whatever it holds.
+    pub(super) fn remove(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let series = slot.series.take().expect("BUG: a slot without series is emptied");
+        let gone = SeriesRef(u64::from(slot.generation) << 32 | u64::from(index));
+        slot.generation = slot.generation.wrapping_add(1);
+        self.held -= series.held();
+        self.by_labels.remove(&series.labels);
+        self.postings.remove(index, &series.labels);
+        self.symbols.release(&series.labels);
+        self.pairs -= series.labels.len() as u64;
+        self.classes.leave(series.class);
+        self.free.push(index);
+        let (name, pairs) = (series.name, series.pairs);
+        self.changes.push(Change { series: gone, name, pairs, kind: ChangeKind::Gone });
+    }
+
+    /// Notes that nothing is older than the lowest floor.
+    pub(super) fn raise_oldest(&mut self) {
+        let floor = self.classes.lowest_floor();
+        self.oldest = self.oldest.map(|oldest| floor.map_or(oldest, |floor| oldest.max(floor)));
+        self.oldest = self.oldest.filter(|_| self.held.samples > 0);
+    }
+
+    /// The start of a range of `series` that shows nothing that retention has removed.
+    fn shown_from(&self, series: &StoredSeries, start: Timestamp) -> Timestamp {
+        self.classes.floor(series.class).map_or(start, |floor| floor.max(start))
+    }
+
+    /// The same for a range that is open on the left.
+    fn after_floor(&self, series: &StoredSeries, start: Timestamp) -> Timestamp {
+        self.classes.floor(series.class).map_or(start, |floor| start.max(floor.plus_ms(-1)))
+    }
+
+    fn shown(&self, series: &StoredSeries, through: Timestamp) -> Shown {
+        Shown { floor: self.after_floor(series, Timestamp::MIN), through }
     }
 }
 
@@ -548,15 +568,17 @@ impl Reader<'_> {
 
     /// The last sample at or before `at` and after `at - lookback_ms`.
     pub fn instant(&self, series: SeriesRef, at: Timestamp, lookback_ms: i64) -> Point {
-        let start = self.after_floor(at.plus_ms(-lookback_ms));
-        self.head.series(series).map_or(Point::Absent, |series| series.last_in(start, at))
+        let start = at.plus_ms(-lookback_ms);
+        self.head
+            .series(series)
+            .map_or(Point::Absent, |series| series.last_in(self.head.after_floor(series, start), at))
     }
 
     /// The samples after `start` and not after `end`, in place of what `window` held.
     pub fn window(&self, series: SeriesRef, start: Timestamp, end: Timestamp, window: &mut Window) {
         window.clear();
         if let Some(series) = self.head.series(series) {
-            series.read_window(self.after_floor(start), end, window);
+            series.read_window(self.head.after_floor(series, start), end, window);
             window.remove_stale();
         }
     }
@@ -565,7 +587,7 @@ impl Reader<'_> {
     pub fn samples(&self, series: SeriesRef, start: Timestamp, end: Timestamp, window: &mut Window) {
         window.clear();
         if let Some(series) = self.head.series(series) {
-            series.read_window(self.after_floor(start), end, window);
+            series.read_window(self.head.after_floor(series, start), end, window);
             window.has_histograms |= window.has_histogram_ends;
         }
     }
@@ -590,8 +612,8 @@ impl Reader<'_> {
     /// histograms lie in the window stands there afterwards.
     pub fn edges(&self, series: SeriesRef, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
         scratch.clear();
-        let start = self.after_floor(start);
-        self.head.series(series)?.edges(start, end, scratch)
+        let series = self.head.series(series)?;
+        series.edges(self.head.after_floor(series, start), end, scratch)
     }
 
     /// The sum of that window.
@@ -626,13 +648,13 @@ impl Reader<'_> {
         start: Timestamp,
         end: Timestamp,
     ) -> Windowed<(Option<TimedFloat>, TimedFloat)> {
-        let start = self.after_floor(start);
-        self.head.series(series).map_or(Windowed::Empty, |series| series.last_two(start, end))
+        let last_two = |series: &StoredSeries| series.last_two(self.head.after_floor(series, start), end);
+        self.head.series(series).map_or(Windowed::Empty, last_two)
     }
 
     fn summary<S: Summary>(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> Windowed<S> {
-        let start = self.after_floor(start);
-        self.head.series(series).map_or(Windowed::Empty, |series| series.summary(start, end))
+        let summary = |series: &StoredSeries| series.summary(self.head.after_floor(series, start), end);
+        self.head.series(series).map_or(Windowed::Empty, summary)
     }
 
     /// As [`Reader::edges`], of each window of `grid`, with the window's number; samples after `through` are left out.
@@ -644,7 +666,7 @@ impl Reader<'_> {
         take: impl FnMut(usize, Edges),
     ) -> Result<(), Untold> {
         let Some(series) = self.head.series(series) else { return Ok(()) };
-        series.edges_by_step(grid, self.limits(through), space, take)
+        series.edges_by_step(grid, self.head.shown(series, through), space, take)
     }
 
     /// As [`Reader::sums`], of each window of `grid`, likewise, with the number of samples.
@@ -656,7 +678,7 @@ impl Reader<'_> {
         take: impl FnMut(usize, u64, Sums),
     ) -> Result<(), Untold> {
         let Some(series) = self.head.series(series) else { return Ok(()) };
-        series.summaries_by_step(grid, self.limits(through), space, take)
+        series.summaries_by_step(grid, self.head.shown(series, through), space, take)
     }
 
     /// As [`Reader::extremes`], likewise.
@@ -668,7 +690,7 @@ impl Reader<'_> {
         take: impl FnMut(usize, u64, Extremes),
     ) -> Result<(), Untold> {
         let Some(series) = self.head.series(series) else { return Ok(()) };
-        series.summaries_by_step(grid, self.limits(through), space, take)
+        series.summaries_by_step(grid, self.head.shown(series, through), space, take)
     }
 
     /// As [`Reader::transitions`], likewise.
@@ -680,7 +702,7 @@ impl Reader<'_> {
         take: impl FnMut(usize, u64, Transitions),
     ) -> Result<(), Untold> {
         let Some(series) = self.head.series(series) else { return Ok(()) };
-        series.summaries_by_step(grid, self.limits(through), space, take)
+        series.summaries_by_step(grid, self.head.shown(series, through), space, take)
     }
 
     /// Reads the samples of all windows of `grid`, up to `through`, in place of what the columns held.
@@ -693,7 +715,7 @@ impl Reader<'_> {
     ) -> Result<(), Untold> {
         space.window.clear();
         let Some(series) = self.head.series(series) else { return Ok(()) };
-        series.read_columns(grid, self.limits(through), space)
+        series.read_columns(grid, self.head.shown(series, through), space)
     }
 
     /// Whether any sample of `series` says since when it has counted.
@@ -704,10 +726,6 @@ impl Reader<'_> {
     /// Lets waiting commits go first. What was read before and what is read afterwards may belong to different epochs.
     pub fn yield_to_commits(&mut self) {
         RwLockReadGuard::bump(&mut self.head);
-    }
-
-    fn limits(&self, through: Timestamp) -> Limits {
-        Limits { floor: self.after_floor(Timestamp::MIN), through }
     }
 
     /// Whether an empty window or look-back from `start` to `end` stays empty, for later windows too, until the series wakes up
@@ -758,11 +776,6 @@ impl Reader<'_> {
         let (a, b) = (pairs(a), pairs(b));
         let differing = a.iter().zip(b.iter()).find(|(a, b)| a != b);
         differing.map_or_else(|| a.len().cmp(&b.len()), |(a, b)| texts(a).cmp(&texts(b)))
-    }
-
-    /// The left-open start of a window that shows nothing that retention has removed.
-    fn after_floor(&self, start: Timestamp) -> Timestamp {
-        self.head.floor.map_or(start, |floor| start.max(floor.plus_ms(-1)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Samples in memory: series, index, chunks, retention.
 //!
-//! In the flow: scrapes and rules [`Store::commit`] rows; `promql` selects; a driver calls [`Store::expire`] from time to time.
+//! In the flow: scrapes and rules [`Store::commit`] rows; `promql` selects; a driver calls [`Store::demand`] with each configuration and
+//! [`Store::expire`] from time to time.
 //! **No clock, no I/O.** Times are milliseconds since the epoch; ranges include both ends.
 //!
 //! ```text
@@ -14,8 +15,8 @@
 //! ```
 //!
 //! **Invariants.** The samples of a series strictly increase in time. A batch becomes visible at once: no reader sees half a
-//! scrape. A [`SeriesRef`] never comes to mean another series. What [`Store::truncate`] removed is never seen again, to the
-//! millisecond, although memory is freed by whole chunks.
+//! scrape. A [`SeriesRef`] never comes to mean another series. What [`Store::truncate`] and [`Store::expire`] removed is not seen, to the
+//! millisecond, although memory is freed by whole chunks; only where demand grows, what is left of it shows again.
 //!
 //! **Cost.** `cargo bench --bench store` on a busy virtual machine with two cores: a commit of 1000 samples takes 48 µs, 5 minutes of
 //! 1000 series 0.43 ms, 6 hours of one series (1,440 samples) 7.5 µs, 5 ns a sample. Bytes a sample in the columns of a full chunk at regular times, as
@@ -34,8 +35,8 @@
 //!
 //! **Long windows** cost the same whatever their length: see [`lookup`].
 //!
-//! **Not here yet, and where it belongs.** *Retention by demand* is a retention time of its own in each stored series, read by
-//! `truncate`.
+//! **Retention by demand.** A series is kept as long as the furthest reader asks for ([`Demand`]); what nothing reads for the retention
+//! time, and it goes first when memory is short ([`Limits`]).
 
 mod bits;
 mod block;
@@ -43,15 +44,19 @@ mod cardinality;
 mod changes;
 mod chunk;
 mod decimal;
+mod demand;
 mod exemplars;
 mod head;
 mod late;
+mod limits;
 mod lookup;
+mod memory;
 mod metadata;
 mod moments;
 mod persist;
 mod postings;
 mod resets;
+mod retention;
 mod sealed;
 mod selection;
 mod series;
@@ -60,17 +65,22 @@ mod stepping;
 mod summary;
 mod symbols;
 mod times;
+mod upkeep;
 mod xor;
 
 pub use cardinality::{Cardinality, Count};
+pub use demand::{Demand, Demands, GRACE, LINGERING_MAX, Rank, Reach, Standing};
 pub use exemplars::{ExemplarRefusal, ExemplarStore};
 pub use head::{Counts, OrderCounts, Reader, Store, StoreOptions};
 pub use late::Amendment;
+pub use limits::{Denial, JOBS_MAX, Limits, Relief};
 pub use lookup::Windowed;
+pub use memory::{Memory, MemoryUser};
 pub use metadata::MetadataStore;
 pub use moments::{Moments, Trend};
 pub use persist::{BadPiece, CHUNK_FORMAT, CommitLog, Exported, Facts, Piece, Saved};
 pub use resets::RunResets;
+pub use retention::Intake;
 pub use selection::{Edges, Point, Refreshed, Selection, Window};
 pub use stepping::{Stepping, Untold, WindowGrid};
 pub use summary::{CompensatedSum, Extremes, Sums, Transitions};

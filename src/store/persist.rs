@@ -242,7 +242,7 @@ impl Samples<'_> {
 
 impl Piece {
     /// The time of its first sample.
-    fn first(&self) -> Timestamp {
+    pub fn first(&self) -> Timestamp {
         match self {
             Piece::Floats { first, .. } => *first,
             Piece::Histograms(samples) => samples.first().map_or(Timestamp::MIN, |(at, _)| *at),

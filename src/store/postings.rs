@@ -112,6 +112,11 @@ impl Postings {
         values.map(|(value, series)| (*value, series.len()))
     }
 
+    /// How many series have this label.
+    pub(super) fn count(&self, name: Symbol, value: Symbol) -> u64 {
+        self.names.get(&name).and_then(|name| name.values.get(&value)).map_or(0, RoaringBitmap::len)
+    }
+
     /// How many series there are.
     pub(super) fn len(&self) -> u64 {
         self.all.len()

@@ -349,6 +349,17 @@ impl Sealed {
         pieces
     }
 
+    /// What it holds.
+    pub(super) fn held(&self) -> Held {
+        let mut held = Held::default();
+        self.runs.iter().for_each(|run| held += run.held());
+        if let Some(tail) = &self.tail {
+            held += held_by(tail);
+        }
+        held.bytes += self.resets.as_ref().map_or(0, |resets| resets.bytes() as u64);
+        held
+    }
+
     /// Bytes of the tables of summaries made so far.
     pub(super) fn table_bytes(&self) -> usize {
         (0..self.parts()).filter_map(|part| self.block(part)).map(Block::table_bytes).sum()

@@ -11,6 +11,7 @@ use super::changes::{IDLE_MS, NameHash, PairBits};
 use super::chunk::{self, SAMPLES_MAX};
 use super::late::{self, Late, LateSample, PENDING_MAX};
 use super::persist::{Piece, Samples, StartList, Unread};
+use super::retention::ClassId;
 use super::sealed::{Run, Sealed, TimedHistogram};
 use super::starts::{self, Change, StartChanges};
 use super::symbols::Pair;
@@ -31,6 +32,8 @@ pub(super) struct StoredSeries {
     pub(super) name: NameHash,
     /// Of its labels.
     pub(super) pairs: PairBits,
+    /// How long it is kept.
+    pub(super) class: ClassId,
     pub(super) sealed: Sealed,
     pub(super) open: Open,
     /// Of most series there is none.
@@ -87,9 +90,9 @@ pub(super) struct Held {
 }
 
 impl StoredSeries {
-    pub(super) fn new(labels: Arc<[Pair]>, name: NameHash, pairs: PairBits) -> Self {
+    pub(super) fn new(labels: Arc<[Pair]>, name: NameHash, pairs: PairBits, class: ClassId) -> Self {
         let (sealed, open) = (Sealed::default(), Open::default());
-        StoredSeries { labels, name, pairs, sealed, open, starts: None, late: None }
+        StoredSeries { labels, name, pairs, class, sealed, open, starts: None, late: None }
     }
 
     /// Appends a sample. One that is older than the newest is taken if it is not older than `oldest`.
@@ -234,6 +237,17 @@ impl StoredSeries {
     /// The time of the newest sample.
     pub(super) fn last(&self) -> Option<Timestamp> {
         self.open.last().or_else(|| self.sealed.last())
+    }
+
+    /// What it holds.
+    pub(super) fn held(&self) -> Held {
+        let mut held = self.sealed.held();
+        if self.open.len() > 0 {
+            held += self.open.held();
+        }
+        self.late().iter().for_each(|late| held += held_by(&late.sample.value));
+        held.bytes += self.starts.as_ref().map_or(0, |starts| starts.bytes());
+        held
     }
 
     /// Whether its newest sample is a staleness marker.

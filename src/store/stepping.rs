@@ -90,7 +90,7 @@ impl WindowGrid {
 
 /// What is read of a series: its samples after `floor`, which retention has set, up to `through`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct Shown {
     pub(super) floor: Timestamp,
     pub(super) through: Timestamp,
 }
@@ -262,14 +262,14 @@ impl StoredSeries {
     pub(super) fn edges_by_step(
         &self,
         grid: &WindowGrid,
-        limits: Limits,
+        shown: Shown,
         space: &mut Stepping,
         mut take: impl FnMut(usize, Edges),
     ) -> Result<(), Untold> {
         match grid.layout() {
             Layout::Apart => {
                 for index in 0..grid.count {
-                    let (start, end) = limits.applied(grid.start(index), grid.end(index));
+                    let (start, end) = shown.applied(grid.start(index), grid.end(index));
                     space.window.clear();
                     let edges = self.edges(start, end, &mut space.window);
                     if space.window.has_histograms {
@@ -281,9 +281,9 @@ impl StoredSeries {
                 }
                 return Ok(());
             }
-            Layout::Nested if self.read_around_common(grid, limits, space)? => {}
+            Layout::Nested if self.read_around_common(grid, shown, space)? => {}
             Layout::Nested | Layout::Overlap => {
-                self.read_columns(grid, limits, space)?;
+                self.read_columns(grid, shown, space)?;
                 space.hidden = 0;
                 space.resets.clear();
                 space.note_resets(0);
@@ -297,14 +297,14 @@ impl StoredSeries {
     pub(super) fn summaries_by_step<S: Summary>(
         &self,
         grid: &WindowGrid,
-        limits: Limits,
+        shown: Shown,
         space: &mut Stepping,
         mut take: impl FnMut(usize, u64, S),
     ) -> Result<(), Untold> {
         let layout = grid.layout();
         if layout == Layout::Apart {
             for index in 0..grid.count {
-                let (start, end) = limits.applied(grid.start(index), grid.end(index));
+                let (start, end) = shown.applied(grid.start(index), grid.end(index));
                 let told = if grid.range_ms >= COMMON_MS_MIN { self.summary(start, end) } else { Windowed::Scan };
                 match told {
                     Windowed::Empty => {}
@@ -320,17 +320,17 @@ impl StoredSeries {
             }
             return Ok(());
         }
-        let (common_start, common_end) = limits.applied(grid.start(grid.count - 1), grid.end(0));
+        let (common_start, common_end) = shown.applied(grid.start(grid.count - 1), grid.end(0));
         let common = match layout {
             Layout::Nested => self.summary(common_start, common_end),
             _ => Windowed::Empty,
         };
         let Windowed::Floats { count, value } = common else {
-            self.read_columns(grid, limits, space)?;
+            self.read_columns(grid, shown, space)?;
             space.step_summaries(grid, Anchored::default(), take);
             return Ok(());
         };
-        let (start, end) = limits.applied(grid.start(0), grid.last_end());
+        let (start, end) = shown.applied(grid.start(0), grid.last_end());
         self.read_live(start, common_start, space)?;
         let anchored = Anchored::around(value, count, &space.window);
         self.read_more(common_end, end, space)?;
@@ -339,19 +339,19 @@ impl StoredSeries {
     }
 
     /// Reads the samples of all windows of `grid` in place of what the columns held.
-    pub(super) fn read_columns(&self, grid: &WindowGrid, limits: Limits, space: &mut Stepping) -> Result<(), Untold> {
-        let (start, end) = limits.applied(grid.start(0), grid.last_end());
+    pub(super) fn read_columns(&self, grid: &WindowGrid, shown: Shown, space: &mut Stepping) -> Result<(), Untold> {
+        let (start, end) = shown.applied(grid.start(0), grid.last_end());
         self.read_live(start, end, space)
     }
 
     /// Leaves the samples by which windows differ in the columns, and between them the first and the last of those in common; whether
     /// there are any and all is known of them.
-    fn read_around_common(&self, grid: &WindowGrid, limits: Limits, space: &mut Stepping) -> Result<bool, Untold> {
-        let (common_start, common_end) = limits.applied(grid.start(grid.count - 1), grid.end(0));
+    fn read_around_common(&self, grid: &WindowGrid, shown: Shown, space: &mut Stepping) -> Result<bool, Untold> {
+        let (common_start, common_end) = shown.applied(grid.start(grid.count - 1), grid.end(0));
         let Windowed::Floats { count, value: (first, last) } = self.live_range(common_start, common_end) else {
             return Ok(false);
         };
-        let (start, end) = limits.applied(grid.start(0), grid.last_end());
+        let (start, end) = shown.applied(grid.start(0), grid.last_end());
         self.read_live(start, common_start, space)?;
         space.window.push(first.1.at, first.1.value);
         space.resets.clear();
@@ -383,7 +383,7 @@ impl StoredSeries {
     }
 }
 
-impl Limits {
+impl Shown {
     fn applied(self, start: Timestamp, end: Timestamp) -> (Timestamp, Timestamp) {
         (start.max(self.floor), end.min(self.through))
     }

@@ -27,6 +27,8 @@ pub(super) struct Symbols {
     free: Vec<u32>,
     /// Keyed by texts that targets choose, so with the standard library's keyed hash.
     by_text: HashMap<Arc<str>, Symbol>,
+    /// Letters of all texts.
+    text_bytes: u64,
 }
 
 struct Entry {
@@ -44,6 +46,16 @@ impl Symbols {
     /// The text of `symbol`.
     pub(super) fn text(&self, symbol: Symbol) -> &Arc<str> {
         &self.entries[symbol.0 as usize].text
+    }
+
+    /// How many texts there are.
+    pub(super) fn len(&self) -> u64 {
+        self.by_text.len() as u64
+    }
+
+    /// Their letters.
+    pub(super) fn text_bytes(&self) -> u64 {
+        self.text_bytes
     }
 
     /// `labels` as pairs, if all their texts are known. In order of name, as `labels` are.
@@ -65,6 +77,7 @@ impl Symbols {
             if entry.uses == 0 {
                 let text = std::mem::replace(&mut entry.text, Arc::from(""));
                 self.by_text.remove(&text);
+                self.text_bytes -= text.len() as u64;
                 self.free.push(symbol.0);
             }
         }
@@ -93,6 +106,7 @@ impl Symbols {
             }
         };
         self.by_text.insert(text.clone(), symbol);
+        self.text_bytes += text.len() as u64;
         symbol
     }
 }
@@ -114,5 +128,6 @@ mod tests {
         assert_eq!(symbols.materialise(&second), two);
         symbols.release(&second);
         assert_eq!((symbols.by_text.len(), symbols.free.len()), (0, symbols.entries.len()));
+        assert_eq!(symbols.text_bytes(), 0);
     }
 }

@@ -266,6 +266,6 @@ fn counts_what_makes_up_the_series() {
     assert_eq!(cardinality.label_pairs, 7);
     assert_eq!(cardinality.series_by_metric, [count("up", 3), count("down", 2)]);
     assert_eq!(cardinality.values_by_label, [count("i", 5), count("__name__", 2)]);
-    assert_eq!(cardinality.bytes_by_label, [count("__name__", 14), count("i", 10)]);
+    assert_eq!(cardinality.bytes_by_label, [count("__name__", 64), count("i", 25)]);
     assert_eq!(cardinality.series_by_pair, [count("__name__=up", 3), count("__name__=down", 2)]);
 }

@@ -48,5 +48,6 @@ mod slo_backtest;
 mod slo_commands;
 mod slo_schema;
 mod smtp;
+mod storage;
 mod templates_peer;
 mod trees;

@@ -425,6 +425,7 @@ pub(crate) fn state() -> AppState {
         targets: Arc::new(Default::default),
         alertmanagers: Arc::new(Default::default),
         storage_problem: Arc::new(|| None),
+        snapshot: None,
         reload: None,
         collectors: Arc::new([]),
     }

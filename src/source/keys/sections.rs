@@ -496,6 +496,10 @@ pub static STORAGE: Section = Section {
         acted("tsdb", "{}"),
         refused("exemplars", "{max_exemplars: 1}", "how many exemplars are kept is fixed"),
         acted("path", "/a").ours(),
+        acted("mode", "rules").ours(),
+        acted("memory_limit", "2GB").ours(),
+        acted("series_limit", "1000").ours(),
+        acted("series_limit_per_job", "1000").ours(),
     ],
     includes: &[],
 };

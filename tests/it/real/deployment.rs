@@ -37,8 +37,10 @@ impl Deployment {
         let mut all = vec![
             format!("--config.file={}", folder.path().join("almenara.yml").display()),
             format!("--web.listen-address=127.0.0.1:{port}"),
-            format!("--storage.path={}", folder.path().join("data").display()),
         ];
+        if !flags.iter().any(|flag| flag.starts_with("--storage.path=")) {
+            all.push(format!("--storage.path={}", folder.path().join("data").display()));
+        }
         all.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let daemon = spawn(&all, &folder.path().join("almenara.log"), file_len_max);
         let deployment = Deployment { port, daemon, folder, flags: all, file_len_max };
