@@ -7,6 +7,9 @@ use super::{FAILED, FINE};
 use crate::config::{Layer, SETTINGS, SettingKind, feature_names};
 use crate::serve;
 
+/// Prometheus's way of turning off the one switch that is on by default.
+const NO_DRAIN: &str = "no-alertmanager.drain-notification-queue-on-shutdown";
+
 pub(super) fn command() -> Command {
     let mut command = Command::new("serve").about(
         "Scrape, evaluate, alert. Settings layer: defaults, file (storage), environment (ALMENARA__WEB__LISTEN_ADDRESS), flags",
@@ -34,19 +37,23 @@ pub(super) fn command() -> Command {
         }
         command = command.arg(arg);
     }
-    command
+    command.arg(Arg::new(NO_DRAIN).long(NO_DRAIN).action(ArgAction::SetTrue).hide(true))
 }
 
 /// The flags that were given, as a layer.
 pub(super) fn flags(matches: &ArgMatches) -> Layer {
-    SETTINGS
+    let mut flags: Layer = SETTINGS
         .iter()
         .filter(|setting| matches.value_source(setting.name) == Some(ValueSource::CommandLine))
         .map(|setting| {
             let values: Vec<String> = matches.get_many::<String>(setting.name).into_iter().flatten().cloned().collect();
             (setting.name.to_owned(), values.join(","))
         })
-        .collect()
+        .collect();
+    if matches.get_flag(NO_DRAIN) {
+        flags.push((NO_DRAIN.trim_start_matches("no-").to_owned(), "false".to_owned()));
+    }
+    flags
 }
 
 pub(super) fn run(flags: &Layer) -> u8 {

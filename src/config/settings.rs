@@ -129,6 +129,24 @@ pub static SETTINGS: &[Setting] = &[
     ),
     setting("rules.alert.resend-delay", SettingKind::Duration, "1m", "Least time between two sends of an alert."),
     setting("alerts.history", SettingKind::Duration, "30d", "How long the history of alerts is kept."),
+    setting(
+        "alertmanager.notification-queue-capacity",
+        SettingKind::Count,
+        "10000",
+        "How many alerts wait for each Alertmanager; then the oldest go.",
+    ),
+    setting(
+        "alertmanager.notification-batch-size",
+        SettingKind::Count,
+        "256",
+        "How many alerts go in one request to an Alertmanager.",
+    ),
+    setting(
+        "alertmanager.drain-notification-queue-on-shutdown",
+        SettingKind::Switch,
+        "true",
+        "Send what waits for Alertmanagers before the end, for at most ten seconds.",
+    ),
     setting("log.level", SettingKind::Choice(&["debug", "info", "warn", "error"]), "info", "Least severity logged."),
     setting("log.format", SettingKind::Choice(&["logfmt", "json"]), "logfmt", "Form of the log, on standard error."),
 ];

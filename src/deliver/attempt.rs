@@ -10,8 +10,7 @@ use super::config::text_of;
 use super::worker::{Channel, Endpoint};
 use super::{slack, smtp};
 use crate::clock;
-use crate::http::{Client, HttpError, Response, Text};
-use crate::model::Timestamp;
+use crate::http::{Client, HttpError, Response, Text, retry_after};
 use crate::router::{Message, Notification, PagerDutyApi};
 
 /// Bytes of an answer's body that are read; a longer one counts as empty. Slack's says back what was posted.
@@ -206,16 +205,6 @@ fn judge_error(error: &HttpError) -> Verdict {
     }
 }
 
-/// The pause that a `Retry-After` header asks for: seconds, or a date.
-fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(secs) = text.parse::<u64>() {
-        return Some(Duration::from_secs(secs));
-    }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Timestamp::from_ms(date.as_millisecond()).since(now))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -279,21 +268,5 @@ pub(super) mod tests {
         assert_eq!(body, r#"{"routing_key":"k\"1","event_action":"trigger"}"#);
         assert_eq!(with_key("{}", PagerDutyApi::V1, None).unwrap(), "{}");
         assert!(matches!(with_key("{}", PagerDutyApi::V1, Some("/no/such/file")), Err(HttpError::File { .. })));
-    }
-
-    #[test]
-    fn reads_retry_after() {
-        let now = Timestamp::from_ms(784_111_777_000); // 1994-11-06T08:49:37Z
-        for (text, secs) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("soon", None),
-            ("-5", None),
-            ("", None),
-        ] {
-            assert_eq!(retry_after(text, now), secs.map(Duration::from_secs), "{text}");
-        }
     }
 }

@@ -6,6 +6,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::model::Timestamp;
+
 /// Exponential delays with jitter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
@@ -40,6 +42,16 @@ impl Backoff {
     }
 }
 
+/// The pause that a `Retry-After` header asks for: seconds, or a date.
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(secs) = text.parse::<u64>() {
+        return Some(Duration::from_secs(secs));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Timestamp::from_ms(date.as_millisecond()).since(now))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +75,22 @@ mod tests {
             let delay = Backoff::ALERTMANAGER.random_delay(failures);
             assert!(delay >= Backoff::ALERTMANAGER.delay(failures, 0.0), "{failures} {delay:?}");
             assert!(delay <= Backoff::ALERTMANAGER.delay(failures, 1.0), "{failures} {delay:?}");
+        }
+    }
+
+    #[test]
+    fn reads_retry_after() {
+        let now = Timestamp::from_ms(784_111_777_000); // 1994-11-06T08:49:37Z
+        for (text, secs) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-5", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(text, now), secs.map(Duration::from_secs), "{text}");
         }
     }
 }

@@ -31,7 +31,7 @@ mod tls;
 mod tls_error;
 mod token;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, retry_after};
 pub use client::{Client, HEADERS_MAX, REDIRECTS_MAX, Response};
 pub use config::{Auth, ClientConfig, Header, Text};
 pub use error::HttpError;

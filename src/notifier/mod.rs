@@ -14,7 +14,7 @@
 //! **Limits.** [`QUEUE_CAPACITY`] alerts per URL, the oldest goes first; [`BATCH_SIZE_MAX`] alerts per request.
 //! **Source.** Prometheus v3.5 `notifier/`, with the queue per Alertmanager of v3.10.
 //! **Differs:** a failed batch is tried again with growing pauses until its alerts have ended or a newer state took their
-//! place; Prometheus drops it. Only answers that blame the content (400, 413, 415, 422) are final. A resolved alert is tried for
+//! place, and not before a `Retry-After` allows it (five minutes at most); Prometheus drops it. Only answers that blame the content (400, 413, 415, 422) are final. A resolved alert is tried for
 //! one hour, so that an Alertmanager that was away hears of the end.
 //! **Differs:** `scheme` other than http and https is refused, and so is a timeout of zero.
 

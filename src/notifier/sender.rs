@@ -15,11 +15,13 @@ use super::queue::{Queue, QueueLimits, Taken};
 use super::wire;
 use crate::clock::{self, Latency, Stopwatch};
 use crate::exposition::{Family, FamilyKind};
-use crate::http::{Backoff, Client};
+use crate::http::{Backoff, Client, retry_after};
 use crate::model::Alert;
 
 /// Pauses between attempts. Shorter at most than Alertmanager's own, since a page may wait behind it.
 const BACKOFF: Backoff = Backoff { longest: Duration::from_secs(20), ..Backoff::ALERTMANAGER };
+/// Longer pauses that an Alertmanager asks for are cut: what fires now must not wait for an hour behind a proxy's guess.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Bytes of an error's body that go to the log.
 const ERROR_BODY_MAX: usize = 2_000;
 /// Answers that blame the content: sending the same again cannot help.
@@ -173,13 +175,13 @@ async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
         }
         let outcome = shared.post(&alerts).await;
         shared.observe(&alerts, &outcome);
-        if shared.settle(outcome) == Next::Batch {
+        let Next::Pause(asked) = shared.settle(outcome) else {
             failures = 0;
             continue;
-        }
+        };
         failures += 1;
         tokio::select! {
-            () = tokio::time::sleep(BACKOFF.random_delay(failures)) => {}
+            () = tokio::time::sleep(BACKOFF.random_delay(failures).max(asked)) => {}
             // The end of the program should not wait out a long pause: one more attempt at once.
             changed = phase.changed() => {
                 if changed.is_err() {
@@ -195,7 +197,8 @@ async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
     Batch,
-    Pause,
+    /// At least for so long.
+    Pause(Duration),
 }
 
 impl Shared {
@@ -217,20 +220,21 @@ impl Shared {
     fn settle(&self, outcome: Outcome) -> Next {
         let mut line = self.line.lock();
         if line.handed_over {
-            return Next::Pause;
+            return Next::Pause(Duration::ZERO);
         }
         let batch = std::mem::take(&mut line.in_flight);
         let count = batch.len() as u64;
         // As in Prometheus: every alert of every attempt, failed ones included.
         self.counts.sent.fetch_add(count, Ordering::Relaxed);
         let Outcome::Failed { reason, again } = outcome else { return Next::Batch };
+        let is_again = again.is_some();
         self.counts.errors.fetch_add(count, Ordering::Relaxed);
-        let dropped = if again { line.queue.put_back(batch) as u64 } else { count };
+        let dropped = if is_again { line.queue.put_back(batch) as u64 } else { count };
         self.note_length(&line);
         drop(line);
         self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
-        tracing::error!(alertmanager = %self.url, count, again, reason, "error sending alerts");
-        if again { Next::Pause } else { Next::Batch }
+        tracing::error!(alertmanager = %self.url, count, again = is_again, reason, "error sending alerts");
+        again.map_or(Next::Batch, Next::Pause)
     }
 
     fn observe(&self, alerts: &[Arc<Alert>], outcome: &Outcome) {
@@ -249,17 +253,19 @@ impl Shared {
         self.counts.latency.record(stopwatch.elapsed());
         let response = match answer {
             Ok(response) => response,
-            Err(error) => return Outcome::Failed { reason: error.to_string(), again: true },
+            Err(error) => return Outcome::Failed { reason: error.to_string(), again: Some(Duration::ZERO) },
         };
         let (status, text) = (response.status(), response.status_text());
         let success = response.is_success();
+        let asked = response.header("retry-after").and_then(|text| retry_after(text, clock::now()));
         // Read also on success: an unread body costs the connection.
         let body = response.bytes(ERROR_BODY_MAX).await.unwrap_or_default();
         if success {
             return Outcome::Accepted;
         }
         let reason = format!("bad response status {text}: {}", String::from_utf8_lossy(&body).trim());
-        Outcome::Failed { reason, again: !FINAL_STATUS.contains(&status) }
+        let again = (!FINAL_STATUS.contains(&status)).then(|| asked.unwrap_or_default().min(PAUSE_MAX));
+        Outcome::Failed { reason, again }
     }
 
     fn note_length(&self, line: &Line) {
@@ -269,7 +275,11 @@ impl Shared {
 
 enum Outcome {
     Accepted,
-    Failed { reason: String, again: bool },
+    /// `again`: worth another attempt, after at least so long.
+    Failed {
+        reason: String,
+        again: Option<Duration>,
+    },
 }
 
 /// Is told what an Alertmanager made of alerts: its URL, and why it did not take them.

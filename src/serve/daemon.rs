@@ -102,7 +102,7 @@ impl Daemon {
         let discovery_metrics = Arc::new(DiscoveryMetrics::default());
         let router = router(&config, &settings, &external_url, started_at);
         let history = Arc::new(History::default());
-        let notifier = notifier(discovery_metrics.clone(), history.clone());
+        let notifier = notifier(&settings, discovery_metrics.clone(), history.clone());
         let store = Arc::new(Store::new(StoreOptions { retention: settings.duration("storage.tsdb.retention.time") }));
         let metadata = Arc::new(MetadataStore::default());
         let exemplars = Arc::new(ExemplarStore::new());
@@ -122,6 +122,7 @@ impl Daemon {
             send_alerts: send_alerts(notifier.clone(), router.clone()),
             latency: Arc::new(Latency::new()),
             beats: Beats::default(),
+            rule_latency: Arc::new(Latency::new()),
         };
         let upkeep = Arc::new(Upkeep::new(&settings, store.clone(), metadata.clone(), storage.clone()));
         let parts = Arc::new(Parts {
@@ -202,7 +203,8 @@ impl Daemon {
         if tokio::time::timeout(DRAIN_TIME_MAX, stopped).await.is_err() {
             tracing::warn!("an evaluation takes too long; what it finds is not told before the next start");
         }
-        let notifier = self.parts.notifier.shutdown(DRAIN_TIME_MAX);
+        let drains = self.parts.settings.is_on("alertmanager.drain-notification-queue-on-shutdown");
+        let notifier = self.parts.notifier.shutdown(if drains { DRAIN_TIME_MAX } else { Duration::ZERO });
         let delivery = self.driver.finish(self.parts.delivery.shutdown(DRAIN_TIME_MAX));
         tokio::join!(notifier, delivery);
         self.parts.upkeep.keep_metadata();
@@ -306,8 +308,12 @@ fn send_alerts(notifier: Arc<Notifier>, router: RouterHandle) -> SendAlerts {
 }
 
 /// A notifier whose news are noted.
-fn notifier(discovery_metrics: Arc<DiscoveryMetrics>, history: Arc<History>) -> Arc<Notifier> {
-    let notifier = Notifier::new(USER_AGENT, QueueLimits::default(), discovery_metrics);
+fn notifier(settings: &Settings, discovery_metrics: Arc<DiscoveryMetrics>, history: Arc<History>) -> Arc<Notifier> {
+    let limits = QueueLimits {
+        capacity: settings.count("alertmanager.notification-queue-capacity"),
+        batch_size_max: settings.count("alertmanager.notification-batch-size"),
+    };
+    let notifier = Notifier::new(USER_AGENT, limits, discovery_metrics);
     notifier.observe(Box::new(move |url, alerts, refusal| {
         history.told(url, alerts.iter().map(|alert| &**alert), refusal, clock::now());
     }));

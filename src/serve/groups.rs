@@ -116,7 +116,8 @@ impl Groups {
             .map(|group| (&*group.key, group.interval, group.status().rules.len(), &*group.counts));
         let slos =
             running.slos.values().map(|group| (&*group.key, group.interval, group.status().len(), &*group.counts));
-        scheduler::collect(rules.chain(slos), &self.shared.latency, families);
+        let latencies = (&*self.shared.latency, &*self.shared.rule_latency);
+        scheduler::collect(rules.chain(slos), latencies, families);
     }
 }
 

@@ -37,10 +37,12 @@ pub(super) struct Shared {
     pub(super) storage: Arc<Storage>,
     /// What happened to alerts is noted there.
     pub(super) history: Arc<History>,
-    /// Durations of single evaluations, all groups together.
+    /// Durations of evaluations of groups, all together.
     pub(super) latency: Arc<Latency>,
     /// What steps the groups.
     pub(super) beats: Beats,
+    /// Durations of evaluations of single rules.
+    pub(super) rule_latency: Arc<Latency>,
 }
 
 /// What is counted of one group.
@@ -50,6 +52,9 @@ pub(super) struct Counts {
     missed: AtomicU64,
     failures: AtomicU64,
     last_duration_micros: AtomicU64,
+    /// Of all rules together.
+    last_rules_micros: AtomicU64,
+    last_samples: AtomicU64,
     last_slot_ms: AtomicU64,
 }
 
@@ -206,6 +211,14 @@ impl<E: Evaluator, S> Run<E, S> {
         self.shared.latency.record(took);
         self.shared.storage.put(outcome.states);
         self.shared.history.transitions(&self.key, slot, &outcome.transitions);
+        let mut rules_took = Duration::ZERO;
+        group.each_rule_duration(&mut |took| {
+            self.shared.rule_latency.record(took);
+            rules_took += took;
+        });
+        self.counts.last_rules_micros.store(rules_took.as_micros() as u64, Ordering::Relaxed);
+        let samples = outcome.recorded.iter().filter(|recorded| !recorded.value.is_stale()).count();
+        self.counts.last_samples.store(samples as u64, Ordering::Relaxed);
         if !outcome.alerts.is_empty() {
             (self.shared.send_alerts)(outcome.alerts, &self.environment);
         }
@@ -241,7 +254,7 @@ pub(super) fn commit(store: &Store, recorded: &[Recorded], group: &str) {
 /// The metrics of groups, under Prometheus's names.
 pub(super) fn collect<'a>(
     groups: impl Iterator<Item = (&'a str, Duration, usize, &'a Counts)>,
-    latency: &Latency,
+    (latency, rule_latency): (&Latency, &Latency),
     families: &mut Vec<Family>,
 ) {
     use FamilyKind::{Counter, Gauge};
@@ -258,7 +271,13 @@ pub(super) fn collect<'a>(
     let mut last =
         Family::new("prometheus_rule_group_last_evaluation_timestamp_seconds", "When it was last evaluated.", Gauge);
     let mut rules = Family::new("prometheus_rule_group_rules", "Rules in the group.", Gauge);
+    let name = "prometheus_rule_group_last_rule_duration_sum_seconds";
+    let mut rules_took = Family::new(name, "How long the rules took in the last evaluation, all together.", Gauge);
+    let name = "prometheus_rule_group_last_evaluation_samples";
+    let mut samples = Family::new(name, "Samples that the last evaluation gave.", Gauge);
+    let mut keys = Vec::new();
     for (key, every, rule_count, counts) in groups {
+        keys.push(key.to_owned());
         let label = || vec![("rule_group", key.to_owned())];
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         let evaluated = get(&counts.iterations) - get(&counts.missed);
@@ -270,8 +289,19 @@ pub(super) fn collect<'a>(
         duration.point(label(), get(&counts.last_duration_micros) / 1e6);
         last.point(label(), get(&counts.last_slot_ms) / 1000.0);
         rules.point(label(), rule_count as f64);
+        rules_took.point(label(), get(&counts.last_rules_micros) / 1e6);
+        samples.point(label(), get(&counts.last_samples));
     }
-    families.extend([iterations, missed, evaluations, failures, interval, duration, last, rules]);
+    families.extend([iterations, missed, evaluations, failures, interval, duration, last, rules, rules_took, samples]);
     let help = "How long the evaluation of a group takes.";
     families.push(latency.family("prometheus_rule_group_duration_seconds", help, Vec::new()));
+    // Durable state is read once, before the first evaluation, and not by a query of each group: that takes no time here.
+    let name = "prometheus_rule_group_last_restore_duration_seconds";
+    let mut restored = Family::new(name, "Queries for the state of alerts after a start; there are none.", Gauge);
+    for key in keys {
+        restored.point(vec![("rule_group", key)], 0.0);
+    }
+    families.push(restored);
+    let help = "How long the evaluation of a rule takes.";
+    families.push(rule_latency.family("prometheus_rule_evaluation_duration_seconds", help, Vec::new()));
 }
