@@ -18,6 +18,7 @@ mod isolation;
 mod keys;
 mod kills;
 mod layers;
+mod lifecycle_peer;
 mod long_windows;
 mod loopback;
 mod mail_server;
