@@ -7,7 +7,7 @@
 //!   labels, annotations, state, value, activeAt, firedAt, keepFiringSince, lastSentAt
 //!   because          one sentence: what its state follows from
 //!   rule             the text in force: file, group, name, query, for, keepFiringFor (s), noData, error, limitPolicy, recoverWhen;
-//!                    interval (s), lastEvaluation, health, lastError
+//!                    interval (s), lastEvaluation, health, lastError, warnings
 //!   condition        left, op, right: the comparison that decides, where the query is one; else left alone is the query
 //!   values[]         at the last slots: at, left, right (what the sides give for the labels of this alert; absent without data)
 //!   outcomes[]       of the rule, see `/rules/outcomes`
@@ -227,6 +227,9 @@ fn write_rule(json: &mut Json, subject: &Subject) {
         json.key("health").string(rule.health.as_str());
         if let Some(error) = &rule.last_error {
             json.key("lastError").string(error);
+        }
+        if !rule.warnings.is_empty() {
+            json.key("warnings").list(&rule.warnings, |json, warning| json.string(warning));
         }
     });
 }

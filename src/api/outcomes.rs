@@ -5,6 +5,7 @@
 //! ```text
 //! groups[]         file, name, interval (s)
 //!   rules[]        name, type, query, health
+//!     warnings[]   labels and annotations whose templates failed in the last evaluation, if any did
 //!     hasMatched   false while the expression has never found a series to read
 //!     outcomes[]   the oldest first: at (the slot), duration (s), seriesIn, seriesOut, error
 //! ```
@@ -41,6 +42,9 @@ fn write_rule(json: &mut Json, rule: &RuleStatus) {
         json.key("type").string(if rule.alerting.is_some() { "alerting" } else { "recording" });
         json.key("query").string(&rule.query);
         json.key("health").string(rule.health.as_str());
+        if !rule.warnings.is_empty() {
+            json.key("warnings").list(&rule.warnings, |json, warning| json.string(warning));
+        }
         json.key("hasMatched").truth(rule.has_matched);
         json.key("outcomes").list(&rule.outcomes.to_vec(), write_outcome);
     });

@@ -104,6 +104,7 @@ fn groups() -> Vec<GroupStatus> {
         labels: Labels::from_pairs([label]),
         health: Health::Ok,
         last_error: None,
+        warnings: Vec::new(),
         evaluation_duration: Duration::from_micros(350),
         evaluated_at: Some(Timestamp::from_ms(2_250)),
         outcomes: RuleOutcomes::default(),

@@ -30,8 +30,16 @@ pub fn now() -> Timestamp {
 
 /// Returns when the wall clock shows `instant` or later; at once if it already does.
 pub async fn sleep_until(instant: Timestamp) {
-    while let Some(step) = next_nap(now(), instant) {
-        tokio::time::sleep(step).await;
+    sleep_until_looking(instant, |_| {}).await;
+}
+
+/// As [`sleep_until`]; `look` is told the time whenever the wall clock is looked at.
+pub async fn sleep_until_looking(instant: Timestamp, look: impl Fn(Timestamp)) {
+    loop {
+        let now = now();
+        look(now);
+        let Some(nap) = next_nap(now, instant) else { return };
+        tokio::time::sleep(nap).await;
     }
 }
 

@@ -55,6 +55,16 @@ impl AlertStore {
         self.alerts.insert(stored.alert.fingerprint(), StoredAlert { version: self.version, ..stored });
     }
 
+    /// What fired at `from` and has not arrived since fires for `by` longer.
+    pub(crate) fn prolong(&mut self, from: Timestamp, by: Duration) {
+        let fired = |stored: &&mut StoredAlert| stored.updated_at <= from && stored.alert.ends_at > from;
+        for stored in self.alerts.values_mut().filter(fired) {
+            self.version += 1;
+            stored.version = self.version;
+            stored.alert.ends_at = stored.alert.ends_at + by;
+        }
+    }
+
     /// The version of the last change.
     pub(crate) fn version(&self) -> u64 {
         self.version

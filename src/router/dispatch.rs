@@ -153,6 +153,7 @@ impl Router {
                 }
                 Event::Delivered(id) => self.report(id, now, Outcome::Accepted),
                 Event::Failed(id, _) => self.report(id, now, Outcome::GivenUp),
+                Event::Jumped { from, by } => self.alerts.prolong(from, by),
             }
         }
         if now.since(self.collected_at) >= alerts::GC_INTERVAL {

@@ -44,6 +44,8 @@ pub use silence::{
     NotAnId, SILENCES_MAX, Silence, SilenceDraft, SilenceError, SilenceId, SilenceState, Silencer, Silences,
 };
 
+use std::time::Duration;
+
 use crate::model::{Alert, Labels, Timestamp};
 use crate::source::Secret;
 
@@ -58,6 +60,13 @@ pub enum Event {
     Delivered(NotificationId),
     /// A notification was given up; the text says why. The group tries again at its next interval.
     Failed(NotificationId, String),
+    /// The clock went from `from` to `by` later at once. What fired then has as long to be confirmed as it had.
+    Jumped {
+        /// Before the jump.
+        from: Timestamp,
+        /// How far it went.
+        by: Duration,
+    },
 }
 
 /// An alert as somebody posted it: a time that is missing is filled in on arrival.

@@ -14,10 +14,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Timestamp, Value};
-use crate::template::{Host, Query, alert_data};
+use crate::template::Query;
 
+use super::expansion::{Expansions, expand};
 use super::transition::{Change, Held, Transition};
-use super::{Entry, Environment, RuleConfig, sending};
+use super::{Environment, RuleConfig, sending};
 
 /// Where an alert stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,6 +109,8 @@ pub(super) struct Moment<'a> {
     pub(super) now: Timestamp,
     pub(super) environment: &'a Environment,
     pub(super) query: &'a Query<'a>,
+    /// What becomes of templates is noted there.
+    pub(super) expansions: &'a Expansions,
 }
 
 /// An element of the result as the alert that it means.
@@ -292,23 +295,6 @@ pub(super) fn series(alerts: &Alerts) -> impl Iterator<Item = (Labels, Value)> {
             (alerts_series(labels, "ALERTS", Some(alert.state)), Value::Float(1.0)),
             (alerts_series(labels, "ALERTS_FOR_STATE", None), Value::Float(active_secs)),
         ]
-    })
-}
-
-/// Renders a label or annotation of the element; a failure becomes the text, as in Prometheus.
-pub(super) fn expand(
-    config: &RuleConfig,
-    entry: &Entry,
-    (labels, value): (&Labels, &Value),
-    moment: &Moment<'_>,
-) -> String {
-    let Some(template) = &entry.template else { return entry.value.to_string() };
-    let environment = moment.environment;
-    let data = alert_data(labels, &environment.external_labels, &environment.external_url, value);
-    let host = Host { query: moment.query, now: moment.now, external_url: &environment.external_url };
-    template.render(data, &host).unwrap_or_else(|error| {
-        let name = format!("__alert_{}", config.name);
-        format!("<error expanding template: error executing template {name}: {error}>")
     })
 }
 

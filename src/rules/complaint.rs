@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use crate::model::{ALERT_NAME, Labels, Value};
 
 use super::RuleConfig;
-use super::alerting::{Candidate, Moment, expand};
+use super::alerting::{Candidate, Moment};
+use super::expansion::expand;
 
 /// What there is to complain about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -11,7 +11,7 @@ use crate::promql::plan::Engine;
 use crate::promql::{Dialect, Querier};
 use crate::store::SeriesRef;
 
-use super::{StateChange, Transition};
+use super::{ExpansionCounts, StateChange, Transition};
 
 /// What is the same for every evaluation of a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,10 @@ pub struct Outcome {
     pub alerts: Vec<Alert>,
     /// The failures of this evaluation, for the log: rule name and text.
     pub failures: Vec<(String, String)>,
+    /// Templates that failed, for the log: rule name and text.
+    pub warnings: Vec<(Arc<str>, Arc<str>)>,
+    /// Labels and annotations that were rendered.
+    pub expansions: ExpansionCounts,
     /// What alerts have become.
     pub transitions: Vec<Transition>,
     /// What must survive the process, to be stored before the alerts are handed on.

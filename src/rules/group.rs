@@ -21,6 +21,7 @@ use crate::promql::Querier;
 use crate::promql::plan::Overlay;
 
 use super::alerting::{self, AlertState};
+use super::expansion::Expansions;
 use super::outcome::RuleOutcome;
 use super::pause::{Outage, Pause};
 use super::presence::{Look, widths_ms};
@@ -296,6 +297,7 @@ impl Evaluator for Group {
             validity: self.interval.max(context.environment.resend_delay),
             group: self.name.clone(),
             pause: self.pause,
+            expansions: Expansions::default(),
             context,
         };
         let mut overlay = Overlay::default();
@@ -368,6 +370,8 @@ struct Step<'a> {
     group: Arc<str>,
     /// The last pause, and when what was away is back.
     pause: Option<(Pause, Timestamp)>,
+    /// Of the rule that is evaluated.
+    expansions: Expansions,
     context: &'a EvalContext<'a>,
 }
 
@@ -418,6 +422,11 @@ impl Rule {
         if let Err(reason) = result {
             outcome.failures.push((self.config.name.to_string(), reason));
         }
+        let (counts, warnings) = step.expansions.take();
+        outcome.expansions.all += counts.all;
+        outcome.expansions.failed += counts.failed;
+        outcome.warnings.extend(warnings.iter().map(|text| (self.config.name.clone(), text.clone())));
+        self.state.warnings = warnings;
         if !self.state.has_matched {
             self.state.has_matched = self.matches_now(step, source);
         }
@@ -499,6 +508,7 @@ impl Rule {
             labels: state.identity.labels.clone(),
             health: state.health,
             last_error: state.last_error.clone(),
+            warnings: state.warnings.clone(),
             evaluation_duration: state.evaluation_duration,
             evaluated_at: state.evaluated_at,
             outcomes: state.outcomes.clone(),

@@ -7,6 +7,7 @@ mod alerting;
 mod complaint;
 mod demand;
 mod evaluator;
+mod expansion;
 mod file;
 mod format;
 mod group;
@@ -27,6 +28,7 @@ mod transition;
 
 pub use alerting::AlertState;
 pub use evaluator::{Environment, EvalContext, Evaluator, Outcome, Recorded};
+pub use expansion::ExpansionCounts;
 pub use file::{EachBelow, Entry, GroupConfig, RuleConfig, RuleFile, RuleKind};
 pub use format::format_rule_file;
 pub use group::{Elapsed, Group, GroupDefaults, Kinship, ReplaySlots, Replayed};

@@ -33,7 +33,7 @@ use crate::model::Labels;
 /// Prometheus's `--rules.alert.for-outage-tolerance` and `--rules.alert.for-grace-period`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outage {
-    /// After a longer pause, alerts that wait for their `for` begin anew, and those that fired are not told before they are seen again.
+    /// After a restart that took longer, alerts that wait for their `for` begin anew, and those that fired are not told before they are seen again.
     pub tolerance: Duration,
     /// After a pause, at least this is left to wait of a `for` that is longer, unless it is over.
     pub grace_period: Duration,
@@ -109,7 +109,7 @@ impl Pause {
         outage: Outage,
     ) -> Option<Timestamp> {
         let length = slot.since(self.from);
-        if length > outage.tolerance {
+        if self.is_restart && length > outage.tolerance {
             return None;
         }
         let waited = self.from.since(active_at);
@@ -177,5 +177,10 @@ mod tests {
         // Shorter than the grace period: Prometheus would begin anew.
         check(5, 4, 14, Some(10));
         check(20, 4, 65, None);
+        // A clock that jumps is no restart: what has been waited stays waited.
+        let pause = Pause { from: secs(240), until: secs(240 + 3605), is_restart: false };
+        let (hold, seamless) = (Duration::from_secs(7200), Duration::from_secs(300));
+        let active_at = pause.active_at(secs(0), hold, (pause.until, seamless), Outage::default());
+        assert_eq!(active_at, Some(secs(3605)));
     }
 }

@@ -65,6 +65,8 @@ pub struct RuleState {
     pub(super) stored_as: Option<String>,
     pub(super) health: Health,
     pub(super) last_error: Option<Arc<str>>,
+    /// Templates that failed in the last evaluation.
+    pub(super) warnings: Vec<Arc<str>>,
     pub(super) evaluated_at: Option<Timestamp>,
     pub(super) evaluation_duration: Duration,
     pub(super) outcomes: RuleOutcomes,
@@ -84,6 +86,7 @@ impl RuleState {
             stored_as: None,
             health: Health::Unknown,
             last_error: None,
+            warnings: Vec::new(),
             evaluated_at: None,
             evaluation_duration: Duration::ZERO,
             outcomes: RuleOutcomes::default(),

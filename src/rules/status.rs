@@ -41,6 +41,8 @@ pub struct RuleStatus {
     pub health: Health,
     /// Why the last evaluation failed.
     pub last_error: Option<Arc<str>>,
+    /// Labels and annotations whose templates failed in the last evaluation, with what failed; the alerts carry that as their text.
+    pub warnings: Vec<Arc<str>>,
     /// How long its last evaluation took; zero unless the driver measures it.
     pub evaluation_duration: Duration,
     /// The last slot, `None` before the first.

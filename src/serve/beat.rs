@@ -24,6 +24,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::clock_watch::ClockWatch;
 use crate::clock;
 use crate::model::Timestamp;
 use crate::rules::slots;
@@ -50,12 +51,16 @@ type Members = Vec<Weak<dyn Member>>;
 
 /// The groups that run, by interval.
 #[derive(Clone, Default)]
-pub(super) struct Beats(Arc<Mutex<BTreeMap<Duration, Members>>>);
+pub(super) struct Beats {
+    members: Arc<Mutex<BTreeMap<Duration, Members>>>,
+    /// Whether the clock has been set back.
+    pub(super) clock: Arc<ClockWatch>,
+}
 
 impl Beats {
     /// From its next slot on `member` is evaluated, until it is dropped.
     pub(super) fn join(&self, interval: Duration, member: &Arc<dyn Member>) {
-        let mut beats = self.0.lock();
+        let mut beats = self.members.lock();
         let is_new = !beats.contains_key(&interval);
         beats.entry(interval).or_default().push(Arc::downgrade(member));
         if is_new {
@@ -67,7 +72,7 @@ impl Beats {
         let mut slot = slots::next_slot(clock::now(), interval);
         let mut skipped = 0;
         loop {
-            clock::sleep_until(slot).await;
+            clock::sleep_until_looking(slot, |now| self.clock.look(slot - interval, now)).await;
             let Some(members) = self.members(interval) else { return };
             let is_taken = |member: &Arc<dyn Member>| {
                 if skipped > 0 {
@@ -84,7 +89,7 @@ impl Beats {
 
     /// Those of an interval, in order; `None` if there are none any more, and then the beat is over.
     fn members(&self, interval: Duration) -> Option<Vec<Arc<dyn Member>>> {
-        let mut beats = self.0.lock();
+        let mut beats = self.members.lock();
         let known = beats.get_mut(&interval)?;
         let mut members: Vec<Arc<dyn Member>> = known.iter().filter_map(Weak::upgrade).collect();
         if members.is_empty() {

@@ -122,6 +122,7 @@ impl Daemon {
             send_alerts: send_alerts(notifier.clone(), router.clone()),
             latency: Arc::new(Latency::new()),
             beats: Beats::default(),
+            templates: Arc::default(),
             rule_latency: Arc::new(Latency::new()),
         };
         let upkeep = Arc::new(Upkeep::new(&settings, store.clone(), metadata.clone(), storage.clone()));

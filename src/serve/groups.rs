@@ -118,6 +118,8 @@ impl Groups {
             running.slos.values().map(|group| (&*group.key, group.interval, group.status().len(), &*group.counts));
         let latencies = (&*self.shared.latency, &*self.shared.rule_latency);
         scheduler::collect(rules.chain(slos), latencies, families);
+        self.shared.templates.collect(families);
+        self.shared.beats.clock.collect(clock::now(), families);
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) fn install(settings: &Settings) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Where the log is a file and the disk is full, a report of that to standard error would be a panic, of whoever had something to say.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE)
         .with_target(false)
         .with_ansi(false);

@@ -5,6 +5,7 @@
 
 mod access;
 mod beat;
+mod clock_watch;
 mod daemon;
 mod demand;
 mod error;

@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::history::History;
 use crate::api::v2::RouterHandle;
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::deliver::Delivery;
-use crate::model::Alert;
+use crate::model::{Alert, Timestamp};
 use crate::router::{Event, Notification, NotificationId};
 
 /// The task that steps the router.
@@ -64,8 +65,10 @@ async fn drive(
     mut phases: watch::Receiver<Phase>,
 ) {
     let mut events = Vec::new();
+    let mut looked = Looked::now();
     while *phases.borrow_and_update() == Phase::Running {
-        let (notifications, next) = handle.step(clock::now(), std::mem::take(&mut events));
+        events.extend(looked.again());
+        let (notifications, next) = handle.step(looked.at, std::mem::take(&mut events));
         for notification in notifications {
             results.expect(&notification);
             delivery.send(notification);
@@ -90,6 +93,35 @@ async fn drive(
             result = results.next() => events.push(result),
             () = over(&mut phases) => return,
         }
+    }
+}
+
+/// A clock that goes on by itself may be wrong by less.
+const JUMP_MIN: Duration = Duration::from_secs(10);
+
+/// When somebody looked at the clock, by both clocks.
+struct Looked {
+    at: Timestamp,
+    stopwatch: Stopwatch,
+}
+
+impl Looked {
+    fn now() -> Looked {
+        Looked { at: clock::now(), stopwatch: Stopwatch::start() }
+    }
+
+    /// Looks again; gives whether the wall clock has jumped forth meanwhile, or the machine has slept.
+    fn again(&mut self) -> Option<Event> {
+        let before = std::mem::replace(self, Looked::now());
+        let by = self.at.since(before.at).saturating_sub(before.stopwatch.elapsed());
+        if by < JUMP_MIN {
+            return None;
+        }
+        tracing::warn!(
+            by_secs = by.as_secs_f64(),
+            "the clock has jumped; what fires has as long to be confirmed as before"
+        );
+        Some(Event::Jumped { from: before.at, by })
     }
 }
 

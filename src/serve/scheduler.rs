@@ -13,11 +13,11 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::beat::{Beats, Member};
-use crate::clock::{Latency, Stopwatch};
+use crate::clock::{self, Latency, Stopwatch};
 use crate::exposition::{Family, FamilyKind};
 use crate::model::{Alert, Timestamp};
 use crate::promql::plan::Engine;
-use crate::rules::{Environment, EvalContext, Evaluator, Recorded};
+use crate::rules::{Environment, EvalContext, Evaluator, ExpansionCounts, Recorded};
 use crate::store::{Refusal, Row, Store};
 
 use super::history::History;
@@ -41,8 +41,32 @@ pub(super) struct Shared {
     pub(super) latency: Arc<Latency>,
     /// What steps the groups.
     pub(super) beats: Beats,
+    /// Labels and annotations that were rendered.
+    pub(super) templates: Arc<TemplateCounts>,
     /// Durations of evaluations of single rules.
     pub(super) rule_latency: Arc<Latency>,
+}
+
+/// What is counted of the templates of all rules.
+#[derive(Debug, Default)]
+pub(super) struct TemplateCounts {
+    expansions: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl TemplateCounts {
+    fn add(&self, counts: ExpansionCounts) {
+        self.expansions.fetch_add(counts.all, Ordering::Relaxed);
+        self.failures.fetch_add(counts.failed, Ordering::Relaxed);
+    }
+
+    pub(super) fn collect(&self, families: &mut Vec<Family>) {
+        let (name, help) =
+            ("prometheus_template_text_expansions_total", "Labels and annotations of alerts that were rendered.");
+        families.push(Family::single(name, help, FamilyKind::Counter, self.expansions.load(Ordering::Relaxed) as f64));
+        let (name, help) = ("prometheus_template_text_expansion_failures_total", "Those whose template failed.");
+        families.push(Family::single(name, help, FamilyKind::Counter, self.failures.load(Ordering::Relaxed) as f64));
+    }
 }
 
 /// What is counted of one group.
@@ -152,7 +176,11 @@ impl<E: Evaluator, S: Send + Sync> Member for Run<E, S> {
 
     fn take(&self, slot: Timestamp) -> bool {
         let last = Timestamp::from_ms(self.counts.last_slot_ms.load(Ordering::Relaxed) as i64);
-        if slot <= last || self.is_stopped.load(Ordering::Relaxed) {
+        if slot <= last {
+            self.shared.beats.clock.look(last, clock::now());
+            return false;
+        }
+        if self.is_stopped.load(Ordering::Relaxed) {
             return false;
         }
         let is_free = !self.is_at_work.swap(true, Ordering::Acquire);
@@ -205,6 +233,10 @@ impl<E: Evaluator, S> Run<E, S> {
         for (rule, error) in &outcome.failures {
             tracing::warn!(group = self.key, rule, error, "rule failed");
         }
+        for (rule, warning) in &outcome.warnings {
+            tracing::warn!(group = self.key, rule = &**rule, warning = &**warning, "template of a rule failed");
+        }
+        self.shared.templates.add(outcome.expansions);
         self.counts.failures.fetch_add(outcome.failures.len() as u64, Ordering::Relaxed);
         self.counts.last_duration_micros.store(took.as_micros() as u64, Ordering::Relaxed);
         self.counts.last_slot_ms.store(slot.as_ms() as u64, Ordering::Relaxed);

@@ -99,6 +99,7 @@ fn rule_line(rule: &RuleStatus) -> RuleLine {
         health: rule.health.as_str(),
         has_matched: rule.has_matched,
         error: rule.last_error.as_ref().map(ToString::to_string),
+        warnings: rule.warnings.iter().map(ToString::to_string).collect(),
         state: rule.alerting.as_ref().map(|alerting| alerting.state.map_or("unknown", AlertState::as_str)),
     }
 }

@@ -111,6 +111,7 @@ pub fn render_outcomes(answer: &Value) -> Markup {
                     h2 { (text(&group["name"])) span.count { (text(&group["file"])) } }
                     @for rule in list(&group["rules"]) {
                         h3 { (text(&rule["name"])) " " @if rule["hasMatched"] == false { (badge("never matched a series")) } }
+                        @for warning in list(&rule["warnings"]) { p.error { (text(warning)) } }
                         table {
                             thead { tr { th { "Slot" } th.number { "Took" } th.number { "Series in" } th.number { "out" } th { "Error" } } }
                             tbody { @for outcome in list(&rule["outcomes"]).iter().rev() { tr {
@@ -172,9 +173,10 @@ mod tests {
             assert!(page.contains(part), "{part}: {page}");
         }
         let outcomes = serde_json::json!({"data": {"groups": [{"name": "g", "file": "f", "rules": [{"name": "R", "hasMatched": false,
+            "warnings": ["summary: <bad>"],
             "outcomes": [{"at": "t", "duration": 0.0015, "seriesIn": 7, "seriesOut": 1}]}]}]}});
         let page = render_outcomes(&outcomes).into_string();
-        for part in ["never matched a series", "1.50 ms", ">7<"] {
+        for part in ["never matched a series", "summary: &lt;bad&gt;", "1.50 ms", ">7<"] {
             assert!(page.contains(part), "{part}: {page}");
         }
     }

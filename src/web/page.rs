@@ -100,6 +100,8 @@ pub struct RuleLine {
     pub health: &'static str,
     /// Why its last evaluation failed.
     pub error: Option<String>,
+    /// Templates that failed in it.
+    pub warnings: Vec<String>,
     /// Whether its expression has found a series to read, ever.
     pub has_matched: bool,
     /// `firing`, `pending`, `inactive`; `None` for a recording rule.
@@ -309,6 +311,7 @@ fn rule_line(rule: &RuleLine) -> Markup {
                 @match rule.state { Some("firing") => { " " (badge("bad", "firing")) }, Some("pending") => { " " (badge("warn", "pending")) }, _ => {} }
                 @if !rule.has_matched && rule.health == "ok" { " " (badge("warn", "never matched a series")) }
                 @if let Some(error) = &rule.error { div.error { (error) } }
+                @for warning in &rule.warnings { div.error { (warning) } }
             }
             td { code { (rule.query) } }
         }

@@ -29,6 +29,18 @@ pub(crate) fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A library of Debian that `.ci/peers` has unpacked, by the end of its path; missing ones are as with [`peer`].
+pub(crate) fn peer_library(name: &str) -> Option<PathBuf> {
+    let folders = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/lib"));
+    let found =
+        folders.into_iter().flatten().flatten().map(|folder| folder.path().join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{name} is missing; run .ci/peers target/peers");
+        eprintln!("SKIPPED: {name} is not there; run .ci/peers target/peers to have this test");
+    }
+    found
+}
+
 /// Starts Prometheus on `prometheus.yml` in `folder` and waits until it is ready. Gives its port.
 pub(crate) fn start_prometheus(program: &Path, folder: &Path, flags: &[&str]) -> (Running, u16) {
     let port = free_port();

@@ -511,6 +511,33 @@ fn a_clock_that_is_set_back_delays_nothing() {
 }
 
 #[test]
+fn a_clock_that_goes_forth_ends_nothing() {
+    let at = |secs: u64| START + Duration::from_secs(secs);
+    let alert = |name: &str, ends_at: Timestamp| Alert {
+        labels: Labels::from_pairs([("alertname", name)]),
+        annotations: Labels::empty(),
+        starts_at: START,
+        ends_at,
+        generator_url: String::new(),
+    };
+    let mut router = Router::new(config(ONE), "http://am", START);
+    router.track_changes();
+    router.step(START, vec![Event::Alerts(vec![alert("A", at(240)), alert("B", at(240)), alert("Over", at(20))])]);
+    router.step(at(30), Vec::new());
+    router.take_changes();
+    // One is confirmed after the jump, before anybody has seen it.
+    router.ingest(at(3660), vec![Event::Alerts(vec![alert("B", at(3900))])]);
+    router.step(at(3660), vec![Event::Jumped { from: at(60), by: Duration::from_secs(3600) }]);
+    let ends: Vec<Timestamp> = router.alerts().map(|(_, stored)| stored.alert.ends_at).collect();
+    let mut expected = [at(3840), at(3900), at(20)];
+    expected.sort();
+    let mut sorted = ends.clone();
+    sorted.sort();
+    assert_eq!(sorted, expected);
+    assert!(!router.take_changes().is_empty(), "a restart does not forget it");
+}
+
+#[test]
 fn what_fires_again_while_its_end_is_under_way_is_told_again() {
     let mut router = Router::new(config(ONE), "http://am", START);
     let at = |secs: u64| START + Duration::from_secs(secs);

@@ -34,7 +34,8 @@ impl Rule {
     ) -> (Made, std::result::Result<(), String>) {
         // Templates look at the slot itself, whatever the query offset.
         let query = |text: &str| query::elements_of_text(text, step.slot, &source.querier(), step.context.environment);
-        let moment = Moment { now: step.slot, environment: step.context.environment, query: &query };
+        let environment = step.context.environment;
+        let moment = Moment { now: step.slot, environment, query: &query, expansions: &step.expansions };
         let elements = self.plan.elements(&self.config.expr, step.at, source);
         let candidates = elements.and_then(|elements| alerting::candidates(&self.config, elements, &moment));
         let policy = self.config.policy;

@@ -13,7 +13,8 @@ use std::time::Duration;
 use crate::model::{Labels, METRIC_NAME, Series, Timestamp, Value};
 
 use super::alerting::{self, Absence, ActiveAlert, Moment};
-use super::{EvalContext, Group, Health, Recorded, Rule, RuleKind, query};
+
+use super::{EvalContext, Expansions, Group, Health, Recorded, Rule, RuleKind, query};
 use crate::rules::{AlertStatus, Policy};
 
 /// `start`, `start + step`, … up to `end`.
@@ -111,7 +112,7 @@ impl Rule {
                 left.iter_mut().filter_map(|(labels, samples)| Some(((*labels).clone(), here(samples)?))).collect();
             if !elements.is_empty() || !self.state.alerts.is_empty() || !written.is_empty() {
                 let query = |text: &str| query::elements_of_text(text, slot, context.querier, environment);
-                let moment = Moment { now: slot, environment, query: &query };
+                let moment = Moment { now: slot, environment, query: &query, expansions: &Expansions::default() };
                 let candidates = alerting::candidates(&self.config, elements, &moment)?;
                 let ends = |_: &ActiveAlert| Absence::Ends;
                 alerting::step(self.config.terms(), &mut self.state.alerts, candidates, &ends, slot);

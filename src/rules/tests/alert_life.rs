@@ -237,3 +237,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_template_that_fails_is_a_warning_and_each_kind_one() {
+    let rule = "{alert: A, expr: m > 0, labels: {x: plain, bad: '{{ humanize $labels.job }}'}, \
+                annotations: {worse: '{{ $value.nothing }}', fine: '{{ $value }}'}}";
+    let mut bench = Bench::new(group("", &[rule, "{record: r, expr: m}"]));
+    bench.write(0, M, 1.0);
+    bench.write(0, &[("__name__", "m"), ("job", "api"), ("i", "2")], 2.0);
+    let outcome = bench.eval(0);
+    let (bad, worse) = (
+        "bad: error executing template __alert_A: template: __alert_A:1:115: executing \"__alert_A\" at <humanize $labels.job>: \
+         error calling humanize: strconv.ParseFloat: parsing \"api\": invalid syntax",
+        "worse: error executing template __alert_A: template: __alert_A:1:121: executing \"__alert_A\" at <$value.nothing>: \
+         can't evaluate field nothing in type float64",
+    );
+    let texts = |outcome: &Outcome| {
+        outcome.warnings.iter().map(|(rule, text)| format!("{rule}: {text}")).collect::<Vec<String>>()
+    };
+    assert_eq!(texts(&outcome), [format!("A: {bad}"), format!("A: {worse}")]);
+    assert_eq!(outcome.expansions, ExpansionCounts { all: 8, failed: 4 });
+    let warnings =
+        |bench: &Bench| bench.group.status().rules.iter().map(|rule| rule.warnings.len()).collect::<Vec<_>>();
+    assert_eq!(warnings(&bench), [2, 0]);
+    // What does not fire renders nothing.
+    for labels in [M, &[("__name__", "m"), ("job", "api"), ("i", "2")]] {
+        bench.write(60, labels, 0.0);
+    }
+    assert_eq!((texts(&bench.eval(60)), warnings(&bench)), (Vec::new(), vec![0, 0]));
+}

@@ -26,7 +26,7 @@ const RULES: &str = r#"groups:
 "#;
 
 /// Those that must fire from beginning to end.
-const STEADY: [&str; 4] = ["Fires", "FiresByRate", "FiredAfterFor", "Kept"];
+pub(super) const STEADY: [&str; 4] = ["Fires", "FiresByRate", "FiredAfterFor", "Kept"];
 
 fn configuration(target: u16, alertmanager: u16, receiver: u16) -> String {
     format!(
@@ -44,11 +44,11 @@ router:
     )
 }
 
-struct Stage {
+pub(super) struct Stage {
     target: Server,
-    alertmanager: Server,
-    receiver: Server,
-    deployment: Deployment,
+    pub(super) alertmanager: Server,
+    pub(super) receiver: Server,
+    pub(super) deployment: Deployment,
     rounds: u32,
     /// A small generator of pauses.
     seed: u64,
@@ -56,15 +56,20 @@ struct Stage {
 
 impl Stage {
     fn start(rounds: &str) -> Stage {
+        let rounds = std::env::var(rounds).ok().map_or(4, |rounds| rounds.parse().expect("a number of rounds"));
+        Stage { rounds, ..Stage::start_under(&[]) }
+    }
+
+    /// See [`Deployment::start_under`].
+    pub(super) fn start_under(under: &[String]) -> Stage {
         let target = Server::start(Behaviour::Answers("m_fires 1\nm_kept 1\nm_comes 0\nm_counter 1\n"));
         let (alertmanager, receiver) = (Server::start(Behaviour::Answers("")), Server::start(Behaviour::Answers("")));
         let configuration = configuration(target.port, alertmanager.port, receiver.port);
         let files = [("almenara.yml", &*configuration), ("rules.yml", RULES)];
         let delay = format!("--rules.alert.resend-delay={RESEND_DELAY_SECS}s");
-        let deployment = Deployment::start(&files, &[&delay]);
-        let rounds = std::env::var(rounds).ok().map_or(4, |rounds| rounds.parse().expect("a number of rounds"));
+        let deployment = Deployment::start_under(under, &files, &[&delay]);
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64) | 1;
-        let mut stage = Stage { target, alertmanager, receiver, deployment, rounds, seed };
+        let mut stage = Stage { target, alertmanager, receiver, deployment, rounds: 0, seed };
         stage.count(0);
         wait_for("what is steady fires", || {
             let states = stage.states();
@@ -86,13 +91,13 @@ impl Stage {
         self.serve(1, comes);
     }
 
-    fn serve(&mut self, kept: u8, comes: u8) {
+    pub(super) fn serve(&mut self, kept: u8, comes: u8) {
         let text = format!("m_fires 1\nm_kept {kept}\nm_comes {comes}\nm_counter %TIME%\n");
         self.target.behave(Behaviour::AnswersTime(text));
     }
 
     /// State and `activeAt` of each alert, by name.
-    fn states(&self) -> BTreeMap<String, (String, String)> {
+    pub(super) fn states(&self) -> BTreeMap<String, (String, String)> {
         let alerts = self.deployment.data("/api/v1/alerts");
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
         let alerts = alerts["alerts"].as_array().expect("alerts").iter();
@@ -102,7 +107,7 @@ impl Stage {
     }
 
     /// What must not have changed, `Comes` aside.
-    fn lasting(&self) -> BTreeMap<String, (String, String)> {
+    pub(super) fn lasting(&self) -> BTreeMap<String, (String, String)> {
         let mut states = self.states();
         states.remove("Comes");
         states
@@ -110,14 +115,14 @@ impl Stage {
 }
 
 /// What an Alertmanager is told of an alert.
-struct Told {
-    at_ms: i64,
-    starts_at: String,
-    ends_at_ms: i64,
+pub(super) struct Told {
+    pub(super) at_ms: i64,
+    pub(super) starts_at: String,
+    pub(super) ends_at_ms: i64,
 }
 
 /// By name, in order of arrival.
-fn told(received: &[Received]) -> BTreeMap<String, Vec<Told>> {
+pub(super) fn told(received: &[Received]) -> BTreeMap<String, Vec<Told>> {
     let mut told: BTreeMap<String, Vec<Told>> = BTreeMap::new();
     for post in received {
         let alerts: Vec<serde_json::Value> = serde_json::from_str(&post.body).expect("alerts");
@@ -135,7 +140,7 @@ fn told(received: &[Received]) -> BTreeMap<String, Vec<Told>> {
 }
 
 /// What is steady began once, never ended and was repeated before anybody could think so.
-fn assert_steady(stage: &Stage) {
+pub(super) fn assert_steady(stage: &Stage) {
     let told = told(&stage.alertmanager.received_from(0));
     for name in STEADY {
         let told = &told[name];

@@ -12,23 +12,26 @@ pub(crate) struct Deployment {
     pub(crate) daemon: Running,
     folder: tempfile::TempDir,
     flags: Vec<String>,
-    /// What the daemon is started with; see [`Deployment::start_on_small_disk`].
-    file_len_max: Option<u64>,
+    /// A program with arguments that runs the daemon.
+    under: Vec<String>,
 }
 
 impl Deployment {
     /// Writes the files, starts the daemon and waits until it is ready.
     pub(crate) fn start(files: &[(&str, &str)], flags: &[&str]) -> Deployment {
-        Deployment::start_limited(files, flags, None)
+        Deployment::start_under(&[], files, flags)
     }
 
     /// As [`Deployment::start`], where no file may be longer than `file_len_max` bytes until [`Deployment::lift_limit`]: the system then
     /// refuses to write as on a full disk.
     pub(crate) fn start_on_small_disk(files: &[(&str, &str)], file_len_max: u64) -> Deployment {
-        Deployment::start_limited(files, &[], Some(file_len_max))
+        let mut under = vec!["prlimit".to_owned(), format!("--fsize={file_len_max}:unlimited")];
+        under.extend(bears_limits());
+        Deployment::start_under(&under, files, &[])
     }
 
-    fn start_limited(files: &[(&str, &str)], flags: &[&str], file_len_max: Option<u64>) -> Deployment {
+    /// The same by way of a program with arguments, which takes the daemon and its own as further ones.
+    pub(crate) fn start_under(under: &[String], files: &[(&str, &str)], flags: &[&str]) -> Deployment {
         let folder = tempfile::tempdir().expect("folder");
         for (name, text) in files {
             write(folder.path().join(name), text);
@@ -42,18 +45,23 @@ impl Deployment {
             all.push(format!("--storage.path={}", folder.path().join("data").display()));
         }
         all.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let daemon = spawn(&all, &folder.path().join("almenara.log"), file_len_max);
-        let deployment = Deployment { port, daemon, folder, flags: all, file_len_max };
+        let daemon = spawn(under, &all, &folder.path().join("almenara.log"));
+        let deployment = Deployment { port, daemon, folder, flags: all, under: under.to_vec() };
         deployment.wait_until_ready();
         deployment
     }
 
+    /// From now on no file may be longer than `len`, a number of bytes or `unlimited`. The daemon is under [`bears_limits`].
+    pub(crate) fn limit_files(&self, len: &str) {
+        let daemon = format!("--pid={}", self.daemon.id());
+        let status = Command::new("prlimit").args([&daemon, &format!("--fsize={len}:unlimited")]).status();
+        assert!(status.is_ok_and(|status| status.success()), "cannot set a limit");
+    }
+
     /// From now on, files may be as long as they want.
     pub(crate) fn lift_limit(&mut self) {
-        self.file_len_max = None;
-        let daemon = format!("--pid={}", self.daemon.id());
-        let status = Command::new("prlimit").args([&daemon, "--fsize=unlimited"]).status();
-        assert!(status.is_ok_and(|status| status.success()), "cannot lift the limit");
+        self.limit_files("unlimited");
+        self.under = bears_limits();
     }
 
     /// Starts the daemon again, as it was started, after it has ended.
@@ -64,7 +72,7 @@ impl Deployment {
 
     /// As [`Deployment::start_again`], without waiting for it.
     pub(crate) fn start_unready(&mut self) {
-        self.daemon = spawn(&self.flags, &self.path("almenara.log"), self.file_len_max);
+        self.daemon = spawn(&self.under, &self.flags, &self.path("almenara.log"));
     }
 
     fn wait_until_ready(&self) {
@@ -126,14 +134,17 @@ impl Deployment {
     }
 }
 
-fn spawn(flags: &[String], log: &std::path::Path, file_len_max: Option<u64>) -> Running {
+/// What runs a program without the signal about files that are too long, with which one that knows nothing of it is ended.
+pub(crate) fn bears_limits() -> Vec<String> {
+    ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""].map(str::to_owned).into()
+}
+
+fn spawn(under: &[String], flags: &[String], log: &std::path::Path) -> Running {
     let mut command = almenara();
-    if let Some(len) = file_len_max {
-        // Without the signal, with which a process that knows nothing of it is ended.
-        let run = "trap '' XFSZ; exec \"$0\" \"$@\"";
-        let program = command.get_program().to_owned();
-        command = Command::new("prlimit");
-        command.arg(format!("--fsize={len}:unlimited")).args(["sh", "-c", run]).arg(program);
+    if let Some((program, args)) = under.split_first() {
+        let daemon = command.get_program().to_owned();
+        command = Command::new(program);
+        command.args(args).arg(daemon);
     }
     Running::start(command.arg("serve").args(flags), log)
 }

@@ -8,6 +8,7 @@ pub(crate) mod server;
 mod continuity;
 mod faults;
 mod full_disk;
+mod hardships;
 mod kills;
 mod main_job;
 mod mini_market;
