@@ -195,6 +195,12 @@ impl Leaf {
         let work = self.fill_piece(&mut hold, (selection, 0..probed), reads, &mut piece)?;
         let work_each = (work / probed.max(1)).max(1);
         let left = probed..self.active.len();
+        // Where the first ones have numbers the others will; room that grows by doubling would be copied as often as it is long.
+        if !piece.block.rows.is_empty() {
+            let rows = left.len().min(view.scope.options.max_samples / piece.block.steps.max(1));
+            piece.block.rows.reserve(rows);
+            piece.block.values.reserve(rows * piece.block.steps);
+        }
         match view.scope.executor.filter(|executor| executor.width() > 1) {
             Some(executor) if left.len() * work_each >= PARALLEL_WORK_MIN => {
                 self.fill_side_by_side(view, (executor, left, work_each), reads, &mut piece)?;
