@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Series, Timestamp};
-use crate::rules::{Environment, Recorded, sending};
+use crate::rules::{Change, Environment, Recorded, Transition, sending};
 
 use super::figures::{Figures, SCRAPE_COVERS};
 use super::policy::{BudgetCondition, NotMeasured, Severity, Tier};
@@ -187,6 +187,8 @@ pub(super) struct LiveAlert {
     pub(super) active_at: Timestamp,
     pub(super) resolved_at: Option<Timestamp>,
     last_sent_at: Option<Timestamp>,
+    /// What the history knows of it.
+    noted: Option<Change>,
     /// The last slot at which its cause was there or could not be seen.
     confirmed_at: Timestamp,
 }
@@ -194,6 +196,20 @@ pub(super) struct LiveAlert {
 impl LiveAlert {
     fn is_due(&self, slot: Timestamp, resend_delay: Duration) -> bool {
         sending::is_due(self.last_sent_at, self.resolved_at, slot, resend_delay)
+    }
+
+    /// What the history does not know of it yet.
+    fn news(&mut self, labels: &Labels) -> Option<Transition> {
+        let change = if self.resolved_at.is_none() { Change::Firing } else { Change::Resolved };
+        (self.noted.replace(change) != Some(change)).then(|| Transition {
+            rule: self.name.into(),
+            labels: labels.clone(),
+            annotations: self.annotations.clone(),
+            change,
+            active_at: self.active_at,
+            // As its series `ALERTS`.
+            value: 1.0.into(),
+        })
     }
 }
 
@@ -234,6 +250,7 @@ impl Alerts {
                         active_at: figures.at,
                         resolved_at: None,
                         last_sent_at: None,
+                        noted: None,
                         confirmed_at: figures.at,
                     };
                     self.live.insert(labels, alert);
@@ -265,6 +282,7 @@ impl Alerts {
                 active_at: Timestamp::from_secs_f64(active_at_secs),
                 resolved_at: None,
                 last_sent_at: None,
+                noted: Some(Change::Firing),
                 confirmed_at: Timestamp::MIN,
             };
             self.live.insert(labels.without_metric_name(), alert);
@@ -282,12 +300,18 @@ impl Alerts {
         ended.for_each(|alert| alert.resolved_at = Some(slot));
     }
 
-    /// Resolves what nobody confirmed at `slot` and returns what is to be sent now, in order of labels.
-    pub(super) fn finish(&mut self, slot: Timestamp, interval: Duration, environment: &Environment) -> Vec<Alert> {
+    /// Resolves what nobody confirmed at `slot`; returns what is to be sent now and what has changed, in order of labels.
+    pub(super) fn finish(
+        &mut self,
+        slot: Timestamp,
+        interval: Duration,
+        environment: &Environment,
+    ) -> (Vec<Alert>, Vec<Transition>) {
         let valid_until = sending::valid_until(slot, interval.max(environment.resend_delay));
         self.resolve(slot);
-        let mut due = Vec::new();
+        let (mut due, mut news) = (Vec::new(), Vec::new());
         for (labels, alert) in &mut self.live {
+            news.extend(alert.news(labels));
             if alert.is_due(slot, environment.resend_delay) {
                 alert.last_sent_at = Some(slot);
                 due.push(Alert {
@@ -300,7 +324,7 @@ impl Alerts {
             }
         }
         self.live.retain(|_, alert| alert.resolved_at.is_none_or(|at| sending::is_remembered(at, slot)));
-        due
+        (due, news)
     }
 
     /// Those that fire, in order of labels.

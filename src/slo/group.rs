@@ -378,7 +378,7 @@ impl Evaluator for SloGroup {
             }
             self.judge(index, slot, &mut outcome.recorded, &mut status);
         }
-        outcome.alerts = self.alerts.finish(slot, self.interval, context.environment);
+        (outcome.alerts, outcome.transitions) = self.alerts.finish(slot, self.interval, context.environment);
         self.alerts.record(slot, &mut outcome.recorded);
         self.mark_stale(slot, kept, &mut outcome.recorded);
         self.status = status;
