@@ -6,6 +6,7 @@
 // The figures of a run are printed.
 #![allow(clippy::print_stderr)]
 
+mod bomb;
 mod kinds;
 mod servers;
 

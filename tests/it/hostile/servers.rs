@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -186,6 +186,20 @@ pub(crate) async fn good(wants_gzip: bool) -> String {
                 answer("content-type: text/plain\r\n", &body)
             };
             if stream.write_all(&answer).await.is_ok() {
+                close(stream).await;
+            }
+        }
+    })
+    .await
+}
+
+/// A target with `series` other series at each scrape, which it counts in `scrapes`.
+pub(crate) async fn bomb(series: usize, scrapes: Arc<AtomicUsize>) -> String {
+    raw(move |mut stream| {
+        let number = scrapes.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let body: String = (0..series).map(|i| format!("m_{i}{{run=\"{number}\"}} 1\n")).collect();
+            if stream.write_all(&answer("content-type: text/plain\r\n", body.as_bytes())).await.is_ok() {
                 close(stream).await;
             }
         }
