@@ -1,4 +1,7 @@
 //! `sort`, `sort_desc`, `sort_by_label`, `sort_by_label_desc`.
+//!
+//! **Differs:** `sort_by_label` puts elements without the label first; Prometheus finds an empty text neither less nor greater than
+//! others, so that such elements stay where they stood and keep those around them apart.
 
 use std::cmp::Ordering;
 use std::sync::Arc;

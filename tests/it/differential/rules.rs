@@ -41,6 +41,7 @@ const CHANGES: &str = "changes() over a subquery counts the changes of native hi
 pub(super) const STATISTICS: &str =
     "below histogram_count, _sum and _avg 3.5 reads counts and sums only, also for == and for resets";
 const ABSENT: &str = "absent() and absent_over_time() go by the matchers as they are written, 3.5 by another order";
+const UNLABELLED: &str = "sort_by_label() leaves elements without the label where they stood in 3.5, and puts them first here";
 const EQUAL: &str = "native histograms are equal whether empty buckets are written or not";
 
 /// Both refuse the text, or one of them does.
@@ -56,8 +57,27 @@ pub(super) fn of_refusals(query: &str, pair: &Pair) -> Option<&'static str> {
 /// What both hold is the same; the order of elements may only differ where nobody asked for one.
 pub(super) fn of_order(expr: &Expr, both: &Both) -> Option<&'static str> {
     let is_sorted = matches!(&expr.kind, ExprKind::Call(call) if sorts(call.function.id));
-    let is_same = is_sorted && answer::values(&both.theirs) != answer::values(&both.ours);
-    (!is_same && in_order(&both.theirs.1)? == in_order(&both.ours.1)?).then_some(ORDER)
+    let is_other = is_sorted && answer::values(&both.theirs) != answer::values(&both.ours);
+    let rule = match is_other {
+        false => ORDER,
+        true if sorts_by_absent_label(expr, &both.ours) => UNLABELLED,
+        true => return None,
+    };
+    (in_order(&both.theirs.1)? == in_order(&both.ours.1)?).then_some(rule)
+}
+
+/// Whether elements are sorted by a label that one of them has not.
+fn sorts_by_absent_label(expr: &Expr, answer: &answer::Answer) -> bool {
+    let ExprKind::Call(call) = &expr.kind else { return false };
+    if !matches!(call.function.id, FunctionId::SortByLabel | FunctionId::SortByLabelDesc) {
+        return false;
+    }
+    let json: Json = serde_json::from_str(&answer.1).unwrap_or_default();
+    let elements = json["data"]["result"].as_array().cloned().unwrap_or_default();
+    call.args.iter().any(|arg| match &arg.kind {
+        ExprKind::String(name) => elements.iter().any(|element| element["metric"].get(&**name).is_none()),
+        _ => false,
+    })
 }
 
 fn sorts(id: FunctionId) -> bool {
