@@ -1,7 +1,7 @@
 //! The YAML that rule files are mostly written in, read in one pass over lines: an order of magnitude faster than a parser of all of YAML.
 //!
-//! In the flow: [`super::yaml::parse`] asks here first. Block mappings with simple keys, block sequences, plain and quoted values on one line, and
-//! block scalars without surprises are known here. At anything else [`parse`] gives `None`, and the parser of all of YAML decides, also
+//! In the flow: [`super::yaml::parse`] asks here first. Block mappings with simple keys, block sequences, plain and quoted values on one line, flow
+//! mappings and sequences of such on one line, and block scalars without surprises are known here. At anything else [`parse`] gives `None`, and the parser of all of YAML decides, also
 //! about every mistake.
 //!
 //! **Invariant.** What is given is what the other parser gives, node for node and byte for byte of every place: the tests of `yaml` hold both
@@ -178,6 +178,16 @@ impl<'t> Reader<'t> {
         let (kind, end) = match self.bytes().first()? {
             b'|' => return self.literal(column),
             b'>' => return self.folded(column),
+            b'{' | b'[' => {
+                let node = self.flow()?;
+                let rest = &self.rest()[..line_length(self.bytes())];
+                if !is_rest_blank(rest) {
+                    return None;
+                }
+                self.at += rest.len();
+                self.skip_blank()?;
+                return (self.is_at_end() || self.column() <= column).then_some(node);
+            }
             b'"' => self.double_quoted()?,
             b'\'' => self.single_quoted()?,
             _ => self.plain()?,
@@ -217,7 +227,113 @@ impl<'t> Reader<'t> {
         Some((kind, end))
     }
 
+    /// A mapping or a sequence in brackets, on this line.
+    fn flow(&mut self) -> Option<Node> {
+        if self.depth + 1 >= DEPTH_MAX {
+            return None;
+        }
+        self.depth += 1;
+        let start = self.at;
+        let close = if self.bytes()[0] == b'{' { b'}' } else { b']' };
+        self.at += 1;
+        let (mut pairs, mut items): (Vec<(Node, Node)>, Vec<Node>) = (Vec::new(), Vec::new());
+        loop {
+            self.skip_spaces();
+            if close == b'}' {
+                let key = self.flow_key()?;
+                if pairs.len() == KEYS_MAX || pairs.iter().any(|(known, _)| known.as_str() == key.as_str()) {
+                    return None;
+                }
+                let value = self.flow_value()?;
+                pairs.push((key, value));
+            } else {
+                let item = self.flow_value()?;
+                items.push(item);
+            }
+            self.skip_spaces();
+            let next = *self.bytes().first()?;
+            self.at += 1;
+            match next {
+                b',' => {}
+                next if next == close => break,
+                _ => return None,
+            }
+        }
+        self.depth -= 1;
+        let last = items.last().or_else(|| pairs.last().map(|(_, value)| value));
+        let end = last.map_or(start, |node| node.span.end);
+        let kind = if close == b'}' { NodeKind::Mapping(pairs) } else { NodeKind::Sequence(items) };
+        self.node(Span::new(start, end), kind)
+    }
+
+    fn skip_spaces(&mut self) {
+        self.at += self.bytes().iter().take_while(|byte| **byte == b' ').count();
+    }
+
+    /// A key with its colon and the spaces behind it.
+    fn flow_key(&mut self) -> Option<Node> {
+        let length = self.key_length()?;
+        let name = &self.rest()[..length];
+        if is_null(name) {
+            return None;
+        }
+        let kind = NodeKind::Scalar { text: name.to_owned(), plain: true, block: false };
+        let key = self.node(Span::new(self.at, self.at + length), kind)?;
+        self.at += length + 1;
+        self.skip_spaces();
+        Some(key)
+    }
+
+    fn flow_value(&mut self) -> Option<Node> {
+        let start = self.at;
+        let quoted = match self.bytes().first()? {
+            b'{' | b'[' => return self.flow(),
+            b'"' => Some(self.double_text()?),
+            b'\'' => Some(self.single_text()?),
+            _ => None,
+        };
+        let (kind, length) = match quoted {
+            Some((text, length)) => {
+                let is_control = |byte: &u8| *byte < b' ' || *byte == 0x7f;
+                if self.bytes()[..length].iter().any(is_control) {
+                    return None;
+                }
+                (NodeKind::Scalar { text, plain: false, block: false }, length)
+            }
+            None => self.flow_plain()?,
+        };
+        self.at += length;
+        self.node(Span::new(start, start + length), kind)
+    }
+
+    /// A value of letters, digits and what cannot mean anything else, with its length.
+    fn flow_plain(&self) -> Option<(NodeKind, usize)> {
+        let is_first = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'.');
+        let is_rest = |byte: &u8| is_first(byte) || matches!(byte, b'-' | b' ' | b'+' | b'=' | b'(' | b')');
+        let bytes = self.bytes();
+        bytes.first().filter(|byte| is_first(byte))?;
+        let mut length = bytes.iter().take_while(|byte| is_rest(byte)).count();
+        if !matches!(bytes.get(length), Some(b',' | b'}' | b']')) {
+            return None;
+        }
+        while bytes[length - 1] == b' ' {
+            length -= 1;
+        }
+        let text = &self.rest()[..length];
+        let kind = match is_null(text) {
+            true => NodeKind::Null,
+            false => NodeKind::Scalar { text: text.to_owned(), plain: true, block: false },
+        };
+        Some((kind, length))
+    }
+
     fn double_quoted(&mut self) -> Option<(NodeKind, usize)> {
+        let (text, length) = self.double_text()?;
+        self.quoted(text, length)
+    }
+
+    /// What quotes hold, and how long it is with them.
+    fn double_text(&self) -> Option<(String, usize)> {
         let mut text = String::new();
         let line = &self.rest()[1..line_length(self.bytes())];
         let mut at = 0;
@@ -237,10 +353,16 @@ impl<'t> Reader<'t> {
             });
             at += 1;
         }
-        self.quoted(text, line, at)
+        Some((text, 1 + at))
     }
 
     fn single_quoted(&mut self) -> Option<(NodeKind, usize)> {
+        let (text, length) = self.single_text()?;
+        self.quoted(text, length)
+    }
+
+    /// See [`Reader::double_text`].
+    fn single_text(&self) -> Option<(String, usize)> {
         let mut text = String::new();
         let line = &self.rest()[1..line_length(self.bytes())];
         let mut at = 0;
@@ -254,19 +376,18 @@ impl<'t> Reader<'t> {
             text.push('\'');
             at += 1;
         }
-        self.quoted(text, line, at)
+        Some((text, 1 + at))
     }
 
-    /// `at`: after the closing quote in `line`, which begins after the opening one. Nothing but a comment may follow.
-    fn quoted(&mut self, text: String, line: &str, at: usize) -> Option<(NodeKind, usize)> {
+    /// `length`: to behind the closing quote. Nothing but a comment may follow.
+    fn quoted(&mut self, text: String, length: usize) -> Option<(NodeKind, usize)> {
         let is_control = |byte: &u8| *byte < b' ' || *byte == 0x7f;
-        let rest = &line[at..];
-        let is_rest_blank = rest.trim_start_matches(' ').is_empty() || rest.starts_with(" #");
-        if !is_rest_blank || line.as_bytes()[..at].iter().any(is_control) {
+        let line = &self.rest()[..line_length(self.bytes())];
+        if !is_rest_blank(&line[length..]) || line.as_bytes()[..length].iter().any(is_control) {
             return None;
         }
-        let end = self.at + 1 + at;
-        self.at += 1 + line.len();
+        let end = self.at + length;
+        self.at += line.len();
         Some((NodeKind::Scalar { text, plain: false, block: false }, end))
     }
 
@@ -373,6 +494,11 @@ enum Chomping {
     Strip,
     Clip,
     Keep,
+}
+
+/// Whether nothing but a comment stands in the rest of a line.
+fn is_rest_blank(rest: &str) -> bool {
+    rest.trim_start_matches(' ').is_empty() || rest.starts_with(" #")
 }
 
 fn is_null(text: &str) -> bool {

@@ -470,6 +470,17 @@ mod tests {
             ),
             ("a: |-\n  x # y\n\n# comment\nb: -5\n", true),
             ("- - a\n  - b: c\n- d", true),
+            ("a: {b: c, d: 'e, }', f:  g h , i: {j: [1, 2.5, \"x\"], k: 5m}} # z\nb: [x, {y: /z}]\n- \n", false),
+            ("a: {b: c, d: 'e, }', f:  g h , i: {j: [1, 2.5, \"x\"], k: 5m}} # z\nb: [x, {y: /z}, null, ~]\n", false),
+            (
+                "a: {b: c, d: 'e, }', f:  g h , i: {j: [1, 2.5, \"x\"], k: 5m}} # z\nb: [x, {y: /z}, null]\nc:\n- {d: e}\n",
+                true,
+            ),
+            ("a: {b: c,\n  d: e}\n", false),
+            ("a: {b: c, b: d}\n", false),
+            ("a: {b, c: d}\n", false),
+            ("a: {}\n", false),
+            ("a: [b: c]\n", false),
             ("a: b: c\n", false),
             ("a: b\n  c\n", false),
             ("a:\nb: 1\n", false),
@@ -479,7 +490,7 @@ mod tests {
             ("a: 1\na: 2\n", false),
             ("a: 1\n---\nb: 1\n", false),
             ("a: 'x\n", false),
-            ("a: {b: c}\n", false),
+            ("a: {b: c}\n", true),
             ("a: http://x:80/#y\nb: a#b\n", true),
         ] {
             assert_eq!(is_same_both_ways(text), is_short, "{text}");
@@ -495,8 +506,8 @@ mod tests {
             (state >> 33) as usize % limit
         };
         const PIECES: &[&str] = &[
-            " ", "  ", "\n", "\n\n", ":", ": ", "- ", "#", " #", "\"", "'", "|", ">", "|-\n", "\t", "a", "{", "&a ",
-            "~", "\\", "0", "null",
+            " ", "  ", "\n", "\n\n", ":", ": ", "- ", "#", " #", "\"", "'", "|", ">", "|-\n", "\t", "a", "{", "}", "[",
+            "]", ",", ", ", "&a ", "~", "\\", "0", "null",
         ];
         let mut short = 0;
         for _ in 0..4_000 {
