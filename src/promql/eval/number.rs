@@ -55,23 +55,27 @@ pub fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
     difference / sum.min(f64::MAX) < epsilon
 }
 
-/// Go's `math.Max`: an infinity wins, then NaN.
+/// Go's `math.Max`: an infinity wins, then NaN; 0 is greater than -0.
 pub(in crate::promql) fn go_max(a: f64, b: f64) -> f64 {
     if a == f64::INFINITY || b == f64::INFINITY {
         f64::INFINITY
     } else if a.is_nan() || b.is_nan() {
         f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { b } else { a }
     } else {
         a.max(b)
     }
 }
 
-/// Go's `math.Min`: a negative infinity wins, then NaN.
+/// Go's `math.Min`: a negative infinity wins, then NaN; -0 is less than 0.
 pub(in crate::promql) fn go_min(a: f64, b: f64) -> f64 {
     if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
         f64::NEG_INFINITY
     } else if a.is_nan() || b.is_nan() {
         f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { a } else { b }
     } else {
         a.min(b)
     }
@@ -102,6 +106,14 @@ mod tests {
         {
             assert_eq!(format_two_digits(value), text);
         }
+    }
+
+    #[test]
+    fn zeros_have_an_order() {
+        for (a, b) in [(0.0, -0.0), (-0.0, 0.0)] {
+            assert!(go_max(a, b).is_sign_positive() && go_min(a, b).is_sign_negative(), "{a} and {b}");
+        }
+        assert!(go_max(-0.0, -0.0).is_sign_negative() && go_min(0.0, 0.0).is_sign_positive());
     }
 
     #[test]

@@ -33,7 +33,10 @@ const FRACTION: &str = "newer: histogram_fraction() of classic histograms in the
 const MAD: &str = "newer: mad_over_time() of NaN is NaN";
 const INFO: &str = "newer: info() keeps series that have the labels already (prometheus#17817), and looks at the same time as what gets them";
 
+const JOINED: &str = "newer: label_replace() and label_join() join series that get the same labels at different times";
+
 // What we do otherwise.
+const UNEXPECTED: &str = "a message about what 3.5 calls an unexpected error";
 pub(super) const ADDS_UP: &str =
     "an average of native histograms whose buckets do not add up to its count in 3.5, but do here";
 const CHANGES: &str = "changes() over a subquery counts the changes of native histograms as both print them, 3.5 fewer";
@@ -49,6 +52,9 @@ pub(super) fn of_refusals(query: &str, pair: &Pair) -> Option<&'static str> {
     let (theirs, ours) = (pair.theirs.error(), pair.ours.error());
     if theirs.contains("experimental duration expression is not enabled") && !ours.contains("is not enabled") {
         return Some(texts::COMPUTED);
+    }
+    if theirs.ends_with(": unexpected error") && ours.contains("parse error") {
+        return Some(UNEXPECTED);
     }
     let both = pair.theirs.error.as_ref()?.0 == pair.ours.error.as_ref()?.0;
     (both && theirs.contains("parse error")).then(|| texts::of_parse_errors(query, theirs, ours))?
@@ -110,6 +116,7 @@ pub(super) fn of_node(inquiry: &mut Inquiry<'_>, node: &Node<'_>) -> Option<Rule
     match (&theirs.error, &ours.error) {
         (Some(theirs), Some(ours)) if theirs.0 == ours.0 => return of_errors(node, &theirs.1, &ours.1).map(one),
         (None, Some((_, error))) => return of_new_error(inquiry, node, error).map(one),
+        (Some((_, error)), None) => return of_old_error(node, error).map(one),
         (None, None) => {}
         _ => return None,
     }
@@ -185,6 +192,14 @@ fn of_new_error(inquiry: &mut Inquiry<'_>, node: &Node<'_>, error: &str) -> Opti
         }
         _ => None,
     }
+}
+
+/// An error that only 3.5 has.
+fn of_old_error(node: &Node<'_>, error: &str) -> Option<&'static str> {
+    let ExprKind::Call(call) = &node.expr.kind else { return None };
+    let relabels = matches!(call.function.id, FunctionId::LabelReplace | FunctionId::LabelJoin);
+    let is_of_range = matches!(node.times, Times::Steps { .. });
+    (relabels && is_of_range && error == "vector cannot contain metrics with the same labelset").then_some(JOINED)
 }
 
 /// The values of an answer differ.
