@@ -44,7 +44,8 @@ const CHANGES: &str = "changes() over a subquery counts the changes of native hi
 pub(super) const STATISTICS: &str =
     "below histogram_count, _sum and _avg 3.5 reads counts and sums only, also for == and for resets";
 const ABSENT: &str = "absent() and absent_over_time() go by the matchers as they are written, 3.5 by another order";
-const UNLABELLED: &str = "sort_by_label() leaves elements without the label where they stood in 3.5, and puts them first here";
+const UNLABELLED: &str =
+    "sort_by_label() leaves elements without the label where they stood in 3.5, and puts them first here";
 const EQUAL: &str = "native histograms are equal whether empty buckets are written or not";
 
 /// Both refuse the text, or one of them does.
