@@ -723,11 +723,6 @@ impl Reader<'_> {
         self.head.series(series).is_some_and(StoredSeries::has_start_times)
     }
 
-    /// Lets waiting commits go first. What was read before and what is read afterwards may belong to different epochs.
-    pub fn yield_to_commits(&mut self) {
-        RwLockReadGuard::bump(&mut self.head);
-    }
-
     /// Whether an empty window or look-back from `start` to `end` stays empty, for later windows too, until the series wakes up
     /// (see [`Selection::since`](super::Selection::since)).
     pub fn sleeps(&self, series: SeriesRef, start: Timestamp, end: Timestamp) -> bool {

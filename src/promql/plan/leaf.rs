@@ -161,8 +161,10 @@ impl Leaf {
             }
             index += 1;
             if space.is_piece_done() && !is_one_piece {
+                // Commits that wait come in here.
+                drop(reader);
                 view.scope.check_interrupt()?;
-                reader.yield_to_commits();
+                reader = view.reader();
                 if self.reach.is_empty() && !selection.is_unchanged(&reader, epoch, end) {
                     self.note_reach(selection, &reader);
                     out.reset(out.steps);

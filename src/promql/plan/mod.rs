@@ -27,8 +27,9 @@
 //! **Metric names.** Operations take the name off their results; where that is delayed to the end of the query, an engine of that
 //! dialect keeps names, notes for each node what is to become of them, and takes them off before the answer ([`strip`]).
 //!
-//! **The store** is held for short pieces of reading; a series is read as far as it reached when its selector was begun, so that a
-//! commit in between is not seen by half ([`leaf`]).
+//! **The store** is held for short pieces of reading. So that a commit in between is not seen by half, a pass at one instant that it concerns
+//! begins again, and of several steps each series is read as far as it reached when the selector was begun ([`leaf`]).
+//! **Limits.** Samples that come late between the pieces of a pass that has begun again, or of several steps, may be seen of some series only.
 //!
 //! **Memory of results.** A node's block holds for a grid as long as its inputs hold; a leaf's as long as no commit wrote to its
 //! metric at or before the times it read ([`crate::store::Reader`] knows), and no rule of the same group recorded to it.

@@ -166,3 +166,37 @@ fn what_is_stored_meanwhile_is_not_seen_by_half() {
     let committed = store.reader().newest(pair[0]);
     assert!(committed.is_some_and(|newest| newest >= at(8000)), "the executor was not asked");
 }
+
+#[test]
+fn what_is_stored_between_pieces_of_a_pass_is_not_seen_by_half() {
+    // So many samples are read of each series that the store is let go after it.
+    const SAMPLES: i64 = 1 << 17;
+    let store = Arc::new(Store::new(StoreOptions { retention: Duration::MAX }));
+    let series = ["1", "2", "3"].map(|i| store.series_ref(&Labels::from_pairs([("__name__", "a"), ("i", i)])));
+    for series in series {
+        store.commit(&(0..SAMPLES).map(|secs| Row::new(series, at(secs), 1.0)).collect::<Vec<_>>());
+    }
+    let end = SAMPLES + 1000;
+    for (committed_at, seen) in [(end - 1, 2.0), (end, 3.0), (end + 1, 3.0)] {
+        let engine = Engine::new(store.clone());
+        // The whole window is read for a quantile.
+        let prepared = prepare(&engine, "quantile_over_time(1, a[2d])");
+        let asked = std::cell::Cell::new(0);
+        let commit_once = || {
+            asked.set(asked.get() + 1);
+            // Before the function, before its number, after the first series.
+            if asked.get() == 3 {
+                let value = (committed_at - end + 3) as f64;
+                store.commit(&series.map(|series| Row::new(series, at(committed_at), value)));
+            }
+            None
+        };
+        let interrupt: Option<&dyn Fn() -> Option<Interrupt>> = Some(&commit_once);
+        let options = QueryOptions { interrupt, ..QueryOptions::default() };
+        let question = Question { at: at(end), overlay: None, options: &options, notes: Notes::Ignored };
+        let answer = engine.eval(&prepared, &question).expect("a plan");
+        let values: Vec<f64> = answer.elements().map(|(_, value)| value).collect();
+        assert!(asked.get() > 3, "the pass was one piece");
+        assert_eq!(values, [seen; 3], "stored {} s from the end", committed_at - end);
+    }
+}
