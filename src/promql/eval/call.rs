@@ -2,6 +2,9 @@
 //!
 //! There are three shapes: functions of windows (one series at a time), functions of rows (label functions, which do not
 //! look at samples), and functions of the vectors at a step.
+//!
+//! **Differs:** `timestamp(x @ 1609746000 offset 10m)` looks ten minutes before the instant. Prometheus selects samples up to there, then
+//! looks from the instant itself, so that it finds nothing beyond the lookback, and another sample where the offset is negative.
 
 use crate::model::{Labels, StartTimes, Timestamp, Value};
 use crate::promql::ast::{Call, Expr, ExprKind, RangeExtension, ValueType};

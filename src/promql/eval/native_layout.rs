@@ -54,26 +54,35 @@ pub(super) fn map_buckets(histogram: &Histogram, mut map: impl FnMut(Place, &Buc
     open.close()
 }
 
-/// All buckets from the lowest to the highest, the zero bucket in its place; those cut by it begin at its edge.
+/// All buckets from the lowest to the highest, the zero bucket in its place where its count is above zero; those cut by it begin at its
+/// edge.
 pub fn all_buckets(histogram: &Histogram) -> Vec<Bucket> {
-    let open = Open::of(histogram);
     let threshold = histogram.zero_threshold;
-    let mut buckets: Vec<Bucket> = Vec::new();
-    for (index, count) in open.negative.iter().rev() {
-        let (lower, upper) = (-bound(*index, open.schema), -bound(index - 1, open.schema));
-        buckets.push(Bucket { lower, upper: upper.min(-threshold).max(lower), count: *count });
-    }
-    if histogram.zero_count > 0.0 {
-        buckets.push(Bucket { lower: -threshold, upper: threshold, count: histogram.zero_count });
-    }
-    for (index, count) in &open.positive {
-        let (mut lower, upper) = open.positive_bounds(*index);
-        if lower > 0.0 && lower < threshold {
-            lower = threshold;
+    let mut buckets = whole_buckets(histogram, histogram.zero_count > 0.0);
+    for bucket in &mut buckets {
+        if bucket.upper < 0.0 {
+            bucket.upper = bucket.upper.min(-threshold).max(bucket.lower);
+        } else if bucket.lower > 0.0 {
+            bucket.lower = bucket.lower.max(threshold);
         }
-        buckets.push(Bucket { lower, upper, count: *count });
     }
     buckets
+}
+
+/// All buckets from the lowest to the highest at their full width, the zero bucket in its place where it is asked for.
+pub(super) fn whole_buckets(histogram: &Histogram, with_zero: bool) -> Vec<Bucket> {
+    let open = Open::of(histogram);
+    let negative = open.negative.iter().rev().map(|(index, count)| {
+        let (lower, upper) = (-bound(*index, open.schema), -bound(index - 1, open.schema));
+        Bucket { lower, upper, count: *count }
+    });
+    let threshold = histogram.zero_threshold;
+    let zero = with_zero.then_some(Bucket { lower: -threshold, upper: threshold, count: histogram.zero_count });
+    let positive = open.positive.iter().map(|(index, count)| {
+        let (lower, upper) = open.positive_bounds(*index);
+        Bucket { lower, upper, count: *count }
+    });
+    negative.chain(zero).chain(positive).collect()
 }
 
 /// A histogram with its buckets as maps.

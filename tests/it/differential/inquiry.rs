@@ -47,6 +47,8 @@ impl Times {
 const VARIES: &str = "an answer that 3.5 too gives when it is asked again";
 /// How often a question is asked anew.
 const ATTEMPTS: usize = 10;
+/// 3.5 answers `quantile(scalar(x @ start()), y)` over steps with other parameters from the second step on.
+const PINNED: &str = "3.5 answers otherwise where start() and end() are written as the times they stand for, we do not";
 
 /// Milliseconds as seconds.
 fn secs(ms: i64) -> String {
@@ -110,14 +112,17 @@ impl Inquiry<'_> {
         let (start, end) = times.bounds();
         pin(&mut expr, start, end);
         // Where the order of a map decides, a part may by chance get the answer that its whole did not.
-        (0..ATTEMPTS).find_map(|_| {
-            let rules = self.explain(&expr, times, None)?;
+        for _ in 0..ATTEMPTS {
+            let Some(rules) = self.explain(&expr, times, None) else { continue };
             if !rules.is_empty() {
                 return Some(rules);
             }
-            let again = Read::of(&self.their.get(&times.path(query)));
-            (again == Read::of(&both.ours)).then(|| Rules::from([VARIES]))
-        })
+            if Read::of(&self.their.get(&times.path(query))) == Read::of(&both.ours) {
+                return Some(Rules::from([VARIES]));
+            }
+        }
+        let (ours, pinned) = (Read::of(&both.ours)?, Pair::of(&self.ask(&expr.to_string(), times))?);
+        (ours.has_data_of(&pinned.ours) && ours.has_data_of(&pinned.theirs)).then(|| Rules::from([PINNED]))
     }
 
     pub(super) fn ask(&mut self, query: &str, times: Times) -> Both {

@@ -44,6 +44,7 @@ const CHANGES: &str = "changes() over a subquery counts the changes of native hi
 pub(super) const STATISTICS: &str =
     "below histogram_count, _sum and _avg 3.5 reads counts and sums only, also for == and for resets";
 const ABSENT: &str = "absent() and absent_over_time() go by the matchers as they are written, 3.5 by another order";
+const TIMESTAMP: &str = "timestamp() of a selector with both @ and offset: 3.5 selects by both and then reads at @";
 const UNLABELLED: &str =
     "sort_by_label() leaves elements without the label where they stood in 3.5, and puts them first here";
 const EQUAL: &str = "native histograms are equal whether empty buckets are written or not";
@@ -120,6 +121,9 @@ pub(super) fn of_node(inquiry: &mut Inquiry<'_>, node: &Node<'_>) -> Option<Rule
         (Some((_, error)), None) => return of_old_error(node, error).map(one),
         (None, None) => {}
         _ => return None,
+    }
+    if reads_statistics(inquiry, node) {
+        return Some(one(STATISTICS));
     }
     if theirs.annotations != ours.annotations {
         rules.extend(texts::of_annotations(node)?);
@@ -205,9 +209,6 @@ fn of_old_error(node: &Node<'_>, error: &str) -> Option<&'static str> {
 
 /// The values of an answer differ.
 fn of_data(inquiry: &mut Inquiry<'_>, node: &Node<'_>) -> Option<&'static str> {
-    if reads_statistics(inquiry, node) {
-        return Some(STATISTICS);
-    }
     match &node.expr.kind {
         ExprKind::Aggregate(aggregate) => of_aggregation(node, aggregate),
         ExprKind::Binary(binary) => of_operator(node, binary),
@@ -296,7 +297,7 @@ fn of_operator(node: &Node<'_>, binary: &Binary) -> Option<&'static str> {
 fn of_call(inquiry: &mut Inquiry<'_>, node: &Node<'_>, call: &Call) -> Option<&'static str> {
     use FunctionId::{
         Absent, AbsentOverTime, AvgOverTime, Changes, HistogramAvg, HistogramCount, HistogramFraction, HistogramSum,
-        Increase, Info, MadOverTime, Rate, SumOverTime,
+        Increase, Info, MadOverTime, Rate, SumOverTime, TimestampOf,
     };
     match call.function.id {
         HistogramFraction => in_lowest_bucket(node, call).then_some(FRACTION),
@@ -307,8 +308,14 @@ fn of_call(inquiry: &mut Inquiry<'_>, node: &Node<'_>, call: &Call) -> Option<&'
         MadOverTime => holds_nan(inquiry, node, call).then_some(MAD),
         SumOverTime | AvgOverTime => numbers::of_windows(inquiry, node, call),
         Rate | Increase => numbers::of_rates(node),
+        TimestampOf => is_of_fixed_offset(call).then_some(TIMESTAMP),
         _ => None,
     }
+}
+
+fn is_of_fixed_offset(call: &Call) -> bool {
+    let ExprKind::VectorSelector(selector) = &call.args[0].unparenthesised().kind else { return false };
+    selector.at.is_some() && selector.offset_ms != 0
 }
 
 /// Whether a figure of histograms among the operands is another one to 3.5 as soon as something is done with it.

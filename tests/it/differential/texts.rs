@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use almenara::promql::ast::ExprKind;
 use almenara::promql::functions::FunctionId;
 
-use super::answer::Point;
+use super::answer::{Histogram, Point};
 use super::inquiry::{Node, Pair, Rules, Times};
 use super::rules::STATISTICS;
 
@@ -140,10 +140,12 @@ pub(super) fn of_annotations(node: &Node<'_>) -> Option<Rules> {
         rules.insert(PLACE);
         return Some(rules);
     }
-    // Something in the window is negative as a whole, so that it can only have been negated.
-    let is_negated = |point: &Point| point.histogram().is_some_and(|histogram| histogram.count < 0.0);
-    let holds_negated =
-        node.parts.iter().any(|part| part.read.series.values().flat_map(|all| all.values()).any(is_negated));
+    // Something in the window is negative as a whole, so that it can only have been negated; or it stands under a minus.
+    let holds_negated = node.parts.iter().any(|part| {
+        let is_below_minus = matches!(part.expr.unparenthesised().kind, ExprKind::Unary { .. });
+        let is_negated = |histogram: &Histogram| is_below_minus || histogram.count < 0.0;
+        part.read.series.values().flat_map(|all| all.values()).filter_map(Point::histogram).any(is_negated)
+    });
     ours.retain(|text| !text.contains("this native histogram metric is not a counter") || theirs.contains(text));
     theirs.retain(|text| !text.contains("this native histogram metric is not a gauge") || ours.contains(text));
     if holds_negated && theirs == ours {
