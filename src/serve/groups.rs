@@ -76,8 +76,16 @@ impl Groups {
             outage,
             now,
         };
-        let rules = start.rules(config, before.rules, self.kept.lock().take(), &mut self.departed.lock());
-        let slos = start.slos(config, before.slos);
+        let kept = self.kept.lock().take();
+        let mut objectives = start.objectives(config, before.slos);
+        let mut reminders = Vec::new();
+        if kept.is_some() {
+            let store = &*self.shared.store;
+            reminders
+                .extend(objectives.iter_mut().flat_map(|(_, group, _)| group.remind(now, store, start.environment)));
+        }
+        let rules = start.rules(config, before.rules, kept, &mut self.departed.lock(), reminders);
+        let slos = start.slos(objectives);
         *self.running.lock() = Running { environment: Some(environment), rules, slos };
     }
 
@@ -136,8 +144,19 @@ struct Start<'a> {
 /// Rule groups that are about to run, and what they replace.
 type Starting = Vec<(String, Group, Option<Arc<Scheduled<Group, GroupStatus>>>)>;
 
+/// Groups of objectives that are about to run, and what they replace.
+type StartingSlos = Vec<(String, SloGroup, Option<Arc<Scheduled<SloGroup, Vec<SloStatus>>>>)>;
+
 impl Start<'_> {
-    fn rules(&self, config: &Config, mut old: RuleGroups, kept: Option<Kept>, departed: &mut Departed) -> RuleGroups {
+    /// Tells `reminders` and those of its own before any group runs.
+    fn rules(
+        &self,
+        config: &Config,
+        mut old: RuleGroups,
+        kept: Option<Kept>,
+        departed: &mut Departed,
+        mut reminders: Vec<Alert>,
+    ) -> RuleGroups {
         let is_first = kept.is_some();
         let Kept { rules: mut left, mut slots, .. } = kept.unwrap_or_default();
         let (mut running, mut starting) = (RuleGroups::new(), Starting::new());
@@ -175,8 +194,9 @@ impl Start<'_> {
         changes.extend(departed.add(&ended, self.now));
         self.shared.storage.put(changes);
         if is_first {
-            let reminders = starting.iter_mut().flat_map(|(_, group, _)| group.remind(self.now, self.environment));
-            self.tell(reminders.chain(departed.alerts().iter().cloned()).collect());
+            reminders.extend(starting.iter_mut().flat_map(|(_, group, _)| group.remind(self.now, self.environment)));
+            reminders.extend_from_slice(departed.alerts());
+            self.tell(reminders);
         } else {
             self.tell(ended);
         }
@@ -245,8 +265,8 @@ impl Start<'_> {
     }
 
     /// SLO groups always start anew: taking over the counters costs little, and finds out by itself what did not change.
-    fn slos(&self, config: &Config, mut old: SloGroups) -> SloGroups {
-        let mut next = SloGroups::new();
+    fn objectives(&self, config: &Config, mut old: SloGroups) -> StartingSlos {
+        let mut starting = StartingSlos::new();
         for file in &config.slo_files {
             let mut group = SloGroup::new(file.clone(), config.global.evaluation_interval);
             let key = key(&group);
@@ -257,10 +277,15 @@ impl Start<'_> {
                 let objectives = group.restore(&bytes, self.now);
                 tracing::info!(group = key, objectives, "counters of objectives go on");
             }
-            next.insert(key, self.start(group, before, slo_status));
+            starting.push((key, group, before));
         }
         self.retire(old);
-        next
+        starting
+    }
+
+    fn slos(&self, starting: StartingSlos) -> SloGroups {
+        let start = |(key, group, before)| (key, self.start(group, before, slo_status));
+        starting.into_iter().map(start).collect()
     }
 
     fn start<E: Evaluator + 'static, S: Send + Sync + 'static>(

@@ -198,6 +198,16 @@ impl LiveAlert {
         sending::is_due(self.last_sent_at, self.resolved_at, slot, resend_delay)
     }
 
+    fn as_sent(&self, labels: &Labels, valid_until: Timestamp, environment: &Environment) -> Alert {
+        Alert {
+            labels: labels.clone(),
+            annotations: self.annotations.clone(),
+            starts_at: self.active_at,
+            ends_at: self.resolved_at.unwrap_or(valid_until),
+            generator_url: format!("{}/slos?slo={}", environment.external_url, self.slo),
+        }
+    }
+
     /// What the history does not know of it yet.
     fn news(&mut self, labels: &Labels) -> Option<Transition> {
         let change = if self.resolved_at.is_none() { Change::Firing } else { Change::Resolved };
@@ -289,6 +299,12 @@ impl Alerts {
         }
     }
 
+    /// What fired before a restart, as it must be told again at once. It does not count as sent: the first slot knows more about it.
+    pub(super) fn remind(&self, now: Timestamp, interval: Duration, environment: &Environment) -> Vec<Alert> {
+        let valid_until = sending::valid_until(now, interval.max(environment.resend_delay));
+        self.firing().map(|(labels, alert)| alert.as_sent(labels, valid_until, environment)).collect()
+    }
+
     /// Keeps the alerts of an objective that could not be evaluated as they are.
     pub(super) fn hold(&mut self, slo: &str, slot: Timestamp) {
         self.live.values_mut().filter(|alert| &*alert.slo == slo).for_each(|alert| alert.confirmed_at = slot);
@@ -314,13 +330,7 @@ impl Alerts {
             news.extend(alert.news(labels));
             if alert.is_due(slot, environment.resend_delay) {
                 alert.last_sent_at = Some(slot);
-                due.push(Alert {
-                    labels: labels.clone(),
-                    annotations: alert.annotations.clone(),
-                    starts_at: alert.active_at,
-                    ends_at: alert.resolved_at.unwrap_or(valid_until),
-                    generator_url: format!("{}/slos?slo={}", environment.external_url, alert.slo),
-                });
+                due.push(alert.as_sent(labels, valid_until, environment));
             }
         }
         self.live.retain(|_, alert| alert.resolved_at.is_none_or(|at| sending::is_remembered(at, slot)));

@@ -26,9 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Labels, METRIC_NAME, Matcher, Timestamp, stale_nan};
+use crate::model::{Alert, Labels, METRIC_NAME, Matcher, Timestamp, stale_nan};
 use crate::promql::{Querier, QuerierError};
-use crate::rules::{EvalContext, Evaluator, Outcome, Recorded};
+use crate::rules::{Environment, EvalContext, Evaluator, Outcome, Recorded};
 use crate::source::format_duration;
 
 use super::accounting::{Accounting, Sizes};
@@ -200,6 +200,15 @@ impl SloGroup {
             self.changed_after = Some(now);
         }
         taken
+    }
+
+    /// What fired when an earlier process ended, to be told again at the start `now`, before anything else. What cannot be read yet is looked
+    /// for again at the first slot.
+    pub fn remind(&mut self, now: Timestamp, querier: &dyn Querier, environment: &Environment) -> Vec<Alert> {
+        for tracked in self.objectives.iter_mut().filter(|tracked| !tracked.is_restored) {
+            tracked.is_restored = restore(&mut self.alerts, &tracked.slo, querier, now).is_ok();
+        }
+        self.alerts.remind(now, self.interval, environment)
     }
 
     /// How each group of each objective stood at the last slot, in order of the file, then of groups.

@@ -354,6 +354,10 @@ fn restart_in_an_outage(zone_a: Zone) -> Vec<String> {
     let before = world.group.status()[0].alerts[0].clone();
     world.group = SloGroup::new(file(SPEC), Duration::from_secs(15));
     world.now += 600;
+    let told = world.group.remind(secs(world.now), &world.tape, &world.environment);
+    let [reminder] = &*told else { panic!("{told:?}") };
+    assert_eq!((&reminder.labels, reminder.starts_at), (&before.labels, before.active_at));
+    assert!(!reminder.is_resolved_at(secs(world.now)), "{reminder:?}");
     world.eval();
     let after = world.group.status()[0].alerts[0].clone();
     assert_eq!((after.labels, after.active_at), (before.labels, before.active_at), "nothing is seen yet: it stays");

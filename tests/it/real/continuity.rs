@@ -25,13 +25,31 @@ const RULES: &str = r#"groups:
   - {record: recorded, expr: m_fires}
 "#;
 
-/// Those that must fire from beginning to end.
+/// All its budget is spent: every event is bad.
+const SLO: &str = r#"interval: 1s
+slos:
+- name: a
+  objective: 90
+  window: 1h
+  indicator: {errors: {bad: m_bad, total: m_counter}}
+  alerting: {budget: [{severity: page, spent: 100}]}
+"#;
+
+/// The alerts of rules that must fire from beginning to end.
 pub(super) const STEADY: [&str; 4] = ["Fires", "FiresByRate", "FiredAfterFor", "Kept"];
+
+/// Those of the objective, which must too.
+const SPENT: [&str; 2] = ["SLOErrorBudgetBurn", "SLOErrorBudgetSpent"];
+
+fn all_steady() -> impl Iterator<Item = &'static str> {
+    STEADY.into_iter().chain(SPENT)
+}
 
 fn configuration(target: u16, alertmanager: u16, receiver: u16) -> String {
     format!(
         r#"global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s}}
 rule_files: [rules.yml]
+slo_files: [slo.yml]
 scrape_configs:
 - job_name: m
   static_configs: [{{targets: ["127.0.0.1:{target}"]}}]
@@ -65,7 +83,7 @@ impl Stage {
         let target = Server::start(Behaviour::Answers("m_fires 1\nm_kept 1\nm_comes 0\nm_counter 1\n"));
         let (alertmanager, receiver) = (Server::start(Behaviour::Answers("")), Server::start(Behaviour::Answers("")));
         let configuration = configuration(target.port, alertmanager.port, receiver.port);
-        let files = [("almenara.yml", &*configuration), ("rules.yml", RULES)];
+        let files = [("almenara.yml", &*configuration), ("rules.yml", RULES), ("slo.yml", SLO)];
         let delay = format!("--rules.alert.resend-delay={RESEND_DELAY_SECS}s");
         let deployment = Deployment::start_under(under, &files, &[&delay]);
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64) | 1;
@@ -75,6 +93,10 @@ impl Stage {
             let states = stage.states();
             let fires = |name: &&str| states.get(*name).is_some_and(|(state, _)| state == "firing");
             STEADY.iter().all(fires).then_some(())
+        });
+        wait_for("the objective is told", || {
+            let told = told(&stage.alertmanager.received_from(0));
+            SPENT.iter().all(|name| told.contains_key(*name)).then_some(())
         });
         stage.serve(0, 0);
         wait_for("it is kept", || stage.deployment.text("/api/v1/alerts").contains("keepFiringSince").then_some(()));
@@ -92,7 +114,7 @@ impl Stage {
     }
 
     pub(super) fn serve(&mut self, kept: u8, comes: u8) {
-        let text = format!("m_fires 1\nm_kept {kept}\nm_comes {comes}\nm_counter %TIME%\n");
+        let text = format!("m_fires 1\nm_kept {kept}\nm_comes {comes}\nm_counter %TIME%\nm_bad %TIME%\n");
         self.target.behave(Behaviour::AnswersTime(text));
     }
 
@@ -142,7 +164,7 @@ pub(super) fn told(received: &[Received]) -> BTreeMap<String, Vec<Told>> {
 /// What is steady began once, never ended and was repeated before anybody could think so.
 pub(super) fn assert_steady(stage: &Stage) {
     let told = told(&stage.alertmanager.received_from(0));
-    for name in STEADY {
+    for name in all_steady() {
         let told = &told[name];
         let mut believed_until = i64::MAX;
         for Told { at_ms, starts_at, ends_at_ms } in told {
@@ -158,7 +180,7 @@ pub(super) fn assert_steady(stage: &Stage) {
     for post in stage.receiver.received() {
         let group: serde_json::Value = serde_json::from_str(&post).expect("a webhook");
         let name = group["groupLabels"]["alertname"].as_str().expect("a name");
-        assert!(!STEADY.contains(&name) || group["status"] == "firing", "{post}");
+        assert!(all_steady().all(|steady| steady != name) || group["status"] == "firing", "{post}");
     }
 }
 
@@ -192,7 +214,7 @@ fn kills_are_invisible() {
         // The first thing told after the start is all that fires, and nothing else has been evaluated.
         let first = wait_for("what fires is told", || stage.alertmanager.received_from(count).into_iter().next());
         let first = told(&[first]);
-        assert!(STEADY.iter().all(|name| first.contains_key(*name)), "round {round}: {:?}", first.keys());
+        assert!(all_steady().all(|name| first.contains_key(name)), "round {round}: {:?}", first.keys());
         assert_eq!(stage.lasting(), before, "round {round}");
     }
     assert_steady(&stage);
