@@ -76,15 +76,13 @@ impl Groups {
             outage,
             now,
         };
-        let kept = self.kept.lock().take();
         let mut objectives = start.objectives(config, before.slos);
-        let mut reminders = Vec::new();
-        if kept.is_some() {
-            let store = &*self.shared.store;
-            reminders
-                .extend(objectives.iter_mut().flat_map(|(_, group, _)| group.remind(now, store, start.environment)));
-        }
-        let rules = start.rules(config, before.rules, kept, &mut self.departed.lock(), reminders);
+        let left = self.kept.lock().take().map(|kept| {
+            let remind =
+                |(_, group, _): &mut (_, SloGroup, _)| group.remind(now, &*self.shared.store, start.environment);
+            (kept, objectives.iter_mut().flat_map(remind).collect())
+        });
+        let rules = start.rules(config, before.rules, left, &mut self.departed.lock());
         let slos = start.slos(objectives);
         *self.running.lock() = Running { environment: Some(environment), rules, slos };
     }
@@ -148,17 +146,16 @@ type Starting = Vec<(String, Group, Option<Arc<Scheduled<Group, GroupStatus>>>)>
 type StartingSlos = Vec<(String, SloGroup, Option<Arc<Scheduled<SloGroup, Vec<SloStatus>>>>)>;
 
 impl Start<'_> {
-    /// Tells `reminders` and those of its own before any group runs.
+    /// `kept` is what an earlier process left, and the reminders of other groups; with those of its own they are told before any group runs.
     fn rules(
         &self,
         config: &Config,
         mut old: RuleGroups,
-        kept: Option<Kept>,
+        kept: Option<(Kept, Vec<Alert>)>,
         departed: &mut Departed,
-        mut reminders: Vec<Alert>,
     ) -> RuleGroups {
         let is_first = kept.is_some();
-        let Kept { rules: mut left, mut slots, .. } = kept.unwrap_or_default();
+        let (Kept { rules: mut left, mut slots, .. }, mut reminders) = kept.unwrap_or_default();
         let (mut running, mut starting) = (RuleGroups::new(), Starting::new());
         for mut group in self.configured(config) {
             let key = key(&group);

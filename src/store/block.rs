@@ -300,6 +300,22 @@ impl Block {
         })
     }
 
+    /// The newest live sample at or before `at` and the oldest after it, if both are in one chunk without staleness markers.
+    pub(super) fn around(&self, at: Timestamp) -> Option<[Place; 2]> {
+        let chunk = self.metas.partition_point(|meta| self.time(meta.first) <= at).checked_sub(1)?;
+        let meta = &self.metas[chunk];
+        if meta.has_stale || self.time(meta.last) <= at {
+            return None;
+        }
+        let (index, samples) = self.chunk(chunk).around(at);
+        let ordinal = self.ordinal + u64::from(meta.live_before) + index as u64;
+        let [before, after] = samples;
+        let (at, value) = before;
+        let before = Place { ordinal, at, value, chunk, index };
+        let (at, value) = after;
+        Some([before, Place { ordinal: ordinal + 1, at, value, index: index + 1, ..before }])
+    }
+
     /// The table of a kind of summary, which is made if there is none yet.
     pub(super) fn table<S: Summary>(&self) -> &Table<S> {
         S::table(self).get_or_init(|| {

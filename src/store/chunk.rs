@@ -106,14 +106,34 @@ impl Chunk<'_> {
         let mut space = [0; SAMPLES_MAX];
         let mut reader = BitReader::new(self.bytes);
         let at = Times::read(&mut reader, self.first, &mut space[..self.len]).at(index);
-        let value = if reader.read_bit() {
-            decimal::read_one(&mut reader, self.len, index)
-        } else {
-            let mut values = [0.0; SAMPLES_MAX];
-            xor::read(&mut reader, &mut values[..=index]);
-            values[index]
-        };
+        let [value] = self.values(&mut reader, index);
         (Timestamp::from_ms(at), value)
+    }
+
+    /// The neighbours between which `at` lies, and the index of the earlier one, which may be at `at`. It is not before the first sample, and
+    /// before the last.
+    pub(super) fn around(&self, at: Timestamp) -> (usize, [(Timestamp, f64); 2]) {
+        let mut space = [0; SAMPLES_MAX];
+        let mut reader = BitReader::new(self.bytes);
+        let times = Times::read(&mut reader, self.first, &mut space[..self.len]);
+        let index = times.count_through(at.as_ms()) - 1;
+        let [before, after] = self.values(&mut reader, index);
+        let at = |index| Timestamp::from_ms(times.at(index));
+        (index, [(at(index), before), (at(index + 1), after)])
+    }
+
+    /// The values from `index` on; the reader stands behind the times. One or two of them.
+    fn values<const COUNT: usize>(&self, reader: &mut BitReader<'_>, index: usize) -> [f64; COUNT] {
+        if reader.read_bit() {
+            if COUNT == 1 {
+                return [decimal::read_one(reader, self.len, index); COUNT];
+            }
+            let pair = decimal::read_pair(reader, self.len, index);
+            return std::array::from_fn(|place| pair[place]);
+        }
+        let mut values = [0.0; SAMPLES_MAX];
+        xor::read(reader, &mut values[..index + COUNT]);
+        std::array::from_fn(|place| values[index + place])
     }
 }
 

@@ -77,25 +77,61 @@ pub(super) fn read(reader: &mut BitReader<'_>, values: &mut [f64]) {
 
 /// The value at `index` of a column of `len` values that [`try_write`] wrote. What follows it is not read, except outliers.
 pub(super) fn read_one(reader: &mut BitReader<'_>, len: usize, index: usize) -> f64 {
-    let power = POWERS[reader.read(4) as usize];
-    let width = reader.read(6) as u32;
-    let outliers = reader.read(3);
-    let mut integer = reader.read_signed_varint();
-    let least = reader.read_signed_varint();
-    let packed = reader.clone();
-    integer += least * index as i64 + packed.clone().sum(width, index) as i64;
-    if outliers > 0 {
-        reader.skip((len - 1) * width as usize);
-        for _ in 0..outliers {
-            let at = reader.read(7) as usize;
-            let difference = reader.read_signed_varint();
-            if at < index {
-                // Zero was packed in its place.
-                integer += difference - least;
-            }
+    let head = Head::read(reader);
+    head.value(head.integer(reader, len, index))
+}
+
+/// The values at `index` and after it, which is less than `len` too.
+pub(super) fn read_pair(reader: &mut BitReader<'_>, len: usize, index: usize) -> [f64; 2] {
+    let head = Head::read(reader);
+    let integer = head.integer(reader, len, index);
+    [integer, integer + head.difference(reader, len, index)].map(|integer| head.value(integer))
+}
+
+/// What stands before the packed differences, at whose beginning the reader is left.
+struct Head {
+    power: f64,
+    width: u32,
+    outliers: u64,
+    first: i64,
+    least: i64,
+}
+
+impl Head {
+    fn read(reader: &mut BitReader<'_>) -> Head {
+        Head {
+            power: POWERS[reader.read(4) as usize],
+            width: reader.read(6) as u32,
+            outliers: reader.read(3),
+            first: reader.read_signed_varint(),
+            least: reader.read_signed_varint(),
         }
     }
-    integer as f64 / power
+
+    fn value(&self, integer: i64) -> f64 {
+        integer as f64 / self.power
+    }
+
+    fn integer(&self, packed: &BitReader<'_>, len: usize, index: usize) -> i64 {
+        let sum = packed.clone().sum(self.width, index) as i64;
+        let outliers = self.outliers(packed, len).filter(|(at, _)| *at < index);
+        outliers.fold(self.first + self.least * index as i64 + sum, |integer, (_, more)| integer + more)
+    }
+
+    /// From the value at `index` to the next.
+    fn difference(&self, packed: &BitReader<'_>, len: usize, index: usize) -> i64 {
+        let mut reader = packed.clone();
+        reader.skip(index * self.width as usize);
+        let outliers = self.outliers(packed, len).filter(|(at, _)| *at == index);
+        outliers.fold(self.least + reader.read(self.width) as i64, |difference, (_, more)| difference + more)
+    }
+
+    /// Which differences are others than what is packed in their place, and by how much: zero was packed.
+    fn outliers(&self, packed: &BitReader<'_>, len: usize) -> impl Iterator<Item = (usize, i64)> {
+        let (mut reader, least) = (packed.clone(), self.least);
+        reader.skip((len - 1) * self.width as usize);
+        (0..self.outliers).map(move |_| (reader.read(7) as usize, reader.read_signed_varint() - least))
+    }
 }
 
 /// The fewest places with which all of `values` are integers, and those integers. `None` if there are none, or no values.

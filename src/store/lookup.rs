@@ -103,17 +103,40 @@ impl StoredSeries {
         }
         match self.live_range(start, end) {
             Windowed::Empty => None,
-            Windowed::Floats { count, value: (first, last) } => match self.increase(&first, &last) {
-                Some(increase) => Some(Edges {
-                    count: count as usize,
-                    first: (first.1.at, first.1.value),
-                    last: (last.1.at, last.1.value),
-                    increase,
-                }),
-                None => self.scanned_edges(start, end, scratch),
-            },
+            Windowed::Floats { value: (first, last), .. } => {
+                self.edges_between(&first, &last).or_else(|| self.scanned_edges(start, end, scratch))
+            }
             Windowed::Scan => self.scanned_edges(start, end, scratch),
         }
+    }
+
+    /// The newest live sample at or before `at`, and the oldest after it, each with the number of its part, of a series without histograms.
+    pub(super) fn around(&self, at: Timestamp) -> [Option<(usize, Place)>; 2] {
+        if self.open.first().is_none_or(|first| first > at)
+            && let Some((part, [before, after])) = self.sealed.around(at)
+        {
+            return [Some((part, before)), Some((part, after))];
+        }
+        let before = self.newest_open(at).or_else(|| self.sealed.newest_live(at));
+        let after = self.sealed.oldest_live(at).or_else(|| self.oldest_open(at));
+        [before, after].map(|found| match found {
+            Some(Found::Float(part, place)) => Some((part, place)),
+            Some(Found::Histogram) => unreachable!("BUG: a histogram in a series of floats"),
+            None => None,
+        })
+    }
+
+    /// Whether all samples are floats, and none in a window is late and not merged yet.
+    pub(super) fn is_plain(&self, start: Timestamp, end: Timestamp) -> bool {
+        self.sealed.is_of_floats() && matches!(self.open, Open::Floats { .. }) && self.late_in(start, end).is_empty()
+    }
+
+    /// The edges between two live samples, unless a window must be read for them.
+    pub(super) fn edges_between(&self, first: &(usize, Place), last: &(usize, Place)) -> Option<Edges> {
+        let increase = self.increase(first, last)?;
+        let (first, last) = (&first.1, &last.1);
+        let count = (last.ordinal - first.ordinal + 1) as usize;
+        Some(Edges { count, first: (first.at, first.value), last: (last.at, last.value), increase })
     }
 
     /// The summary of the samples after `start` and not after `end`.
@@ -144,7 +167,7 @@ impl StoredSeries {
         (!values.iter().any(|value| is_stale(*value))).then(|| Edges::of(at, values))
     }
 
-    fn scanned_edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
+    pub(super) fn scanned_edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
         self.read_window(start, end, scratch);
         scratch.remove_stale();
         Edges::of(&scratch.at, &scratch.values)

@@ -280,6 +280,21 @@ impl Sealed {
         })
     }
 
+    /// The newest live sample at or before `at` and the oldest after it, with the number of their part, if both are in one chunk without
+    /// staleness markers.
+    pub(super) fn around(&self, at: Timestamp) -> Option<(usize, [Place; 2])> {
+        let part = match &self.tail {
+            Some(tail) if tail.first() <= at => self.runs.len(),
+            _ => self.runs.partition_point(|run| run.first() <= at).checked_sub(1)?,
+        };
+        Some((part, self.block(part)?.around(at)?))
+    }
+
+    /// Whether all of it is floats.
+    pub(super) fn is_of_floats(&self) -> bool {
+        self.histogram_runs == 0
+    }
+
     /// Whether a run of samples overlaps `start..=end`.
     pub(super) fn overlaps(&self, start: Timestamp, end: Timestamp) -> bool {
         self.tail.as_ref().is_some_and(|tail| tail.overlaps(start, end))

@@ -11,6 +11,9 @@
 //!               └─── common ───┘
 //! ```
 //!
+//! Of rates only the borders of windows are looked at wherever many samples lie from one window to the next. A border at which one window
+//! ends and another begins is looked up once.
+//!
 //! **Cost.** A step is a few additions whatever the length of the windows: resets stand in a list with a cursor of its own, summaries
 //! are kept from both sides of an anchor, so that a window joins two of them. No chunk is decoded twice, but for the two at the
 //! borders of what nested windows have in common.
@@ -19,6 +22,7 @@
 
 use std::ops::Range;
 
+use super::block::Place;
 use super::lookup::Windowed;
 use super::selection::{Edges, Window};
 use super::series::StoredSeries;
@@ -30,6 +34,9 @@ const APART_MS_MIN: i64 = 3600 * 1000;
 
 /// Windows in common of at least this length are looked up; shorter ones lie in few chunks, which are decoded either way.
 const COMMON_MS_MIN: i64 = 3600 * 1000;
+
+/// Samples from window to window from which on their edges are looked up.
+const DENSE_MIN: u64 = 24;
 
 /// Partial sums of integers up to this are exact.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -76,6 +83,12 @@ impl WindowGrid {
         self.layout() == Layout::Apart
     }
 
+    /// How many windows later one begins where this one ends, if so many follow.
+    fn lag(&self) -> Option<usize> {
+        let lag = usize::try_from(self.range_ms / self.step_ms.max(1)).ok()?;
+        (lag > 0 && lag < self.count && self.range_ms % self.step_ms == 0).then_some(lag)
+    }
+
     fn layout(&self) -> Layout {
         let span_ms = self.last_end().ms_since(self.first_end);
         if self.count == 1 || self.step_ms.saturating_sub(self.range_ms) >= APART_MS_MIN {
@@ -108,6 +121,8 @@ pub struct Stepping {
     resets: Vec<(usize, f64)>,
     /// Samples in common that do not stand in the columns.
     hidden: usize,
+    /// By window: the first sample after its start, with the number of its part.
+    firsts: Vec<Option<(usize, Place)>>,
 }
 
 impl Stepping {
@@ -264,23 +279,14 @@ impl StoredSeries {
         grid: &WindowGrid,
         shown: Shown,
         space: &mut Stepping,
-        mut take: impl FnMut(usize, Edges),
+        take: impl FnMut(usize, Edges),
     ) -> Result<(), Untold> {
-        match grid.layout() {
-            Layout::Apart => {
-                for index in 0..grid.count {
-                    let (start, end) = shown.applied(grid.start(index), grid.end(index));
-                    space.window.clear();
-                    let edges = self.edges(start, end, &mut space.window);
-                    if space.window.has_histograms {
-                        return Err(Untold);
-                    }
-                    if let Some(edges) = edges {
-                        take(index, edges);
-                    }
-                }
-                return Ok(());
-            }
+        let layout = match grid.layout() {
+            Layout::Overlap | Layout::Nested if self.is_dense(grid, shown) => Layout::Apart,
+            layout => layout,
+        };
+        match layout {
+            Layout::Apart => return self.edges_by_borders(grid, shown, space, take),
             Layout::Nested if self.read_around_common(grid, shown, space)? => {}
             Layout::Nested | Layout::Overlap => {
                 self.read_columns(grid, shown, space)?;
@@ -291,6 +297,66 @@ impl StoredSeries {
         }
         space.step_edges(grid, take);
         Ok(())
+    }
+
+    /// Looks up the samples around the borders of each window. Where windows begin as others end, their borders are looked up once for both.
+    fn edges_by_borders(
+        &self,
+        grid: &WindowGrid,
+        shown: Shown,
+        space: &mut Stepping,
+        mut take: impl FnMut(usize, Edges),
+    ) -> Result<(), Untold> {
+        let (start, end) = shown.applied(grid.start(0), grid.last_end());
+        let is_plain = self.is_plain(start, end);
+        let border = |at: Timestamp| at.max(shown.floor).min(shown.through);
+        let lag = if is_plain { grid.lag() } else { None };
+        space.firsts.clear();
+        for index in 0..lag.unwrap_or(0) {
+            let [_, first] = self.around(border(grid.start(index)));
+            space.firsts.push(first);
+        }
+        for index in 0..grid.count {
+            let (start, end) = (border(grid.start(index)), border(grid.end(index)));
+            space.window.clear();
+            if !is_plain {
+                let edges = self.edges(start, end, &mut space.window);
+                if space.window.has_histograms {
+                    return Err(Untold);
+                }
+                edges.into_iter().for_each(|edges| take(index, edges));
+                continue;
+            }
+            let [last, next] = self.around(end);
+            let first = match lag {
+                Some(_) => {
+                    space.firsts.push(next);
+                    space.firsts[index]
+                }
+                None => self.around(start)[1],
+            };
+            if let (Some(first), Some(last)) = (first, last)
+                && first.1.at <= end
+                && last.1.at > start
+            {
+                let edges = self.edges_between(&first, &last);
+                let edges = edges.or_else(|| self.scanned_edges(start, end, &mut space.window));
+                edges.into_iter().for_each(|edges| take(index, edges));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether from one window to the next so many samples lie that looking up the edges of each costs less than decoding them all.
+    fn is_dense(&self, grid: &WindowGrid, shown: Shown) -> bool {
+        let (start, end) = shown.applied(grid.start(0), grid.last_end());
+        match self.live_range(start, end) {
+            Windowed::Floats { count, .. } => {
+                let covered_ms = end.ms_since(start).max(1) as u64;
+                count.saturating_mul(grid.step_ms as u64) / covered_ms >= DENSE_MIN
+            }
+            Windowed::Empty | Windowed::Scan => false,
+        }
     }
 
     /// Takes the summary of each window of `grid` and how many samples it sums up; windows without samples are left out.

@@ -62,7 +62,7 @@ proptest! {
         samples in samples(),
         first_end in -0.1..1.2f64,
         range_secs in prop_oneof![Just(60i64), Just(300), Just(3_000), Just(20_000), Just(1_000_000)],
-        step_secs in prop_oneof![Just(0i64), Just(7), Just(15), Just(300), Just(5_000), Just(40_000)],
+        step_secs in prop_oneof![Just(0i64), Just(7), Just(15), Just(300), Just(3_000), Just(5_000), Just(20_000), Just(40_000)],
         count in 1..40usize,
         late in prop_oneof![2 => Just(None), 1 => (0..500usize).prop_map(Some)],
         through in prop_oneof![3 => Just(1.1), 1 => 0.0..1.0f64],
