@@ -6,10 +6,11 @@
 //! name, group, labels      which objective, and which group of it
 //! objective                in percent, as it was written
 //! window                   of the budget, as it was written: "30d", "month"
+//! event_exact              whether events are counted one by one; false of queries over windows
 //! state                    met │ at_risk │ breached │ not_measured
 //! budget_remaining         1 untouched, 0 spent, negative overspent; null without events
 //! error_ratio              over the whole window; null without events
-//! windows[]                window, burn_rate, error_ratio, coverage (0 to 1), good, total
+//! windows[]                window, burn_rate, error_ratio; where it is event-exact coverage (0 to 1), good, total
 //! tiers[]                  name, severity, long, short, factor, holds, guard (what it says while the condition is met)
 //! exclusions[]             reason, author
 //! with_excluded            budget_remaining, error_ratio, as they would be without exclusions; only where something is excluded
@@ -90,6 +91,7 @@ fn write_slo(json: &mut Json, slo: &SloStatus) {
         json.key("labels").labels(&slo.labels);
         json.key("objective").number(slo.objective_percent);
         json.key("window").string(&slo.window.to_string());
+        json.key("event_exact").truth(slo.is_event_exact);
         json.key("state").string(figures.state.as_str());
         if let Some(missing) = &figures.missing_bucket {
             json.key("reason").string(&missing.to_string());
@@ -169,9 +171,12 @@ fn write_window(json: &mut Json, (length, window): &(String, &WindowFigures)) {
         json.key("window").string(length);
         write_optional(json.key("burn_rate"), window.burn_rate);
         write_optional(json.key("error_ratio"), window.error_ratio);
-        json.key("coverage").number(window.coverage_ratio);
-        json.key("good").number(window.counts.good);
-        json.key("total").number(window.counts.total);
+        // Queries tell neither how much they saw nor how many events there were.
+        if let Some(coverage) = window.coverage_ratio {
+            json.key("coverage").number(coverage);
+            json.key("good").number(window.counts.good);
+            json.key("total").number(window.counts.total);
+        }
     });
 }
 
@@ -212,7 +217,8 @@ mod tests {
             counts: Counts { good: total - bad, bad, total },
             error_ratio: (total > 0.0).then(|| bad / total),
             burn_rate,
-            coverage_ratio: 0.5,
+            coverage_ratio: Some(0.5),
+            is_blind: false,
         };
         let figures = Figures {
             at: Timestamp::from_ms(5_000),
@@ -248,6 +254,7 @@ mod tests {
             objective_percent: 99.0,
             window: Window::Rolling(Duration::from_secs(3_600)),
             budgeting: Default::default(),
+            is_event_exact: true,
             tiers: Vec::new(),
             guard: None,
             trend: Vec::new().into(),
@@ -258,7 +265,7 @@ mod tests {
         };
         let expected = concat!(
             r#"{"name":"a","group":{"zone":"z"},"labels":{"service":"shop"},"objective":99,"window":"1h","#,
-            r#""state":"breached","budget_remaining":-24,"error_ratio":0.25,"windows":["#,
+            r#""event_exact":true,"state":"breached","budget_remaining":-24,"error_ratio":0.25,"windows":["#,
             r#"{"window":"5m","burn_rate":null,"error_ratio":null,"coverage":0.5,"good":0,"total":0},"#,
             r#"{"window":"1h","burn_rate":25,"error_ratio":0.25,"coverage":0.5,"good":3,"total":4}],"#,
             r#""tiers":[],"level":null,"forecast":null,"#,
@@ -266,5 +273,9 @@ mod tests {
             r#""annotations":{"summary":"s"},"active_at":"1970-01-01T00:00:01.5Z"}]}"#,
         );
         assert_eq!(Json::of(|json| write_slo(json, &slo)), expected);
+
+        let asked = WindowFigures { coverage_ratio: None, ..slo.figures.whole };
+        let expected = r#"{"window":"1h","burn_rate":25,"error_ratio":0.25}"#;
+        assert_eq!(Json::of(|json| write_window(json, &("1h".to_owned(), &asked))), expected);
     }
 }

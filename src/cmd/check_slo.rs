@@ -64,6 +64,12 @@ fn describe_slo(slo: &Slo, stdout: &mut impl Write) -> io::Result<()> {
         let bound_secs = *threshold_ms as f64 / 1000.0;
         writeln!(stdout, "    good: {} where le is {bound_secs}; all: {}", buckets.text, total.text)?;
     }
+    if let Indicator::Queried(queried) = &slo.indicator {
+        writeln!(stdout, "    not event-exact: evaluated as a query over each window")?;
+        for (key, query) in queried.queries() {
+            writeln!(stdout, "    {key}: {}", query.text())?;
+        }
+    }
     for tier in &slo.policy.tiers {
         let threshold_percent = 100.0 * tier.threshold_ratio(slo.objective);
         writeln!(
@@ -112,6 +118,17 @@ mod tests {
         let (is_fine, stdout, _) = output(&format!("slos: [{{name: a, indicator: {{latency: {latency}}}}}]"));
         let expected = "slo.yml: 1 SLO\n  a: 95% over 30d\n\
             \x20   good: d_seconds_bucket{job=\"a\"} where le is 0.3; all: d_seconds_count{job=\"a\"}\n";
+        assert!(is_fine && stdout.starts_with(expected), "{stdout}");
+    }
+
+    #[test]
+    fn marks_a_query_as_not_event_exact() {
+        let ratio = "'1 - avg_over_time(job:success:ratio[$window])'";
+        let (is_fine, stdout, _) =
+            output(&format!("slos: [{{name: a, objective: 99, indicator: {{ratio: {ratio}}}}}]"));
+        let expected = "slo.yml: 1 SLO\n  a: 99% over 30d\n\
+            \x20   not event-exact: evaluated as a query over each window\n\
+            \x20   ratio: 1 - avg_over_time(job:success:ratio[$window])\n";
         assert!(is_fine && stdout.starts_with(expected), "{stdout}");
     }
 

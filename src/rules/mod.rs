@@ -36,6 +36,7 @@ pub use outcome::{OUTCOMES_KEPT, RuleOutcome, RuleOutcomes};
 pub use pause::Outage;
 pub(crate) use place::place_of;
 pub use policy::Policy;
+pub(crate) use query::{RulePlan, Source};
 pub use sending::RESOLVED_RETENTION;
 pub use state::{RULE_PREFIX, RuleState, SLOT_PREFIX, StateChange, decode_slot};
 pub use status::{AlertStatus, AlertingStatus, GroupStatus, Health, RuleStatus};

@@ -1,4 +1,4 @@
-//! Expressions of rules and of their templates, evaluated.
+//! Expressions of rules and of their templates, and those of objectives, evaluated.
 //!
 //! A rule's own expression goes through the engine's plan where there is an engine; it is prepared at the first evaluation.
 //! What a plan leaves to the plain evaluator, and what templates ask for, is evaluated plainly.
@@ -13,8 +13,8 @@ use crate::promql::{self, Expr, Querier, QuerierError};
 use super::{Environment, EvalContext, ReplaySlots};
 
 /// The plan of a rule's expression, and the labels of its result by slot.
-#[derive(Debug, Default)]
-pub(super) struct RulePlan {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RulePlan {
     prepared: Option<Prepared>,
     era: Option<u64>,
     labels: Vec<Option<Labels>>,
@@ -26,10 +26,10 @@ pub(super) struct RulePlan {
 
 /// What one evaluation reads.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) context: &'a EvalContext<'a>,
+pub(crate) struct Source<'a> {
+    pub(crate) context: &'a EvalContext<'a>,
     /// What earlier rules of the group recorded.
-    pub(super) overlay: &'a Overlay,
+    pub(crate) overlay: &'a Overlay,
 }
 
 impl<'a> Source<'a> {
@@ -72,7 +72,7 @@ impl RulePlan {
     }
 
     /// The elements of the value, a number as one element without labels.
-    pub(super) fn elements(
+    pub(crate) fn elements(
         &mut self,
         expr: &Expr,
         at: Timestamp,

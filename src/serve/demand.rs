@@ -27,7 +27,7 @@ pub(super) fn demands_of(config: &Config, lookback_delta: Duration) -> Vec<Deman
     let defaults =
         GroupDefaults { interval: config.global.evaluation_interval, query_offset: config.global.rule_query_offset };
     let of_rules = config.rule_files.iter().flat_map(|file| file.demands(lookback_delta, defaults));
-    of_rules.chain(config.slo_files.iter().flat_map(|file| file.demands())).collect()
+    of_rules.chain(config.slo_files.iter().flat_map(|file| file.demands(lookback_delta))).collect()
 }
 
 impl DemandBook {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `SLOErrorBudgetBurn`, one per severity | a tier of that severity holds |
 //! | `SLOErrorBudgetSpent`, one per severity | a condition on the budget of that severity holds |
-//! | `SLONotMeasured` | every target is down for as long as a tier takes to see a hundred percent of errors; no target was scraped for longer than the fastest tier's short window, though we were awake; or never; or a latency's bucket is missing |
+//! | `SLONotMeasured` | every target is down for as long as a tier takes to see a hundred percent of errors; no target was scraped for longer than the fastest tier's short window, though we were awake; or never; or a latency's bucket is missing; or the query over that window gives nothing |
 //!
 //! `SLONotMeasured` has the severity of the fastest tier, which is then blind, while targets are down or no group of the objective is
 //! measured at all. A group whose targets are gone while others are measured, an objective that was never measured, and a missing bucket
@@ -148,7 +148,9 @@ fn not_measured(slo: &Slo, figures: &Figures, around: Surroundings) -> Option<(K
     let awake_for = figures.at.since(around.awake_since);
     if !figures.is_measured {
         let is_due = figures.missing_bucket.is_some() || awake_for >= NEVER_MEASURED;
-        return is_due.then_some((Kind::NotMeasured(Severity::Ticket), Condition::Holds(Cause::Nothing)));
+        // What was told before a restart has not ended by it.
+        let condition = if is_due { Condition::Holds(Cause::Nothing) } else { Condition::Unknown };
+        return Some((Kind::NotMeasured(Severity::Ticket), condition));
     }
     if !figures.is_blind_for(fastest.short) {
         let is_partly_blind = figures.missing_bucket.is_some();
@@ -241,7 +243,7 @@ impl Alerts {
                 (Condition::Unknown, None) => continue,
                 (Condition::Unknown, Some(alert)) => {
                     alert.confirmed_at = figures.at;
-                    alert.annotations = texts::held(&alert.annotations, figures);
+                    alert.annotations = texts::held(slo, &alert.annotations, figures);
                 }
                 (Condition::Holds(cause), Some(alert)) => {
                     alert.confirmed_at = figures.at;

@@ -3,6 +3,8 @@
 //! In the flow: `almenara slo backtest` reads specifications and a [`Recording`], and prints what [`backtest`] returns. It is the daemon's
 //! accounting over another source, so that what it counts is what the daemon would have counted.
 //!
+//! Queries are asked at each instant of the grid, through the plans of the daemon over a store of the recorded samples.
+//!
 //! **Invariants.** The source is taken to hold everything that was scraped: a scrape without a series proves that it did not exist.
 //! A tier's runs are raw conditions at the instants of the grid. What alerts make of them (guard, holding, suppressing) are the
 //! notifications: the daemon's own alerts, stepped at the same instants.
@@ -10,26 +12,37 @@
 //! window and step allow it. Alerts are stepped only where they have something to do.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Labels, Series, Timestamp};
+use crate::model::{Labels, Matcher, Series, Timestamp};
+use crate::promql::Dialect;
+use crate::promql::plan::Engine;
+use crate::rules::{Environment, EvalContext};
 
 use super::accounting::{Accounting, Role, TargetKey, target_key};
 use super::alerts::{Alerts, BURN_ALERT, LiveAlert, Surroundings};
 use super::curve::Counts;
+use super::demand::reads;
 use super::feed::sources;
-use super::figures::{Figures, SCRAPE_COVERS};
+use super::figures::Figures;
 use super::fold::History;
 use super::forecast::Forecast;
 use super::group::excluded;
 use super::guard::Verdict;
 use super::policy::{BudgetWhen, Severity, Since};
+use super::query::Answers;
 use super::recording::Recording;
 use super::spec::{Indicator, Slo};
-use super::view::View;
+use super::view::{Origin, View};
 
 /// The longest stretch of time fed at once, so that memory does not depend on the length of the recording.
 const SLICE_MS: i64 = 6 * 3600 * 1000;
+
+/// As the daemon has it by default (`--query.lookback-delta`).
+const LOOKBACK_DELTA: Duration = Duration::from_secs(300);
+/// Of subqueries that name no step, as the daemon has it by default (`global.evaluation_interval`).
+const SUBQUERY_STEP: Duration = Duration::from_secs(60);
 
 /// The instants: start, start + step, … up to and including end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,8 +90,8 @@ pub struct Point {
     pub error_ratio: Option<f64>,
     /// 1 is untouched, 0 is empty, negative is overspent; `None` without events.
     pub budget_remaining: Option<f64>,
-    /// The share of the window that was measured.
-    pub coverage: f64,
+    /// The share of the window that was measured; `None` of queries, which do not tell.
+    pub coverage: Option<f64>,
 }
 
 /// An uninterrupted run of instants at which the condition of a tier held.
@@ -114,8 +127,8 @@ pub struct Notified {
 }
 
 /// Replays all of `slos` over `recording`, composites with the counters of their members. One entry per objective and group, in order of `slos`,
-/// then of groups; the number is the objective's place.
-pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Vec<(usize, Backtest)> {
+/// then of groups; the number is the objective's place. An error is that of a query, with the objective and the instant.
+pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Result<Vec<(usize, Backtest)>, String> {
     let reach = |slo: &Slo| {
         let of_composites = slos.iter().filter(|other| other.indicator.is_made_of(&slo.name));
         of_composites.map(|other| other.window.longest()).fold(slo.window.longest(), Duration::max)
@@ -128,36 +141,67 @@ pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Vec<(usi
         .iter()
         .map(|slo| (composites_exist && needed(slo)).then(|| account(slo, recording, grid, reach(slo))))
         .collect();
+    let engine = engine(slos, recording);
     for (index, slo) in slos.iter().enumerate() {
-        let own;
-        let accounting = match &kept[index] {
-            Some(kept) => kept,
-            None => {
-                own = account(slo, recording, grid, reach(slo));
-                &own
-            }
+        let (own, answers);
+        let origin = if let Some(asked) = engine.as_ref().and_then(|engine| ask(slo, engine, grid)) {
+            answers = asked?;
+            Origin::Asked(&answers)
+        } else if let Some(kept) = &kept[index] {
+            Origin::Counted(kept)
+        } else {
+            own = account(slo, recording, grid, reach(slo));
+            Origin::Counted(&own)
         };
-        let is_own = |group: &&Labels| group.is_empty() || accounting.was_measured(group);
+        let is_own = |group: &&Labels| group.is_empty() || origin.was_measured(group, grid.end);
         let from = recording.range().map_or(grid.start, |(first, _)| first.min(grid.start)) - slo.window.longest();
         let excluded_of = |slo: &Slo, group: &Labels| excluded(slo, group, from, grid.end);
-        for group in accounting.groups().filter(is_own) {
+        for group in origin.groups().into_iter().filter(is_own) {
             let member = |name: &str| {
                 let place = slos.iter().position(|slo| &*slo.name == name)?;
                 Some((&slos[place], kept[place].as_ref()?))
             };
             let excluded = excluded_of(slo, group);
             let mut view = View::of_composite(slo, group, excluded.clone(), member, excluded_of)
-                .unwrap_or_else(|| View::new(slo, accounting, group, excluded));
+                .unwrap_or_else(|| View::of(slo, origin, group, excluded));
             view.tabulate(grid.start, grid.step, grid.end);
-            result.push((index, Replay::new(&view, accounting, grid).run()));
+            result.push((index, Replay::new(&view, origin, grid).run()));
         }
     }
-    result
+    Ok(result)
 }
 
 /// Replays one objective that is no composite. One entry per group, in order.
-pub fn backtest(slo: &Slo, recording: &Recording, grid: Grid) -> Vec<Backtest> {
-    backtest_all(std::slice::from_ref(slo), recording, grid).into_iter().map(|(_, result)| result).collect()
+pub fn backtest(slo: &Slo, recording: &Recording, grid: Grid) -> Result<Vec<Backtest>, String> {
+    Ok(backtest_all(std::slice::from_ref(slo), recording, grid)?.into_iter().map(|(_, result)| result).collect())
+}
+
+/// What evaluates the queries of `slos`, over the series that they read; `None` where there are none.
+fn engine(slos: &[Slo], recording: &Recording) -> Option<Engine> {
+    let reads = slos.iter().filter(|slo| slo.indicator.is_queried()).flat_map(|slo| reads(slo, LOOKBACK_DELTA));
+    let selectors: Vec<Vec<Matcher>> = reads.map(|reads| reads.matchers).collect();
+    let is_needed = slos.iter().any(|slo| slo.indicator.is_queried());
+    is_needed.then(|| Engine::new(Arc::new(recording.store(&selectors))))
+}
+
+/// The answers at all instants of the grid; `None` where the indicator is counted.
+fn ask(slo: &Slo, engine: &Engine, grid: Grid) -> Option<Result<Answers, String>> {
+    let mut answers = Answers::of(slo)?;
+    let environment = Environment {
+        external_labels: Labels::empty(),
+        external_url: "".into(),
+        lookback_delta: LOOKBACK_DELTA,
+        default_subquery_step: SUBQUERY_STEP,
+        dialect: Dialect::default(),
+        resend_delay: Duration::ZERO,
+    };
+    let context = EvalContext { querier: &**engine.store(), engine: Some(engine), environment: &environment };
+    for at in grid.instants() {
+        if let Err(error) = answers.ask(at, &context) {
+            return Some(Err(format!("{} at {}: {error}", slo.name, at.to_rfc3339())));
+        }
+    }
+    Some(Ok(answers))
 }
 
 /// Counts everything up to the end of the grid.
@@ -196,7 +240,7 @@ fn batch<'a>(slo: &Slo, recording: &'a Recording) -> Vec<(Role, &'a [Series])> {
         // A scrape that failed altogether may be of a target that showed none of the counters yet.
         let is_of_targets = targets.contains(&target_key(&series.labels));
         let is_source = |(of, tests): &(Role, Vec<_>)| {
-            !is_counted(of) && tests.iter().all(|test: &crate::model::Matcher| test.matches_labels(&series.labels))
+            !is_counted(of) && tests.iter().all(|test: &Matcher| test.matches_labels(&series.labels))
         };
         if let Some(role) = role.filter(|_| is_of_targets || sources.iter().any(is_source)) {
             batch.push((role, std::slice::from_ref(series)));
@@ -208,7 +252,7 @@ fn batch<'a>(slo: &Slo, recording: &'a Recording) -> Vec<(Role, &'a [Series])> {
 /// One group being replayed.
 struct Replay<'a> {
     view: &'a View<'a>,
-    accounting: &'a Accounting,
+    origin: Origin<'a>,
     grid: Grid,
     /// Of the raw conditions, and of those that the guard lets through.
     raw_since: Vec<Since>,
@@ -223,11 +267,11 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(view: &'a View<'a>, accounting: &'a Accounting, grid: Grid) -> Self {
+    fn new(view: &'a View<'a>, origin: Origin<'a>, grid: Grid) -> Self {
         let tiers = view.slo.policy.tiers.len();
         Replay {
             view,
-            accounting,
+            origin,
             grid,
             raw_since: vec![Since::default(); tiers],
             since: vec![Since::default(); tiers],
@@ -312,7 +356,7 @@ impl<'a> Replay<'a> {
     }
 
     fn is_measured(&self, at: Timestamp) -> bool {
-        self.view.last_measured(at).is_some_and(|last| at.since(last) < SCRAPE_COVERS)
+        self.view.is_measured_now(at)
     }
 
     /// The alerts of the daemon, stepped at `at`.
@@ -323,12 +367,8 @@ impl<'a> Replay<'a> {
         let forecast = if wants_forecast { Forecast::make(self.view, at) } else { None };
         let mut figures = Figures::compute(self.view, at, forecast);
         figures.hold(slo, &mut self.since);
-        let is_measured_now = |group: &&Labels| {
-            self.accounting.last_measured(group, at).is_some_and(|last| at.since(last) < SCRAPE_COVERS)
-        };
         // The recording begins where it begins: before, nobody was awake.
-        let measured_groups = self.accounting.groups().filter(is_measured_now).count();
-        let around = Surroundings { awake_since: self.grid.start, measured_groups };
+        let around = Surroundings { awake_since: self.grid.start, measured_groups: self.origin.measured_groups(at) };
         self.alerts.step(slo, self.view.group, &figures, around);
         self.alerts.resolve(at);
         let firing: Vec<(Labels, LiveAlert)> =

@@ -4,6 +4,7 @@
 //!
 //! Three groups per objective, with Sloth's series: error ratios per window, what is derived from them, and one alert per severity. Windows up
 //! to [`RAW_MAX`] read the counters; longer ones add up counts of five minutes that a rule records, so that they cost little whatever their length.
+//! Queries of an objective are written as they are, over each window.
 //!
 //! **Differs** from our own counting, and by how much is printed ([`Compiled::bounds`]): `increase` extrapolates, leaves out the first value of a
 //! series that is born, and what lies between two ranges; a calendar's window becomes a rolling one; nothing is held while targets are down.
@@ -16,6 +17,7 @@ use std::time::Duration;
 use crate::source::format_duration;
 
 use super::policy::{Severity, Tier};
+use super::query::Queried;
 use super::spec::{Budgeting, Indicator, PartIs, Slo, Term};
 use super::texts::percent;
 use super::window::Window;
@@ -80,20 +82,27 @@ pub fn compile(slo: &Slo, names: Names, scrape_interval: Duration) -> Result<Com
     if slo.budgeting != Budgeting::Occurrences {
         return Err("slices of time are not events: rules would have to be evaluated once for each slice".to_owned());
     }
-    let counters = Counters::of(slo)?;
+    let source = match &slo.indicator {
+        Indicator::Queried(queried) => Source::Queries(queried),
+        _ => Source::Counters(Counters::of(slo)?),
+    };
     let identity = identity(slo, names);
     let tier_windows = slo.policy.tiers.iter().flat_map(|tier| [tier.short, tier.long]);
     let period = slo.window.nominal();
     let fixed = WINDOWS_SECS.iter().map(|secs| Duration::from_secs(*secs)).filter(|window| *window < period);
     let windows: BTreeSet<Duration> = fixed.chain(tier_windows).chain([period]).collect();
-    let writer = Writer { slo, names, identity: &identity, counters: &counters };
+    let writer = Writer { slo, names, identity: &identity, source: &source };
     let id = identity.first().map(|(_, value)| value.as_str()).unwrap_or_default();
     let group = |kind: &str, interval, rules| CompiledGroup { name: format!("slo-{kind}-{id}"), interval, rules };
-    let mut groups = vec![
-        group("counts", Some(COUNTED), writer.counts()),
+    let counts = match &source {
+        Source::Counters(counters) => Some(group("counts", Some(COUNTED), writer.counts(counters))),
+        Source::Queries(_) => None,
+    };
+    let mut groups: Vec<CompiledGroup> = counts.into_iter().collect();
+    groups.extend([
         group("ratios", None, windows.iter().map(|window| writer.ratio(*window)).collect()),
         group("figures", None, writer.figures(period)),
-    ];
+    ]);
     let alerts: Vec<CompiledRule> = Severity::ALL.into_iter().filter_map(|severity| writer.alert(severity)).collect();
     if !alerts.is_empty() {
         groups.push(group("alerts", None, alerts));
@@ -120,19 +129,24 @@ fn bounds(slo: &Slo, scrape_interval: Duration) -> Vec<String> {
     let share = |range: Duration| {
         scrape_interval.as_secs_f64() / (range.as_secs_f64() - scrape_interval.as_secs_f64()).max(1.0)
     };
-    let mut bounds = vec![
-        format!(
-            "windows up to {}: a count is off by at most {} (over 5m; less over longer ones), since increase estimates up to {scrape} of it",
-            format_duration(RAW_MAX),
-            percent(share(COUNTED)),
-        ),
-        format!(
-            "longer windows and the budget: what happens between two ranges of 5m ({scrape} of them) is estimated from the rest, so that the budget \
+    let of_queries =
+        "the queries are evaluated here as there: figures differ by the instants at which they are asked".to_owned();
+    let of_counters = || {
+        vec![
+            format!(
+                "windows up to {}: a count is off by at most {} (over 5m; less over longer ones), since increase estimates up to {scrape} of it",
+                format_duration(RAW_MAX),
+                percent(share(COUNTED)),
+            ),
+            format!(
+                "longer windows and the budget: what happens between two ranges of 5m ({scrape} of them) is estimated from the rest, so that the budget \
              spent is off by at most {} of itself where errors last for 5m or more; a burst shorter than {scrape} may be missed or doubled",
-            percent(share(COUNTED)),
-        ),
-        "each series that is born while its target lives: its first value is not counted".to_owned(),
-    ];
+                percent(share(COUNTED)),
+            ),
+            "each series that is born while its target lives: its first value is not counted".to_owned(),
+        ]
+    };
+    let mut bounds = if slo.indicator.is_queried() { vec![of_queries] } else { of_counters() };
     if matches!(slo.window, Window::Calendar(_)) {
         bounds.push(format!(
             "the window is a rolling one of {} and not {}: no bound",
@@ -144,6 +158,12 @@ fn bounds(slo: &Slo, scrape_interval: Duration) -> Vec<String> {
         bounds.push("exclusions are not in the rules: no bound".to_owned());
     }
     bounds
+}
+
+/// What an objective is evaluated from.
+enum Source<'a> {
+    Counters(Counters),
+    Queries(&'a Queried),
 }
 
 /// The counters of an objective, as expressions over a range.
@@ -187,6 +207,7 @@ impl Counters {
             Indicator::Composite { .. } => {
                 return Err("compile its members; a composite of them is not written in rules".to_owned());
             }
+            Indicator::Queried(_) => return Err("queries are no counters".to_owned()),
         };
         let part_is = match slo.indicator {
             Indicator::Availability(_) => PartIs::Good,
@@ -244,7 +265,7 @@ struct Writer<'a> {
     slo: &'a Slo,
     names: Names,
     identity: &'a [(String, String)],
-    counters: &'a Counters,
+    source: &'a Source<'a>,
 }
 
 impl Writer<'_> {
@@ -264,20 +285,24 @@ impl Writer<'_> {
         format!("{series}{{{}}}", tests.join(","))
     }
 
-    fn counts(&self) -> Vec<CompiledRule> {
+    fn counts(&self, counters: &Counters) -> Vec<CompiledRule> {
         vec![
-            self.record("slo:sli_bad:increase5m", self.counters.bad(COUNTED), &[]),
-            self.record("slo:sli_total:increase5m", self.counters.total(COUNTED), &[]),
+            self.record("slo:sli_bad:increase5m", counters.bad(COUNTED), &[]),
+            self.record("slo:sli_total:increase5m", counters.total(COUNTED), &[]),
         ]
     }
 
     fn ratio(&self, window: Duration) -> CompiledRule {
         let length = format_duration(window);
-        let expr = if window <= RAW_MAX {
-            format!("{} / (({}) > 0)", self.counters.bad(window), self.counters.total(window))
-        } else {
-            let sum = |series: &str| format!("sum_over_time({}[{length}])", self.own(series));
-            format!("{} / ({} > 0)", sum("slo:sli_bad:increase5m"), sum("slo:sli_total:increase5m"))
+        let expr = match self.source {
+            Source::Queries(queried) => queried.error_ratio(&self.slo.group_by, window),
+            Source::Counters(counters) if window <= RAW_MAX => {
+                format!("{} / (({}) > 0)", counters.bad(window), counters.total(window))
+            }
+            Source::Counters(_) => {
+                let sum = |series: &str| format!("sum_over_time({}[{length}])", self.own(series));
+                format!("{} / ({} > 0)", sum("slo:sli_bad:increase5m"), sum("slo:sli_total:increase5m"))
+            }
         };
         let label = match self.names {
             Names::Own => "window",

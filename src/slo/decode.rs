@@ -53,6 +53,7 @@ use super::decode_alerting::policy;
 use super::decode_exclusion;
 use super::decode_indicator::{self, Read};
 use super::decode_latency::Implied;
+use super::decode_query;
 use super::decode_template::Templates;
 use super::decode_window;
 use super::exclusion::Exclusion;
@@ -153,8 +154,13 @@ fn slo_file(decoder: &mut Decoder<'_>, root: &Node) -> Option<SloFile> {
     let mut file =
         SloFile { path, interval, slos, exclusions: exclusions.into_iter().map(|(exclusion, _)| exclusion).collect() };
     let own: Arc<[Exclusion]> = file.exclusions.as_slice().into();
-    file.slos.iter_mut().for_each(|slo| slo.exclusions = own.clone());
+    exclude(&mut file.slos, &own);
     Some(file)
+}
+
+/// Gives `exclusions` to all objectives whose windows can be cut.
+fn exclude(slos: &mut [Slo], exclusions: &Arc<[Exclusion]>) {
+    slos.iter_mut().filter(|slo| !slo.indicator.is_queried()).for_each(|slo| slo.exclusions = exclusions.clone());
 }
 
 /// Reads a policy for `slo` from a file with what stands under `alerting`, with or without that key.
@@ -167,7 +173,8 @@ pub fn parse_policy(source: &SourceFile, slo: &Slo) -> (Option<Policy>, Diagnost
     let node = root.get("alerting").unwrap_or(&root);
     let mut decoder = Decoder::new(source);
     let default = default_policy(Some(&slo.indicator), slo.budgeting);
-    let policy = policy(&mut decoder, Some(node), (slo.objective, node.span), slo.window.nominal(), default);
+    let mut policy = policy(&mut decoder, Some(node), (slo.objective, node.span), slo.window.nominal(), default);
+    policy.iter_mut().for_each(|policy| decode_query::without_counters(&mut decoder, node, slo, policy));
     let is_usable = !decoder.has_errors();
     diagnostics.extend(decoder.finish());
     (policy.filter(|_| is_usable), diagnostics)
@@ -182,7 +189,7 @@ pub fn share_exclusions(files: &mut [SloFile]) {
     }
     for file in files {
         let all: Arc<[Exclusion]> = file.exclusions.iter().chain(&everywhere).cloned().collect();
-        file.slos.iter_mut().for_each(|slo| slo.exclusions = all.clone());
+        exclude(&mut file.slos, &all);
     }
 }
 
@@ -205,15 +212,19 @@ fn check_names(decoder: &mut Decoder<'_>, root: &Node, slos: &[Slo], exclusions:
         let span = place_of(root, &slo.name).unwrap_or(list_span);
         members.iter().for_each(|member| check(&member.slo, span));
     }
-    let is_composite =
-        |name: &str| slos.iter().any(|slo| &*slo.name == name && matches!(slo.indicator, Indicator::Composite { .. }));
+    let why_not = |name: &str| match slos.iter().find(|slo| &*slo.name == name)?.indicator {
+        Indicator::Composite { .. } => Some("is itself a composite: name what it is made of"),
+        Indicator::Queried(_) => Some("is a query, and a composite joins counted events"),
+        _ => None,
+    };
     for slo in slos {
         let Indicator::Composite { members, .. } = &slo.indicator else { continue };
-        for member in members.iter().filter(|member| is_composite(&member.slo)) {
+        for (member, why) in members.iter().filter_map(|member| Some((member, why_not(&member.slo)?))) {
             let span = place_of(root, &slo.name).unwrap_or(list_span);
-            decoder.error(span, format!("the member {:?} is itself a composite: name what it is made of", member.slo));
+            decoder.error(span, format!("the member {:?} {why}", member.slo));
         }
     }
+    decode_query::check_exclusions(decoder, slos, exclusions);
 }
 
 /// Where the objective of that name stands.
@@ -282,13 +293,11 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
         .or("budgeting", Budgeting::Occurrences, |decoder, node| decode_window::budgeting(decoder, node, &window));
     let group_by = fields.or("group_by", Vec::new(), |decoder, node| group_by(decoder, node, &labels));
     let alerting = fields.node("alerting");
+    decode_query::check_group_by(fields.decoder, node.get("group_by"), indicator.as_ref());
+    decode_query::check_alerting(fields.decoder, alerting, indicator.as_ref());
     let levels = fields.or("budget_policy", Vec::new(), levels);
-    let is_composite = matches!(indicator, Some(Indicator::Composite { .. }));
-    for (key, why) in
-        [("budgeting", "the indicator brings its own"), ("group_by", "a composite joins all groups of its members")]
-    {
-        let is_wrong = is_composite || key == "budgeting" && own_budgeting.is_some();
-        if let Some(span) = fields.key_span(key).filter(|_| is_wrong) {
+    for (key, why) in misfits(indicator.as_ref(), own_budgeting.is_some(), budgeting) {
+        if let Some(span) = fields.key_span(key) {
             fields.decoder.error(span, format!("{key} does not go with this indicator: {why}"));
         }
     }
@@ -321,11 +330,33 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
     })
 }
 
+/// The keys that do not go with an indicator, with the reason.
+fn misfits(
+    indicator: Option<&Indicator>,
+    brings_budgeting: bool,
+    budgeting: Budgeting,
+) -> Vec<(&'static str, &'static str)> {
+    let own_budgeting = ("budgeting", "the indicator brings its own");
+    match indicator {
+        Some(Indicator::Composite { .. }) => {
+            vec![own_budgeting, ("group_by", "a composite joins all groups of its members")]
+        }
+        Some(Indicator::Queried(_)) if budgeting.is_of_slices() => {
+            vec![("budgeting", "a query gives one figure for a whole window, and none for its slices")]
+        }
+        _ if brings_budgeting => vec![own_budgeting],
+        _ => Vec::new(),
+    }
+}
+
 /// The policy where nothing is written, but for the tiers. A composite leaves blindness and little traffic to its members.
 fn default_policy(indicator: Option<&Indicator>, budgeting: Budgeting) -> Policy {
     let Some(indicator) = indicator else { return Policy::default() };
     if matches!(indicator, Indicator::Composite { .. }) {
         return Policy { not_measured: NotMeasured::StateOnly, ..Policy::default() };
+    }
+    if indicator.is_queried() {
+        return Policy::default(); // how many events there were is not known, so that no guard can tell
     }
     let is_of_time = indicator.is_of_time() || budgeting.is_of_slices();
     Policy { guard: Some(if is_of_time { Guard::OF_TIME } else { Guard::OF_EVENTS }), ..Policy::default() }

@@ -12,6 +12,8 @@
 //!   composite:                                    # of other objectives of the file
 //!     members: [{slo: checkout-requests, weight: 3}, {slo: checkout-latency}]
 //!     joined_by: weights                          # or worst
+//!   events: {bad: QUERY, total: QUERY}            # of arbitrary PromQL, see `decode_query`: not event-exact
+//!   ratio: QUERY                                  # likewise: the share of bad events
 //! ```
 
 use std::time::Duration;
@@ -20,13 +22,15 @@ use crate::source::decode::Decoder;
 use crate::source::yaml::{self, Node};
 
 use super::decode_latency::{Implied, latency};
+use super::decode_query;
 use super::decode_window::slice;
 use super::selector;
 use super::spec::{Budgeting, Indicator, JoinedBy, Member, PartIs};
 use super::window::Window;
 
 /// The kinds of indicators.
-const KINDS: [&str; 6] = ["availability", "errors", "latency", "freshness", "throughput", "composite"];
+const KINDS: [&str; 8] =
+    ["availability", "errors", "latency", "freshness", "throughput", "composite", "events", "ratio"];
 
 /// Slices of time in which throughput is judged by default.
 const THROUGHPUT_SLICE: Duration = Duration::from_secs(300);
@@ -56,11 +60,12 @@ pub(super) fn indicator(decoder: &mut Decoder<'_>, node: &Node, window: &Window)
     let freshness = fields.optional("freshness", freshness);
     let throughput = fields.optional("throughput", |decoder, node| throughput(decoder, node, window));
     let composite = fields.optional("composite", composite);
-    for key in ["query", "ratio", "threshold", "events", "raw", "plugin"] {
-        fields.unsupported(
-            key,
-            "queries are not counted; write counters under errors: their events are counted from raw samples",
-        );
+    let events = fields.optional("events", decode_query::events);
+    let ratio = fields.optional("ratio", decode_query::ratio);
+    for key in ["query", "threshold", "raw", "plugin"] {
+        let why = "write counters under errors, where events are counted from raw samples; or a query of the share of bad events under ratio, \
+                   with [$window] for its range";
+        fields.unsupported(key, why);
     }
     let is_other = matches!(&node.kind, yaml::NodeKind::Mapping(pairs) if !pairs.is_empty()) && given == 0;
     match given {
@@ -71,33 +76,46 @@ pub(super) fn indicator(decoder: &mut Decoder<'_>, node: &Node, window: &Window)
     fields.finish();
     let (latency, implied) = latency.unwrap_or_default();
     let (throughput, budgeting) = throughput.unzip();
-    let indicator = availability.or(errors).or(latency).or(freshness).or(throughput).or(composite);
+    let indicator = availability.or(errors).or(latency).or(freshness).or(throughput).or(composite).or(events).or(ratio);
     Read { indicator, implied, budgeting }
 }
 
-fn errors(decoder: &mut Decoder<'_>, node: &Node) -> Option<Indicator> {
-    let mut fields = decoder.fields(node, "errors indicator")?;
+/// Reads `bad` or `good`, and `total`, each of which is a `noun`.
+pub(super) fn parts<T>(
+    decoder: &mut Decoder<'_>,
+    node: &Node,
+    (what, noun): (&'static str, &str),
+    read: impl Fn(&mut Decoder<'_>, &Node) -> Option<T>,
+) -> Option<(T, PartIs, T)> {
+    let mut fields = decoder.fields(node, what)?;
     let span = fields.span;
     let given = [fields.node("bad").is_some(), fields.node("good").is_some()];
-    let bad = fields.optional("bad", selector::read);
-    let good = fields.optional("good", selector::read);
-    let total = fields.required("total", selector::read);
+    let bad = fields.optional("bad", &read);
+    let good = fields.optional("good", &read);
+    let total = fields.required("total", &read);
     match given {
         [true, true] => fields.decoder.error(span, "write bad or good, not both: the other is the rest of total"),
-        [false, false] => fields.decoder.error(span, "the counter of bad or of good events is missing"),
+        [false, false] => fields.decoder.error(span, format!("the {noun} of bad or of good events is missing")),
         _ => {}
     }
     fields.finish();
-    let (part, part_is) = match (bad, good) {
-        (Some(bad), None) => (bad, PartIs::Bad),
-        (None, Some(good)) => (good, PartIs::Good),
-        _ => return None,
-    };
-    let total = total?;
+    match (bad, good) {
+        (Some(bad), None) => Some((bad, PartIs::Bad, total?)),
+        (None, Some(good)) => Some((good, PartIs::Good, total?)),
+        _ => None,
+    }
+}
+
+fn errors(decoder: &mut Decoder<'_>, node: &Node) -> Option<Indicator> {
+    let (part, part_is, total) = parts(decoder, node, ("errors indicator", "counter"), selector::read)?;
     if part.matchers == total.matchers {
         let (these, all) = if part_is == PartIs::Bad { ("bad", "bad") } else { ("good", "good") };
         let message = format!("{these} and total are the same counters, so that every event would be {all}");
-        decoder.error_with_help(span, message, "give bad or good a test that tells them apart, such as code=~\"5..\"");
+        decoder.error_with_help(
+            node.span,
+            message,
+            "give bad or good a test that tells them apart, such as code=~\"5..\"",
+        );
         return None;
     }
     Some(Indicator::Errors { part: vec![part.into()], part_is, total: vec![total.into()] })

@@ -1,4 +1,5 @@
-//! What the objectives of a file need kept: the raw samples of the whole window, from which the counters are made anew at a restart.
+//! What the objectives of a file need kept: the raw samples of the whole window, from which the counters are made anew at a restart, or what
+//! their queries read over their longest window.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +10,33 @@ use super::decode::SloFile;
 use super::feed::sources;
 use super::spec::{Indicator, Slo};
 use crate::model::{METRIC_NAME, Matcher};
+use crate::promql::reach::{self, Reads};
 use crate::store::{Demand, Rank, Reach};
 
 impl SloFile {
-    /// What its objectives read, each by its name.
-    pub fn demands(&self) -> Vec<Demand> {
-        self.slos.iter().flat_map(|slo| demands(slo, &self.slos)).collect()
+    /// What its objectives read, each by its name, where an instant selector looks back by `lookback_delta`.
+    pub fn demands(&self, lookback_delta: Duration) -> Vec<Demand> {
+        self.slos.iter().flat_map(|slo| demands(slo, &self.slos, lookback_delta)).collect()
     }
 }
 
-fn demands(slo: &Slo, all: &[Slo]) -> Vec<Demand> {
+/// What the queries of an objective read: over its longest window, and as long before as a new process looks back for conditions that are met.
+pub(super) fn reads(slo: &Slo, lookback_delta: Duration) -> Vec<Reads> {
+    let Indicator::Queried(queried) = &slo.indicator else { return Vec::new() };
+    let tiers = &slo.policy.tiers;
+    let longest = tiers.iter().map(|tier| tier.long.max(tier.short)).fold(slo.window.longest(), Duration::max);
+    let held = tiers.iter().map(|tier| tier.hold).max().unwrap_or_default();
+    let exprs = queried.queries().into_iter().filter_map(|(_, query)| query.expr(longest).ok());
+    let mut reads: Vec<Reads> = exprs.flat_map(|expr| reach::reads(&expr, lookback_delta)).collect();
+    reads.iter_mut().for_each(|reads| reads.reach.window += held);
+    reads
+}
+
+fn demands(slo: &Slo, all: &[Slo], lookback_delta: Duration) -> Vec<Demand> {
     let reader: Arc<str> = format!("slo {}", slo.name).into();
-    let demand = |matchers, window| Demand {
-        matchers,
-        reach: Reach { window, since: None },
-        rank: Rank::Slo,
-        reader: reader.clone(),
-    };
+    let of = |matchers, reach| Demand { matchers, reach, rank: Rank::Slo, reader: reader.clone() };
+    let demand = |matchers, window| of(matchers, Reach { window, since: None });
+    let asked = reads(slo, lookback_delta).into_iter().map(|reads| of(reads.matchers, reads.reach));
     let window = slo.window.longest() + Duration::from_millis(MARGIN_MS.unsigned_abs());
     // A composite looks as far back over its members as its own window reaches.
     let members = match &slo.indicator {
@@ -36,11 +47,13 @@ fn demands(slo: &Slo, all: &[Slo]) -> Vec<Demand> {
     let counted = std::iter::once(slo).chain(members).flat_map(|slo| sources(&slo.indicator));
     let of_events = counted.map(|(_, matchers)| demand(matchers, window));
     let fired = vec![Matcher::equal(METRIC_NAME, "ALERTS_FOR_STATE"), Matcher::equal("slo", slo.name.clone())];
-    of_events.chain([demand(fired, OUTAGE_TOLERANCE)]).collect()
+    asked.chain(of_events).chain([demand(fired, OUTAGE_TOLERANCE)]).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::slo::parse_file;
     use crate::source::SourceFile;
 
@@ -60,7 +73,7 @@ slos:
         let (file, diagnostics) = parse_file(&SourceFile::new("slo.yml", text));
         let found: Vec<String> = file
             .unwrap_or_else(|| panic!("{diagnostics}"))
-            .demands()
+            .demands(Duration::from_secs(300))
             .iter()
             .map(|demand| format!("{} {:?} {}", demand.reader, demand.matchers, demand.reach.window.as_secs()))
             .collect();
@@ -75,5 +88,16 @@ slos:
                 r#"slo orders [__name__="ALERTS_FOR_STATE", slo="orders"] 3600"#.to_owned(),
             ]
         );
+    }
+
+    #[test]
+    fn queries_over_the_longest_window() {
+        let text = "slos: [{name: a, objective: 99, window: 7d, indicator: {ratio: '1 - avg_over_time(ok{job=\"x\"}[$window] offset 1h)'}}]";
+        let (file, diagnostics) = parse_file(&SourceFile::new("slo.yml", text));
+        let demands = file.unwrap_or_else(|| panic!("{diagnostics}")).demands(Duration::from_secs(300));
+        let found: Vec<_> =
+            demands.iter().map(|demand| (format!("{:?}", demand.matchers), demand.reach.window.as_secs())).collect();
+        assert_eq!(found[0], (r#"[job="x", __name__="ok"]"#.to_owned(), 7 * 86_400 + 3600));
+        assert_eq!((&*demands[0].reader, found.len()), ("slo a", 2));
     }
 }

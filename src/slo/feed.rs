@@ -84,8 +84,8 @@ pub fn sources(indicator: &Indicator) -> Vec<(Role, Vec<Matcher>)> {
             let sources = terms.iter().map(|term| selected(role(term), &term.selector)).collect();
             (sources, terms.iter().map(|term| &term.selector).collect())
         }
-        // Its members are counted, each by itself.
-        Indicator::Composite { .. } => return Vec::new(),
+        // Its members are counted, each by itself; queries are asked.
+        Indicator::Composite { .. } | Indicator::Queried(_) => return Vec::new(),
         Indicator::Latency { buckets, total, .. } => {
             (vec![selected(Role::Part, buckets), selected(Role::Total, total)], vec![total])
         }

@@ -36,14 +36,16 @@ pub const AT_RISK_REMAINING_RATIO: f64 = 0.1;
 pub struct WindowFigures {
     /// Its length; it ends at the slot.
     pub window: Duration,
-    /// Events, good and bad; where the objective is a share of time, slices.
+    /// Events, good and bad; where the objective is a share of time, slices; of queries what they gave, of a ratio as of one event.
     pub counts: Counts,
     /// bad / total, `None` without events.
     pub error_ratio: Option<f64>,
     /// How many times faster than sustainable the budget is spent, `None` without events.
     pub burn_rate: Option<f64>,
-    /// The share of the window in which the total was being measured.
-    pub coverage_ratio: f64,
+    /// The share of the window in which the total was being measured; `None` of queries, which do not tell.
+    pub coverage_ratio: Option<f64>,
+    /// Whether a query gave nothing for it, so that nothing is known of it.
+    pub is_blind: bool,
 }
 
 /// How an objective stands.
@@ -55,7 +57,7 @@ pub enum State {
     AtRisk,
     /// More bad events were measured in the window than the budget allows.
     Breached,
-    /// The total was never there, or no target of it is scraped now; what was measured is no breach.
+    /// The total was never there, or no target of it is scraped now (the query gives nothing); what was measured is no breach.
     NotMeasured,
 }
 
@@ -91,7 +93,7 @@ pub struct Figures {
     pub whole: WindowFigures,
     /// 1 is untouched, 0 empty, negative overspent; `None` without events.
     pub budget_remaining_ratio: Option<f64>,
-    /// The last successful scrape of a target.
+    /// The last successful scrape of a target; of queries, the last slot at which that of the shortest window gave something.
     pub last_measured: Option<Timestamp>,
     /// The last failed scrape of a target.
     pub last_failed: Option<Timestamp>,
@@ -126,7 +128,7 @@ impl Figures {
         let whole = of(start);
         let with_excluded = view.has_exclusions().then(|| {
             let counts = view.counts_with_excluded(start, at);
-            figures_of(slo, counts, at.since(start), whole.coverage_ratio)
+            WindowFigures { coverage_ratio: whole.coverage_ratio, ..figures_of(slo, counts, at.since(start)) }
         });
         let mut figures = Figures {
             at,
@@ -213,8 +215,13 @@ impl Figures {
         self.window(window)?.burn_rate
     }
 
-    /// Whether no scrape succeeded within `window` of the slot, nor within the five minutes that a scrape covers.
+    /// Whether no scrape succeeded within `window` of the slot, nor within the five minutes that a scrape covers; of queries also whether that over
+    /// the window gives nothing.
     pub fn is_blind_for(&self, window: Duration) -> bool {
+        let mut figures = self.windows.iter().chain([&self.whole]);
+        if figures.find(|figures| figures.window >= window).is_some_and(|figures| figures.is_blind) {
+            return true;
+        }
         let reach = window.max(SCRAPE_COVERS);
         self.last_measured.is_none_or(|last| self.at.since(last) >= reach)
     }
@@ -250,16 +257,18 @@ pub(super) fn tier_is_met(view: &View<'_>, tier: &Tier, at: Timestamp) -> bool {
 }
 
 fn window_figures(view: &View<'_>, (start, end): (Timestamp, Timestamp)) -> WindowFigures {
-    figures_of(view.slo, view.counts(start, end), end.since(start), view.coverage_ratio(start, end))
+    let (coverage_ratio, is_blind) = (view.coverage_ratio(start, end), view.is_blind(start, end));
+    WindowFigures { coverage_ratio, is_blind, ..figures_of(view.slo, view.counts(start, end), end.since(start)) }
 }
 
-fn figures_of(slo: &Slo, counts: Counts, window: Duration, coverage_ratio: f64) -> WindowFigures {
+fn figures_of(slo: &Slo, counts: Counts, window: Duration) -> WindowFigures {
     let error_ratio = counts.error_ratio();
     WindowFigures {
         window,
         counts,
         error_ratio,
         burn_rate: error_ratio.map(|ratio| ratio / slo.objective.budget_ratio()),
-        coverage_ratio,
+        coverage_ratio: None,
+        is_blind: false,
     }
 }

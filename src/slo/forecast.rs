@@ -98,7 +98,7 @@ impl Forecast {
     /// Looks ahead from `at`; `None` where the window or the last day had no events, and for composites, whose weights are no events: their
     /// members have forecasts.
     pub fn make(view: &View<'_>, at: Timestamp) -> Option<Forecast> {
-        if view.is_composite() {
+        if view.is_composite() || view.is_asked() {
             return None;
         }
         let budget = view.slo.objective.budget_ratio();
@@ -206,10 +206,10 @@ impl Course {
 /// of the last day.
 fn traffic_of_week(view: &View<'_>, at: Timestamp) -> Vec<f64> {
     let hour = |hours_ago: i64| (at.plus_ms(-hours_ago * HOUR_MS), at.plus_ms(-(hours_ago - 1) * HOUR_MS));
-    let measured = |(start, end)| view.coverage_ratio(start, end) > 0.5;
+    let measured = |(start, end)| view.coverage_ratio(start, end).is_some_and(|share| share > 0.5);
     let total = |(start, end)| view.counts(start, end).total;
     let day = total((at.plus_ms(-24 * HOUR_MS), at));
-    let day_share = view.coverage_ratio(at.plus_ms(-24 * HOUR_MS), at);
+    let day_share = view.coverage_ratio(at.plus_ms(-24 * HOUR_MS), at).unwrap_or(0.0);
     let mean = if day_share > 0.0 { day / 24.0 / day_share } else { 0.0 };
     let of = |index: i64| {
         let week_ago = hour(WEEK_HOURS - index);

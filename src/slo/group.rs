@@ -19,6 +19,8 @@
 //! | `almenara_slo_state{state="met"}` | 1 for the present state, 0 for `at_risk`, `breached`, `not_measured` and the like |
 //! | `ALERTS`, `ALERTS_FOR_STATE` | as rules record them |
 //!
+//! Of an indicator of queries (`query`) the series of events, coverage and exhaustion are absent.
+//!
 //! **Invariants.** A series that is not recorded again ends with a staleness marker. A source that cannot be read leaves the alerts and
 //! series of its objective as they are.
 
@@ -36,15 +38,16 @@ use super::alerts::{Alerts, OUTAGE_TOLERANCE, Surroundings};
 use super::decode::SloFile;
 use super::exclusion::Excluded;
 use super::feed;
-use super::figures::{Figures, SCRAPE_COVERS, State, tier_is_met};
+use super::figures::{Figures, State, tier_is_met};
 use super::forecast::Forecast;
 use super::levels::level_of;
 use super::policy::Since;
+use super::query::Answers;
 use super::snapshot::{self, Reader, Writer};
 use super::spec::{PartIs, Slo};
 use super::status::{SloAlert, SloStatus};
 use super::trend::{TrendPoint, trend};
-use super::view::View;
+use super::view::{Origin, View};
 
 /// A pause between slots of at least this (and two intervals) is a downtime of ours: what was not seen in it is no fault of the targets.
 const AWAKE_GAP_MS: i64 = 5 * 60 * 1000;
@@ -68,7 +71,10 @@ pub struct SloGroup {
 #[derive(Clone, Debug)]
 struct Tracked {
     slo: Slo,
+    /// Without anything where the indicator is made of queries.
     accounting: Accounting,
+    /// What the queries gave, where it is.
+    answers: Option<Answers>,
     /// The first slot: what lies before it was stored before we counted, maybe with retention.
     warm_through: Option<Timestamp>,
     /// Whether the alerts from before a restart have been looked for.
@@ -105,6 +111,7 @@ impl SloGroup {
         let reaches: Vec<Duration> = file.slos.iter().map(reach).collect();
         let track = |(slo, reach): (Slo, Duration)| Tracked {
             accounting: Accounting::reaching(&slo, reach),
+            answers: Answers::of(&slo),
             warm_through: None,
             is_restored: false,
             groups: BTreeMap::new(),
@@ -139,7 +146,16 @@ impl SloGroup {
             if let Some(index) = old_objectives.iter().position(same) {
                 let old = old_objectives.swap_remove(index);
                 (new.accounting, new.warm_through) = (old.accounting, old.warm_through);
-                if old.slo.policy.tiers == new.slo.policy.tiers && old.slo.policy.guard == new.slo.policy.guard {
+                let has_same_tiers =
+                    old.slo.policy.tiers == new.slo.policy.tiers && old.slo.policy.guard == new.slo.policy.guard;
+                match (&mut new.answers, old.answers) {
+                    (new_answers, Some(old_answers)) if has_same_tiers && new.slo.window == old.slo.window => {
+                        *new_answers = Some(old_answers);
+                    }
+                    (Some(new_answers), Some(old_answers)) => new_answers.adopt(old_answers),
+                    _ => {}
+                }
+                if has_same_tiers {
                     new.groups = old.groups;
                 }
                 // Exclusions may be other ones.
@@ -223,7 +239,7 @@ impl SloGroup {
 
     /// How much each objective's accounting holds, in order of the file.
     pub fn sizes(&self) -> impl Iterator<Item = (&Slo, Sizes)> {
-        self.objectives.iter().map(|tracked| (&tracked.slo, tracked.accounting.sizes()))
+        self.objectives.iter().map(|tracked| (&tracked.slo, tracked.sizes()))
     }
 
     fn wake(&mut self, slot: Timestamp) {
@@ -238,17 +254,11 @@ impl SloGroup {
     }
 
     /// Counts what is new for all objectives. Gives the places of those that could not be read, and of composites of them.
-    fn count(&mut self, slot: Timestamp, querier: &dyn Querier, outcome: &mut Outcome) -> BTreeSet<usize> {
+    fn count(&mut self, slot: Timestamp, context: &EvalContext<'_>, outcome: &mut Outcome) -> BTreeSet<usize> {
         let mut unread = BTreeSet::new();
         for (index, tracked) in self.objectives.iter_mut().enumerate() {
-            let warm_through = *tracked.warm_through.get_or_insert(slot);
-            let mut read = feed::advance(&tracked.slo, &mut tracked.accounting, querier, slot, warm_through);
-            if read.is_ok() && !tracked.is_restored {
-                read = restore(&mut self.alerts, &tracked.slo, querier, slot);
-                tracked.is_restored = read.is_ok();
-            }
-            if let Err(error) = read {
-                outcome.failures.push((tracked.slo.name.to_string(), error.to_string()));
+            if let Err(error) = tracked.read(slot, self.interval, context, &mut self.alerts) {
+                outcome.failures.push((tracked.slo.name.to_string(), error));
                 unread.insert(index);
             }
         }
@@ -267,17 +277,14 @@ impl SloGroup {
         let mut states = std::mem::take(&mut self.objectives[index].groups);
         let mut alerts = std::mem::take(&mut self.alerts);
         let Tracked { slo, accounting, .. } = &self.objectives[index];
-        let is_measured_now = |group: &&Labels| {
-            accounting.last_measured(group, slot).is_some_and(|last| slot.since(last) < SCRAPE_COVERS)
-        };
-        let measured_groups = accounting.groups().filter(is_measured_now).count();
-        states.retain(|group, _| accounting.is_known(group));
-        let around = Surroundings { awake_since: self.awake_since, measured_groups };
-        for group in accounting.groups() {
+        let origin = self.objectives[index].origin();
+        states.retain(|group, _| origin.is_known(group));
+        let around = Surroundings { awake_since: self.awake_since, measured_groups: origin.measured_groups(slot) };
+        for group in origin.groups() {
             let is_new = !states.contains_key(group);
             let state = states.entry(group.clone()).or_default();
             state.lay_out(slo, group, accounting.reach(), slot);
-            let view = self.view(slo, accounting, group, &state.excluded);
+            let view = self.view(slo, origin, group, &state.excluded);
             if is_new && slo.policy.tiers.iter().any(|tier| !tier.hold.is_zero()) {
                 state.since = held_since(&view, slot, self.interval);
             }
@@ -288,7 +295,8 @@ impl SloGroup {
             }
             let mut figures = Figures::compute(&view, slot, state.forecast);
             figures.hold(slo, &mut state.since);
-            if !figures.is_measured && figures.missing_bucket.is_none() && !group.is_empty() {
+            let is_counted = !slo.indicator.is_queried();
+            if is_counted && !figures.is_measured && figures.missing_bucket.is_none() && !group.is_empty() {
                 continue; // bad events whose total has other labels: not a group of this objective
             }
             alerts.step(slo, group, &figures, around);
@@ -299,13 +307,7 @@ impl SloGroup {
         self.alerts = alerts;
     }
 
-    fn view<'a>(
-        &'a self,
-        slo: &'a Slo,
-        accounting: &'a Accounting,
-        group: &'a Labels,
-        excluded: &Excluded,
-    ) -> View<'a> {
+    fn view<'a>(&'a self, slo: &'a Slo, origin: Origin<'a>, group: &'a Labels, excluded: &Excluded) -> View<'a> {
         let member = |name: &str| {
             let found = self.objectives.iter().find(|tracked| &*tracked.slo.name == name)?;
             Some((&found.slo, &found.accounting))
@@ -315,7 +317,7 @@ impl SloGroup {
             found.and_then(|tracked| tracked.groups.get(group)).map(|state| state.excluded.clone()).unwrap_or_default()
         };
         View::of_composite(slo, group, excluded.clone(), member, excluded_of)
-            .unwrap_or_else(|| View::new(slo, accounting, group, excluded.clone()))
+            .unwrap_or_else(|| View::of(slo, origin, group, excluded.clone()))
     }
 
     /// Ends the series that were recorded before and are not now.
@@ -374,7 +376,7 @@ impl Evaluator for SloGroup {
     fn eval(&mut self, slot: Timestamp, context: &EvalContext<'_>) -> Outcome {
         self.wake(slot);
         let mut outcome = Outcome::default();
-        let unread = self.count(slot, context.querier, &mut outcome);
+        let unread = self.count(slot, context, &mut outcome);
         let mut kept = BTreeSet::new();
         let mut status = Vec::new();
         for index in 0..self.objectives.len() {
@@ -404,6 +406,43 @@ impl Evaluator for SloGroup {
 }
 
 impl Tracked {
+    /// What its groups are known from.
+    fn origin(&self) -> Origin<'_> {
+        self.answers.as_ref().map_or(Origin::Counted(&self.accounting), Origin::Asked)
+    }
+
+    /// Counts what is new, or asks; and finds what fired before a restart.
+    fn read(
+        &mut self,
+        slot: Timestamp,
+        interval: Duration,
+        context: &EvalContext<'_>,
+        alerts: &mut Alerts,
+    ) -> Result<(), String> {
+        let warm_through = *self.warm_through.get_or_insert(slot);
+        let is_first = self.answers.as_ref().is_some_and(Answers::is_new);
+        match &mut self.answers {
+            Some(answers) => answers.look(slot, interval, context)?,
+            None => feed::advance(&self.slo, &mut self.accounting, context.querier, slot, warm_through)
+                .map_err(|error| error.to_string())?,
+        }
+        if !self.is_restored {
+            restore(alerts, &self.slo, context.querier, slot).map_err(|error| error.to_string())?;
+            self.is_restored = true;
+        }
+        if let Some(answers) = self.answers.as_mut().filter(|_| is_first) {
+            // What fired and cannot be seen now has not ended.
+            let own = alerts.firing().filter(|(_, alert)| alert.slo == self.slo.name);
+            own.for_each(|(_, alert)| answers.know(&alert.group, slot));
+        }
+        Ok(())
+    }
+
+    fn sizes(&self) -> Sizes {
+        let sizes = self.accounting.sizes();
+        Sizes { refused: sizes.refused + self.answers.as_ref().map_or(0, Answers::refused), ..sizes }
+    }
+
     /// Tells what is counted, and how: another indicator or grouping is another generation.
     fn counted(&self) -> u64 {
         snapshot::hash(&format!("{:?}", (&self.slo.indicator, &self.slo.group_by, self.slo.budgeting)))
@@ -427,14 +466,18 @@ pub(super) fn excluded(slo: &Slo, group: &Labels, from: Timestamp, to: Timestamp
     Excluded::of(slo.exclusions.iter().filter(|exclusion| exclusion.is_for(slo, group)), from, to)
 }
 
-/// Since when the conditions of tiers with a holding time are met, found from the counters themselves: a restart of ours does not make it
-/// start anew. `step` is the distance of the slots before.
+/// Since when the conditions of tiers with a holding time are met, found from the counters themselves, or from queries at instants before: a
+/// restart of ours does not make it start anew. `step` is the distance of the slots before.
 fn held_since(view: &View<'_>, slot: Timestamp, step: Duration) -> Vec<Since> {
     let tiers = &view.slo.policy.tiers;
     let mut since = vec![Since::default(); tiers.len()];
     let longest = tiers.iter().map(|tier| tier.hold).max().unwrap_or_default();
     let steps = u32::try_from(longest.as_nanos().div_ceil(step.as_nanos().max(1))).unwrap_or(0);
-    for at in (1..=steps).rev().map(|back| slot - step * back) {
+    let instants: Vec<Timestamp> = match view.instants() {
+        Some(asked) => asked.iter().copied().filter(|at| *at < slot).collect(),
+        None => (1..=steps).rev().map(|back| slot - step * back).collect(),
+    };
+    for at in instants {
         for (tier, since) in tiers.iter().zip(&mut since).filter(|(tier, _)| !tier.hold.is_zero()) {
             since.step(tier, tier_is_met(view, tier, at), at);
         }
@@ -459,6 +502,7 @@ fn new_status(slo: &Slo, group: &Labels, figures: Figures, trend: Arc<[TrendPoin
         objective_percent: slo.objective.percent(),
         window: slo.window.clone(),
         budgeting: slo.budgeting,
+        is_event_exact: !slo.indicator.is_queried(),
         tiers: slo.policy.tiers.clone(),
         guard: slo.policy.guard,
         trend,
@@ -470,7 +514,7 @@ fn new_status(slo: &Slo, group: &Labels, figures: Figures, trend: Arc<[TrendPoin
 }
 
 /// The series of one group at one slot; see the table at the head of this file.
-fn record(slo: &Slo, group: &Labels, figures: &Figures, events: (f64, f64), recorded: &mut Vec<Recorded>) {
+fn record(slo: &Slo, group: &Labels, figures: &Figures, events: Option<(f64, f64)>, recorded: &mut Vec<Recorded>) {
     let mut identity = slo.labels.to_builder();
     group.iter().for_each(|label| {
         identity.set(label.name.clone(), label.value.clone());
@@ -485,12 +529,13 @@ fn record(slo: &Slo, group: &Labels, figures: &Figures, events: (f64, f64), reco
         recorded.push(Recorded { labels: labels.build(), series: None, at: figures.at, value: value.into() });
     };
 
-    let (part, total) = events;
-    let counts_good = slo.indicator.part_is() == PartIs::Good;
     push("almenara_slo_objective_ratio", None, slo.objective.ratio());
     push("almenara_slo_window_seconds", None, figures.whole.window.as_secs_f64());
-    push("almenara_slo_events_total", None, total);
-    push("almenara_slo_bad_events_total", None, if counts_good { total - part } else { part });
+    if let Some((part, total)) = events {
+        let counts_good = slo.indicator.part_is() == PartIs::Good;
+        push("almenara_slo_events_total", None, total);
+        push("almenara_slo_bad_events_total", None, if counts_good { total - part } else { part });
+    }
     let lookbacks = figures.windows.iter().map(|window| (window, format_duration(window.window)));
     for (window, length) in lookbacks.chain([(&figures.whole, slo.window.to_string())]) {
         let length = || Some(("window", length.clone()));
@@ -499,7 +544,9 @@ fn record(slo: &Slo, group: &Labels, figures: &Figures, events: (f64, f64), reco
             push("almenara_slo_burn_rate", length(), burn_rate);
         }
     }
-    push("almenara_slo_coverage_ratio", None, figures.whole.coverage_ratio);
+    if let Some(coverage) = figures.whole.coverage_ratio {
+        push("almenara_slo_coverage_ratio", None, coverage);
+    }
     if let Some(remaining) = figures.budget_remaining_ratio {
         push("almenara_slo_error_budget_remaining_ratio", None, remaining);
     }

@@ -6,7 +6,8 @@
 //! **No clock, no I/O.**
 //!
 //! **An objective is three counters per group**: bad events, total events, covered time, each a function `C(t)` of raw samples. A window
-//! is `C(t) - C(t - w)`, so that 90 days cost what 5 minutes cost, and nothing is extrapolated or averaged.
+//! is `C(t) - C(t - w)`, so that 90 days cost what 5 minutes cost, and nothing is extrapolated or averaged. An indicator of arbitrary PromQL has no
+//! counters: its queries are evaluated once for each window (`query`), and it is marked as not event-exact.
 
 mod accounting;
 mod alerts;
@@ -19,6 +20,7 @@ mod decode_alerting;
 mod decode_exclusion;
 mod decode_indicator;
 mod decode_latency;
+mod decode_query;
 mod decode_template;
 mod decode_window;
 mod demand;
@@ -35,6 +37,7 @@ mod latency;
 mod levels;
 mod outage;
 mod policy;
+mod query;
 mod recording;
 mod recurrence;
 mod selector;
@@ -69,6 +72,7 @@ pub use levels::{LEVELS_MAX, Level, level_of};
 pub use policy::{
     AlertTexts, BudgetCondition, BudgetWhen, Comparison, NotMeasured, Policy, Severity, Since, Tier, default_tiers,
 };
+pub use query::{Queried, Query};
 pub use recording::{Recording, RecordingError};
 pub use recurrence::Recurrence;
 pub use spec::{About, Budgeting, Indicator, JoinedBy, Member, Objective, PartIs, Selector, Slo, Term, TotalIs};

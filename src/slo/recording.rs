@@ -8,9 +8,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::exposition::{Entry, Format, ParseError, Parser};
-use crate::model::{Labels, METRIC_NAME, MetricKind, Sample, Series, Timestamp};
+use crate::model::{Labels, METRIC_NAME, Matcher, MetricKind, Sample, Series, Timestamp};
+use crate::store::{Row, Store, StoreOptions};
 
 use super::accounting::Role;
 
@@ -83,6 +85,20 @@ impl Recording {
     /// All series, in order of label set, each with what it tells of its target.
     pub(super) fn series(&self) -> impl Iterator<Item = (&Series, Option<Role>)> {
         self.series.iter().map(|(series, role)| (series, *role))
+    }
+
+    /// The series that pass all tests of any selector, as a store that queries can be asked of.
+    pub(super) fn store(&self, selectors: &[Vec<Matcher>]) -> Store {
+        let store = Store::new(StoreOptions { retention: Duration::MAX });
+        let passes = |labels: &Labels, tests: &Vec<Matcher>| tests.iter().all(|test| test.matches_labels(labels));
+        for (series, _) in &self.series {
+            if selectors.iter().any(|tests| passes(&series.labels, tests)) {
+                let series_ref = store.series_ref(&series.labels);
+                let row = |sample: &Sample| Row::new(series_ref, sample.at, sample.value.clone());
+                store.commit(&series.samples.iter().map(row).collect::<Vec<_>>());
+            }
+        }
+        store
     }
 
     /// How many samples there are.

@@ -20,13 +20,7 @@ pub(super) fn read(decoder: &mut Decoder<'_>, node: &Node) -> Option<Selector> {
     let expr = match promql::parse(&text) {
         Ok(expr) => expr,
         Err(errors) => {
-            for error in errors {
-                let span = place(decoder, node, &text, error.span);
-                match error.help {
-                    Some(help) => decoder.error_with_help(span, error.message, help),
-                    None => decoder.error(span, error.message),
-                }
-            }
+            tell(decoder, node, &text, errors);
             return None;
         }
     };
@@ -73,8 +67,19 @@ fn promql_selector<'a>(text: &'a str, name: Option<&'a str>) -> &'a str {
     text.rsplit_once('[').map(|(before, _)| before.trim()).or(name).unwrap_or(text)
 }
 
+/// Tells what is wrong with the PromQL of `node`, whose text is `text`, at its place.
+pub(super) fn tell(decoder: &mut Decoder<'_>, node: &Node, text: &str, errors: Vec<promql::ParseError>) {
+    for error in errors {
+        let span = place(decoder, node, text, error.span);
+        match error.help {
+            Some(help) => decoder.error_with_help(span, error.message, help),
+            None => decoder.error(span, error.message),
+        }
+    }
+}
+
 /// The place in the file of a place in the text. A text whose bytes do not stand in the file as they are (escapes, blocks) is one place.
-fn place(decoder: &Decoder<'_>, node: &Node, text: &str, span: Span) -> Span {
+pub(super) fn place(decoder: &Decoder<'_>, node: &Node, text: &str, span: Span) -> Span {
     let NodeKind::Scalar { block: false, .. } = node.kind else { return node.span };
     let written = decoder.source().text.get(node.span.start..node.span.end).unwrap_or_default();
     match written.find(text) {

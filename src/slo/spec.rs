@@ -11,6 +11,7 @@ use crate::model::{Labels, Matcher};
 use super::exclusion::Exclusion;
 use super::levels::Level;
 use super::policy::Policy;
+use super::query::Queried;
 use super::window::Window;
 
 /// One objective on one indicator.
@@ -126,6 +127,8 @@ pub enum Indicator {
         /// How they are joined.
         joined_by: JoinedBy,
     },
+    /// Queries, evaluated once for each window: not event-exact.
+    Queried(Queried),
 }
 
 /// A part of a composite.
@@ -161,6 +164,11 @@ impl Indicator {
         matches!(self, Indicator::Composite { members, .. } if members.iter().any(|member| &*member.slo == name))
     }
 
+    /// Whether it is evaluated as queries: then nothing is counted event by event.
+    pub fn is_queried(&self) -> bool {
+        matches!(self, Indicator::Queried(_))
+    }
+
     /// Whether neighbouring events are alike: instants rather than requests.
     pub fn is_of_time(&self) -> bool {
         matches!(self, Indicator::Availability(_) | Indicator::Freshness { .. } | Indicator::Throughput(_))
@@ -170,7 +178,7 @@ impl Indicator {
     pub fn part_is(&self) -> PartIs {
         match self {
             Indicator::Availability(_) | Indicator::Freshness { .. } => PartIs::Bad,
-            Indicator::Throughput(_) | Indicator::Composite { .. } => PartIs::Bad,
+            Indicator::Throughput(_) | Indicator::Composite { .. } | Indicator::Queried(_) => PartIs::Bad,
             Indicator::Errors { part_is, .. } => *part_is,
             Indicator::Latency { .. } => PartIs::Good,
         }

@@ -30,6 +30,8 @@ pub struct SloStatus {
     pub window: Window,
     /// What the objective is a share of.
     pub budgeting: Budgeting,
+    /// Whether events are counted one by one; queries over windows do not.
+    pub is_event_exact: bool,
     /// The tiers of its policy.
     pub tiers: Vec<Tier>,
     /// All figures: windows with events, error ratio, burn rate and coverage; the budget; the state.

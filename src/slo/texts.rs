@@ -16,6 +16,8 @@ use super::spec::Slo;
 
 /// The annotation that says why an alert does not resolve; part of the description would repeat itself at every slot.
 const HELD: &str = "held";
+/// The annotation that marks what comes from queries.
+const EXACTNESS: &str = "exactness";
 
 /// The annotations of an alert whose cause is there.
 pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Kind, cause: &Cause) -> Labels {
@@ -24,6 +26,9 @@ pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Ki
         (Kind::Burn(_), Cause::Tier(tier)) => burn(&mut texts, slo, group, figures, tier),
         (Kind::Spent(_), Cause::Budget(condition)) => spent(&mut texts, slo, group, figures, condition),
         _ => not_measured(&mut texts, slo, group, figures),
+    }
+    if slo.indicator.is_queried() {
+        texts.set(EXACTNESS, "not event-exact: evaluated as a query over each window");
     }
     texts.set("owner", slo.about.owner.as_str());
     texts.set("runbook_url", slo.about.runbook.as_str());
@@ -42,10 +47,11 @@ pub(super) fn restored(slo: &Slo, group: &Labels) -> Labels {
 }
 
 /// The annotations of an alert that cannot be seen to have ended.
-pub(super) fn held(annotations: &Labels, figures: &Figures) -> Labels {
+pub(super) fn held(slo: &Slo, annotations: &Labels, figures: &Figures) -> Labels {
     let mut texts = annotations.to_builder();
     let since = figures.last_measured.map_or_else(|| "the beginning".to_owned(), |at| at.to_rfc3339());
-    texts.set(HELD, format!("no scrape has succeeded since {since}, so an end of this alert could not be seen"));
+    let what = if slo.indicator.is_queried() { "the query has given nothing" } else { "no scrape has succeeded" };
+    texts.set(HELD, format!("{what} since {since}, so an end of this alert could not be seen"));
     texts.build()
 }
 
@@ -115,14 +121,16 @@ fn spent(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &Figures
         BudgetWhen::ExhaustedWithin(within) => format!("it will be gone within {}", format_duration(within)),
     };
     let counts = figures.whole.counts;
+    let bad = match figures.whole.error_ratio.filter(|_| slo.indicator.is_queried()) {
+        Some(ratio) => format!("{} of events", percent(ratio)),
+        None => format!("{} of {}", number(counts.bad), number(counts.total)),
+    };
     let forecast = figures.forecast.map_or_else(String::new, |forecast| format!(" {}", outlook(&forecast)));
     texts.set(
         "description",
         format!(
-            "{why} ({}): {} of {} were bad {}. The objective is {}%.{forecast}",
+            "{why} ({}): {bad} were bad {}. The objective is {}%.{forecast}",
             condition.name,
-            number(counts.bad),
-            number(counts.total),
             slo.window.phrase(),
             slo.objective.percent(),
         ),
@@ -160,7 +168,16 @@ fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &
         texts.set("description", format!("{missing}. {help}"));
         return;
     }
+    let is_queried = slo.indicator.is_queried();
     let description = match figures.last_measured.filter(|_| figures.is_measured) {
+        Some(last) if is_queried => format!(
+            "The query of this objective has given nothing over {} since {}: what it reads is gone. Errors now would not be seen.",
+            figures.windows.first().map_or_else(String::new, |shortest| format_duration(shortest.window)),
+            last.to_rfc3339(),
+        ),
+        None if is_queried => {
+            "The query of this objective gives nothing: what it reads is gone, or was never there.".to_owned()
+        }
         Some(last) => {
             let why = if figures.is_down() { "scrapes fail" } else { "its targets are gone" };
             let since = last.to_rfc3339();

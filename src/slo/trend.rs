@@ -5,6 +5,7 @@
 //! **Invariants.** A point at `t` tells what the events up to `t` have spent of the budget that the whole window's traffic gives, so that the line
 //! starts at 1 and ends at what is left now. (What a rolling window would have shown at `t` is another figure: it would need events that
 //! have left since.) Of a composite a point tells what its window would show if it ended there.
+//! Of queries there is none: the events up to `t` would take a query for each `t`.
 
 use crate::model::Timestamp;
 
@@ -26,6 +27,9 @@ pub struct TrendPoint {
 
 /// The points of the window that ends at `at`.
 pub(super) fn trend(view: &View<'_>, at: Timestamp) -> Vec<TrendPoint> {
+    if view.is_asked() {
+        return Vec::new();
+    }
     let start = view.slo.window.start(at);
     let budget = view.slo.objective.budget_ratio();
     let total = view.counts(start, at).total;

@@ -4,7 +4,8 @@
 //! In the flow: [`super::SloGroup`] and the backtest make a [`View`]; [`super::Figures`] and the forecast ask it for windows.
 //!
 //! **Invariants.** Without exclusions a window is one difference of counters; with them it is the sum over what is left of it. A composite
-//! has no counters of its own: over each window its members' error ratios are joined, so that "bad" and "total" are weights there.
+//! has no counters of its own: over each window its members' error ratios are joined, so that "bad" and "total" are weights there. Queries have
+//! answered for certain windows at certain instants; of others nothing is known.
 
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use crate::model::{Labels, Timestamp};
 use super::accounting::Accounting;
 use super::curve::{Counts, Totals};
 use super::exclusion::Excluded;
+use super::figures::SCRAPE_COVERS;
 use super::latency::MissingBucket;
+use super::query::Answers;
 use super::spec::{Indicator, JoinedBy, PartIs, Slo};
 
 /// One group of one objective.
@@ -52,6 +55,57 @@ const TABLE_LEN_MAX: i64 = 300_000;
 enum Basis<'a> {
     Own(&'a Accounting),
     Joined(JoinedBy, Vec<Part<'a>>),
+    Asked(&'a Answers),
+}
+
+/// What an objective's groups are known from.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// Its counters.
+    Counted(&'a Accounting),
+    /// The answers to its queries.
+    Asked(&'a Answers),
+}
+
+impl<'a> Origin<'a> {
+    /// The groups, in order.
+    pub(super) fn groups(self) -> Vec<&'a Labels> {
+        match self {
+            Origin::Counted(accounting) => accounting.groups().collect(),
+            Origin::Asked(answers) => answers.groups().collect(),
+        }
+    }
+
+    /// Whether `group` is one of them.
+    pub(super) fn is_known(self, group: &Labels) -> bool {
+        match self {
+            Origin::Counted(accounting) => accounting.is_known(group),
+            Origin::Asked(answers) => answers.is_known(group),
+        }
+    }
+
+    /// Whether the total of `group` was there by `at`.
+    pub(super) fn was_measured(self, group: &Labels, at: Timestamp) -> bool {
+        match self {
+            Origin::Counted(accounting) => accounting.was_measured(group),
+            Origin::Asked(answers) => answers.is_measured(group, at),
+        }
+    }
+
+    /// Whether `group` is being measured at `at`: a scrape covers some minutes, an answer its instant.
+    pub(super) fn is_measured_now(self, group: &Labels, at: Timestamp) -> bool {
+        match self {
+            Origin::Counted(accounting) => {
+                accounting.last_measured(group, at).is_some_and(|last| at.since(last) < SCRAPE_COVERS)
+            }
+            Origin::Asked(answers) => answers.last_measured(group, at) == Some(at),
+        }
+    }
+
+    /// How many groups are.
+    pub(super) fn measured_groups(self, at: Timestamp) -> usize {
+        self.groups().into_iter().filter(|group| self.is_measured_now(group, at)).count()
+    }
 }
 
 /// A member of a composite: its groups together.
@@ -64,6 +118,14 @@ impl<'a> View<'a> {
     /// A view of `group`'s own counters, less `excluded`.
     pub fn new(slo: &'a Slo, accounting: &'a Accounting, group: &'a Labels, excluded: Excluded) -> Self {
         View { slo, group, excluded, basis: Basis::Own(accounting), table: None }
+    }
+
+    /// A view of `group`, whatever it is known from.
+    pub(super) fn of(slo: &'a Slo, origin: Origin<'a>, group: &'a Labels, excluded: Excluded) -> Self {
+        match origin {
+            Origin::Counted(accounting) => View::new(slo, accounting, group, excluded),
+            Origin::Asked(answers) => View { slo, group, excluded, basis: Basis::Asked(answers), table: None },
+        }
     }
 
     /// A view of a composite; `None` for other objectives. `member` finds an objective of the file with its counters. What is excluded for
@@ -120,6 +182,15 @@ impl<'a> View<'a> {
                 self.excluded.kept(start, end).map(|(start, end)| accounting.counts(self.group, start, end)).sum()
             }
             Basis::Joined(joined_by, parts) => join(*joined_by, parts, |view| view.counts(start, end)),
+            Basis::Asked(answers) => answers.counts(self.group, start, end).unwrap_or_default(),
+        }
+    }
+
+    /// Whether nothing can be known of `(start, end]`: a query gave nothing for it. How far counters saw is told by their coverage.
+    pub(super) fn is_blind(&self, start: Timestamp, end: Timestamp) -> bool {
+        match &self.basis {
+            Basis::Asked(answers) => answers.counts(self.group, start, end).is_none(),
+            Basis::Own(_) | Basis::Joined(..) => false,
         }
     }
 
@@ -128,6 +199,7 @@ impl<'a> View<'a> {
         match &self.basis {
             Basis::Own(accounting) => accounting.counts(self.group, start, end),
             Basis::Joined(joined_by, parts) => join(*joined_by, parts, |view| view.counts_with_excluded(start, end)),
+            Basis::Asked(_) => self.counts(start, end),
         }
     }
 
@@ -136,10 +208,23 @@ impl<'a> View<'a> {
         matches!(self.basis, Basis::Joined(..))
     }
 
+    /// Whether it is known from queries, for certain windows only.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self.basis, Basis::Asked(_))
+    }
+
+    /// The instants at which queries were asked; `None` of counters, which know of every instant.
+    pub(super) fn instants(&self) -> Option<&'a [Timestamp]> {
+        match self.basis {
+            Basis::Asked(answers) => Some(answers.instants()),
+            Basis::Own(_) | Basis::Joined(..) => None,
+        }
+    }
+
     /// Whether anything is excluded at all, for this group or for a member.
     pub fn has_exclusions(&self) -> bool {
         let of_parts = match &self.basis {
-            Basis::Own(_) => false,
+            Basis::Own(_) | Basis::Asked(_) => false,
             Basis::Joined(_, parts) => parts.iter().flat_map(|part| &part.groups).any(View::has_exclusions),
         };
         !self.excluded.is_empty() || of_parts
@@ -151,9 +236,12 @@ impl<'a> View<'a> {
     }
 
     /// The share of `(start, end]`, less what is excluded, in which the total was being measured; of a composite, of the member least measured.
-    pub fn coverage_ratio(&self, start: Timestamp, end: Timestamp) -> f64 {
+    /// `None` of queries: what they read was scraped when it was.
+    pub fn coverage_ratio(&self, start: Timestamp, end: Timestamp) -> Option<f64> {
         match &self.basis {
-            Basis::Own(accounting) if self.excluded.is_empty() => accounting.coverage_ratio(self.group, start, end),
+            Basis::Own(accounting) if self.excluded.is_empty() => {
+                Some(accounting.coverage_ratio(self.group, start, end))
+            }
             Basis::Own(accounting) => {
                 let mut kept_ms = 0;
                 let mut covered_ms = 0.0;
@@ -161,19 +249,28 @@ impl<'a> View<'a> {
                     kept_ms += end.ms_since(start);
                     covered_ms += accounting.coverage_ratio(self.group, start, end) * end.ms_since(start) as f64;
                 }
-                covered_ms / kept_ms.max(1) as f64
+                Some(covered_ms / kept_ms.max(1) as f64)
             }
             Basis::Joined(_, parts) => {
                 let least = |part: &Part<'_>| {
-                    part.groups.iter().map(|view| view.coverage_ratio(start, end)).reduce(f64::min).unwrap_or(0.0)
+                    part.groups
+                        .iter()
+                        .filter_map(|view| view.coverage_ratio(start, end))
+                        .reduce(f64::min)
+                        .unwrap_or(0.0)
                 };
-                parts.iter().map(least).reduce(f64::min).unwrap_or(0.0)
+                Some(parts.iter().map(least).reduce(f64::min).unwrap_or(0.0))
             }
+            Basis::Asked(_) => None,
         }
     }
 
-    /// The last successful scrape at or before `at`; of a composite, that of the member last seen.
+    /// The last successful scrape at or before `at`; of a composite, that of the member last seen; of queries, the last instant at which that of
+    /// the shortest window gave something.
     pub fn last_measured(&self, at: Timestamp) -> Option<Timestamp> {
+        if let Basis::Asked(answers) = &self.basis {
+            return answers.last_measured(self.group, at);
+        }
         self.latest(|accounting, group| accounting.last_measured(group, at))
     }
 
@@ -188,7 +285,14 @@ impl<'a> View<'a> {
             Basis::Joined(_, parts) => {
                 parts.iter().flat_map(|part| &part.groups).filter_map(|view| view.latest(of)).max()
             }
+            Basis::Asked(_) => None,
         }
+    }
+
+    /// Whether it is being measured at `at`: a scrape covers some minutes, an answer its instant.
+    pub(super) fn is_measured_now(&self, at: Timestamp) -> bool {
+        let covers = if self.is_asked() { Duration::from_millis(1) } else { SCRAPE_COVERS };
+        self.last_measured(at).is_some_and(|last| at.since(last) < covers)
     }
 
     /// Whether the total was there by `at`.
@@ -196,6 +300,7 @@ impl<'a> View<'a> {
         match &self.basis {
             Basis::Own(accounting) => accounting.is_measured(self.group, at),
             Basis::Joined(_, parts) => parts.iter().flat_map(|part| &part.groups).any(|view| view.is_measured(at)),
+            Basis::Asked(answers) => answers.is_measured(self.group, at),
         }
     }
 
@@ -203,7 +308,7 @@ impl<'a> View<'a> {
     pub fn outage_since(&self, at: Timestamp) -> Option<Timestamp> {
         match &self.basis {
             Basis::Own(accounting) => accounting.outage_since(self.group, at),
-            Basis::Joined(..) => None,
+            Basis::Joined(..) | Basis::Asked(_) => None,
         }
     }
 
@@ -211,15 +316,16 @@ impl<'a> View<'a> {
     pub fn missing_bucket(&self, at: Timestamp) -> Option<MissingBucket> {
         match &self.basis {
             Basis::Own(accounting) => accounting.missing_bucket(self.group, at),
-            Basis::Joined(..) => None,
+            Basis::Joined(..) | Basis::Asked(_) => None,
         }
     }
 
-    /// Events since the beginning of what is kept: those of the partial counter, and all. Nothing of a composite.
-    pub fn events_total(&self, at: Timestamp) -> (f64, f64) {
+    /// Events since the beginning of what is kept: those of the partial counter, and all. None of a composite, unknown of queries.
+    pub fn events_total(&self, at: Timestamp) -> Option<(f64, f64)> {
         match &self.basis {
-            Basis::Own(accounting) => accounting.events_total(self.group, at),
-            Basis::Joined(..) => (0.0, 0.0),
+            Basis::Own(accounting) => Some(accounting.events_total(self.group, at)),
+            Basis::Joined(..) => Some((0.0, 0.0)),
+            Basis::Asked(_) => None,
         }
     }
 }

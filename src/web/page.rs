@@ -250,8 +250,13 @@ fn objective(slo: &SloStatus) -> Markup {
             div class={ "bar " (kind) } role="img" aria-label={ "budget left " (percent(remaining)) } { i style={ "width:" (format!("{width:.2}")) "%" } {} }
             div.burns {
                 span { strong { (percent(remaining)) } " of the budget left" }
-                span { (whole.counts.bad) " bad of " (whole.counts.total) @if slo.budgeting == Budgeting::Occurrences { " events" } @else { " slices of time" } }
-                span { "coverage " (percent(Some(whole.coverage_ratio))) }
+                @if slo.is_event_exact {
+                    span { (whole.counts.bad) " bad of " (whole.counts.total) @if slo.budgeting == Budgeting::Occurrences { " events" } @else { " slices of time" } }
+                    span { "coverage " (percent(whole.coverage_ratio)) }
+                } @else {
+                    span { (percent(whole.error_ratio)) " bad" }
+                    span { "by a query over each window: not event-exact" }
+                }
             }
             @if slo.trend.iter().any(|point| point.remaining.is_some()) { (budget_chart(slo)) }
             div.burns {

@@ -55,7 +55,7 @@ const KINDS: &[Kind] = &[
     Kind {
         folder: "fixtures/broken/slo",
         count_min: 12,
-        accepted: &["unreachable_default_tier.yml"],
+        accepted: &["asked.yml", "unreachable_default_tier.yml"],
         read: |path| taken(slo::parse_file(&source(path))),
     },
     Kind {

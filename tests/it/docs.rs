@@ -54,6 +54,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("slo/decode_exclusion.rs", "slos.md"),
     ("slo/decode_indicator.rs", "slos.md"),
     ("slo/decode_latency.rs", "slos.md"),
+    ("slo/decode_query.rs", "slos.md"),
     ("slo/decode_window.rs", "slos.md"),
     ("slo/incidents.rs", "slos.md"),
     ("slo/import/openslo.rs", "slos.md"),

@@ -47,6 +47,7 @@ mod silences;
 mod silences_peer;
 mod slo_backtest;
 mod slo_commands;
+mod slo_queries;
 mod slo_schema;
 mod smtp;
 mod storage;

@@ -37,8 +37,15 @@ fn properties(schema: &Value, found: &mut BTreeSet<String>) {
 fn the_schema_has_the_keys_that_are_read() {
     let mut of_schema = BTreeSet::new();
     properties(&schema(), &mut of_schema);
-    let files =
-        ["decode", "decode_alerting", "decode_exclusion", "decode_indicator", "decode_latency", "decode_window"];
+    let files = [
+        "decode",
+        "decode_alerting",
+        "decode_exclusion",
+        "decode_indicator",
+        "decode_latency",
+        "decode_query",
+        "decode_window",
+    ];
     let code: String = files.iter().map(|file| read(&format!("src/slo/{file}.rs"))).collect();
     let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let call = Regex::new(r#"\b(?:optional|or|required|node)\(\s*"([a-z_0-9.]+)""#).unwrap();
@@ -126,6 +133,7 @@ fn what_is_read_fits_the_schema_and_what_is_wrong_does_not() {
         "slos: [{name: a, window: 30 days}]",
         "slos: [{name: a, alerting: {guard: {confidence: high}}}]",
         "slos: [{name: a, indicator: {errors: {bad: a}}}]",
+        "slos: [{name: a, indicator: {ratio: errors:ratio}}]",
         "exclusions: [{reason: r}]",
     ] {
         assert!(check(wrong).is_err(), "{wrong}");

@@ -75,7 +75,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), String> {
     let recording = input::recording(source)?;
     let mut all: Vec<Replayed<'_>> = Vec::new();
     for (policy, slos) in &variants {
-        let replayed = slo::backtest_all(slos, &recording, grid).into_iter().map(|(index, result)| {
+        let replayed = slo::backtest_all(slos, &recording, grid)?.into_iter().map(|(index, result)| {
             let slo = &slos[index];
             let score = incidents.as_ref().map(|incidents| Score::of(&slo.name, &result, incidents));
             Replayed { slo, policy: *policy, result, score }

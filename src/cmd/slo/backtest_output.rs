@@ -29,6 +29,9 @@ fn entry(replayed: &Replayed<'_>) -> Value {
         "notifications": result.notifications.iter().map(notification).collect::<Vec<_>>(),
         "summary": summary(slo, result),
     });
+    if slo.indicator.is_queried() {
+        entry["event_exact"] = Value::from(false);
+    }
     if let Some(policy) = policy {
         entry["policy"] = Value::from(*policy);
     }
@@ -175,14 +178,16 @@ fn write_told(text: &mut String, replayed: &Replayed<'_>) {
 fn write_budget(text: &mut String, result: &Backtest) {
     let percent = |ratio: Option<f64>| ratio.map_or("no events".to_owned(), |ratio| format!("{:.2}%", 100.0 * ratio));
     let Some(last) = result.points.last() else { return };
-    let _ = writeln!(
-        text,
-        "  budget left  {} at the end ({} of {} bad, {} of the window measured)",
-        percent(last.budget_remaining),
-        last.counts.bad,
-        last.counts.total,
-        percent(Some(last.coverage)),
-    );
+    let how = match last.coverage {
+        Some(coverage) => format!(
+            "{} of {} bad, {} of the window measured",
+            last.counts.bad,
+            last.counts.total,
+            percent(Some(coverage))
+        ),
+        None => format!("{} bad, by a query: not event-exact", percent(last.error_ratio)),
+    };
+    let _ = writeln!(text, "  budget left  {} at the end ({how})", percent(last.budget_remaining));
     if let Some(worst) = worst(result) {
         let _ = writeln!(text, "  at worst     {} at {}", percent(worst.budget_remaining), worst.at.to_rfc3339());
     }

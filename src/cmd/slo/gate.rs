@@ -104,7 +104,7 @@ fn replayed(matches: &ArgMatches) -> Result<Vec<Standing>, String> {
             forecast: String::new(),
         }
     };
-    Ok(slo::backtest_all(&slos, &recording, grid).into_iter().map(standing).collect())
+    Ok(slo::backtest_all(&slos, &recording, grid)?.into_iter().map(standing).collect())
 }
 
 /// From a daemon, as of now.

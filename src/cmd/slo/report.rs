@@ -91,10 +91,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), String> {
         };
         slos.iter().map(of).collect()
     };
-    let attained = slo::backtest_all(&with(true), &recording, instant);
+    let attained = slo::backtest_all(&with(true), &recording, instant)?;
     let excluded = slos.iter().any(|slo| !slo.exclusions.is_empty());
-    let raw = if excluded { slo::backtest_all(&with(false), &recording, instant) } else { Vec::new() };
-    let told = slo::backtest_all(&slos, &recording, Grid { start, end, step: STEP });
+    let raw = if excluded { slo::backtest_all(&with(false), &recording, instant)? } else { Vec::new() };
+    let told = slo::backtest_all(&slos, &recording, Grid { start, end, step: STEP })?;
     let mut lines = Vec::new();
     for (index, result) in attained {
         let slo = &slos[index];

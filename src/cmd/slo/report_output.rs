@@ -47,7 +47,7 @@ fn cells(line: &Line) -> [String; 11] {
         percent(point.budget_remaining, 2),
         format!("{}", point.counts.bad),
         format!("{}", point.counts.total),
-        percent(Some(point.coverage), 2),
+        percent(point.coverage, 2),
         format!("{}/{}", count(Severity::Page), count(Severity::Ticket)),
     ]
 }

@@ -5,22 +5,25 @@
 //!
 //! | form | counts | window | tiers |
 //! |---|---|---|---|
-//! | Sloth `prometheus/v1`, its custom resource | `sum(rate(SELECTOR[{{.window}}]))`, sums and differences of such | 30 days | our default ones, which are Sloth's |
+//! | Sloth `prometheus/v1`, its custom resource | `sum(rate(SELECTOR[{{.window}}]))`, sums and differences of such; other queries are asked | 30 days | our default ones, which are Sloth's |
 //! | Pyrra `v1alpha1` | plain selectors | its own | Pyrra's four, with their `for` |
-//! | OpenSLO `v1` | plain selectors of counters, or the rates of them | rolling or calendar | its alert policies |
+//! | OpenSLO `v1` | plain selectors of counters, or the rates of them; other queries are asked | rolling or calendar | its alert policies |
 //!
 //! **Differs** from those tools, always: events are counted from raw samples and nothing is extrapolated or averaged; no bad series beside a
 //! total means no bad events; no total means not measured.
-//! **Differs:** alerts have our names and labels. A query that is not made of counters is refused with its place.
+//! **Differs:** alerts have our names and labels. A query that is not made of counters is evaluated as a query over each window, the objective's
+//! own included (Sloth averages recorded ratios of five minutes), is marked as not event-exact, and tells so with its place.
 
 mod openslo;
 mod pyrra;
+mod queried;
 mod sloth;
 mod terms;
 
 use std::sync::Arc;
 
 use crate::model::Labels;
+use crate::promql::Expr;
 use crate::source::decode::Decoder;
 use crate::source::yaml::Node;
 
@@ -51,6 +54,11 @@ impl Form {
             _ => None,
         }
     }
+}
+
+/// Whether two queries are made of counters, so that their events could be counted.
+pub(super) fn are_counts(part: &Expr, total: &Expr) -> bool {
+    [part, total].into_iter().all(|expr| terms::count(expr).is_ok())
 }
 
 /// Reads documents that are all of foreign forms, in order of the file.
@@ -126,16 +134,16 @@ fn joined(sets: &[&[(String, String)]], service: Option<&str>) -> Labels {
 fn grouping(
     decoder: &mut Decoder<'_>,
     node: &Node,
-    part: &terms::Count,
-    total: &terms::Count,
+    part: Option<&[Arc<str>]>,
+    total: Option<&[Arc<str>]>,
 ) -> Option<Vec<Arc<str>>> {
-    match (&part.grouping, &total.grouping) {
+    match (part, total) {
         (Some(part), Some(total)) if part != total => {
             let list = |labels: &[Arc<str>]| labels.join(", ");
             let message = format!("the events are grouped by ({}), all events by ({})", list(part), list(total));
             decoder.error_with_help(node.span, message, "group both by the same labels");
             None
         }
-        (part, total) => Some(total.clone().or_else(|| part.clone()).unwrap_or_default()),
+        (part, total) => Some(total.or(part).unwrap_or_default().to_vec()),
     }
 }

@@ -2,25 +2,27 @@
 //!
 //! **Source.** OpenSLO v1 (2025-09), its Go library for what the text leaves open: a month is 30 days, a quarter 90, a year 365 where they
 //! roll; a bare number of a slice's window is minutes.
-//! **Differs:** composites, threshold metrics and raw ratios are refused. An SLO with several objectives is several, told apart by the
+//! **Differs:** composites and threshold metrics are refused. A raw ratio, and counts that are not made of counters, are evaluated as queries: over the
+//! window that `{{.window}}` or `$window` stands for, or else as their mean over each window. An SLO with several objectives is several, told apart by the
 //! label `objective`. A condition that burns *below* a threshold is taken at its word, with a warning: early examples had it by mistake.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::promql::ast::{Expr, ExprKind};
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
 
 use super::super::decode_alerting::warn_of_unreachable;
 use super::super::decode_window;
 use super::super::policy::{Comparison, Policy, Severity, Tier};
-use super::super::spec::{About, Budgeting, Indicator, Objective, PartIs, Slo};
+use super::super::spec::{About, Budgeting, Objective, PartIs, Slo};
 use super::super::window::{Calendar, Unit, Window};
-use super::{grouping, joined, objective, terms};
+use super::queried::{self, Given, Sli};
+use super::{joined, objective, terms};
 
 /// Documents by kind and name, so that others can name them.
 type Index<'n> = BTreeMap<(&'n str, &'n str), &'n Node>;
@@ -82,6 +84,7 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -
         }
         is_known.then_some(method)
     });
+    let method_span = fields.key_span("budgetingMethod").unwrap_or(span);
     let objectives = fields.required("objectives", |decoder, node| {
         decoder.list(node, |decoder, node| read_objective(decoder, node, method.as_deref(), &window))
     });
@@ -91,6 +94,10 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -
     });
     fields.finish();
     let (Some((indicator, group_by)), Some(objectives)) = (sli, objectives) else { return None };
+    if indicator.is_queried() && objectives.iter().any(|(_, budgeting)| budgeting.is_of_slices()) {
+        let message = "slices of time need counters: a query gives one figure for a whole window";
+        decoder.error(method_span, message);
+    }
     let is_several = objectives.len() > 1;
     for (objective, _) in &objectives {
         warn_of_unreachable(decoder, objectives_span, &tiers, *objective);
@@ -134,8 +141,6 @@ fn spec_of<'n>(decoder: &mut Decoder<'_>, node: &'n Node, what: &'static str) ->
     spec
 }
 
-type Sli = (Indicator, Vec<Arc<str>>);
-
 fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
     let spec = spec_of(decoder, node, "indicator")?;
     let mut fields = decoder.fields(spec, "indicator")?;
@@ -152,31 +157,92 @@ fn ratio_metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
     let is_counter = fields.or("counter", false, Decoder::bool);
     let good = fields.optional("good", metric);
     let bad = fields.optional("bad", metric);
-    let total = fields.required("total", metric);
-    for key in ["raw", "rawType"] {
-        fields.unsupported(key, "events cannot be counted from a ratio; write good or bad, and total");
-    }
-    let given = ["good", "bad"].map(|key| fields.key_span(key).is_some());
-    if given[0] == given[1] {
-        fields.decoder.error(span, "a ratio has good or bad, and total");
-    }
-    if !is_counter {
-        let help = "write counter: true where the queries are counters";
-        fields.decoder.error_with_help(span, "only counters can be counted", help);
+    let total = fields.optional("total", metric);
+    let raw = fields.optional("raw", metric);
+    let is_success = fields.optional("rawType", raw_type);
+    let is_given = |key: &str| fields.key_span(key).is_some();
+    let (is_raw, is_counts) = (is_given("raw"), is_given("total") && is_given("good") != is_given("bad"));
+    if is_raw == (is_counts || is_given("good") || is_given("bad") || is_given("total")) || !is_raw && !is_counts {
+        fields.decoder.error(span, "a ratio has good or bad, and total; or raw alone");
+    } else if is_raw && !is_given("rawType") {
+        let help = "write rawType: success where it is the share of good events, failure where it is that of bad ones";
+        fields.decoder.error_with_help(span, "a raw ratio has a rawType", help);
     }
     fields.finish();
-    let (part, part_is) = match (good, bad) {
-        (Some(good), None) => (good, PartIs::Good),
-        (None, Some(bad)) => (bad, PartIs::Bad),
-        _ => return None,
+    match (good, bad, total, raw) {
+        (Some(good), None, Some(total), None) => counts(decoder, node, [&good, &total], PartIs::Good, is_counter),
+        (None, Some(bad), Some(total), None) => counts(decoder, node, [&bad, &total], PartIs::Bad, is_counter),
+        (None, None, None, Some(raw)) => raw_ratio(decoder, &raw, is_success?),
+        _ => None,
+    }
+}
+
+/// Whether a raw ratio is the share of good events.
+fn raw_type(decoder: &mut Decoder<'_>, node: &Node) -> Option<bool> {
+    match node.as_str() {
+        Some("success") => Some(true),
+        Some("failure") => Some(false),
+        _ => {
+            decoder.error_with_help(node.span, "not a rawType", "write success or failure");
+            None
+        }
+    }
+}
+
+/// Counters where they are, else queries: over a window that they name themselves, or their means.
+fn counts(decoder: &mut Decoder<'_>, node: &Node, both: [&Given; 2], part_is: PartIs, is_counter: bool) -> Option<Sli> {
+    let [part, total] = both;
+    let is_rate = |given: &Given| terms::count(&given.expr).is_ok_and(|count| count.grouping.is_some());
+    if is_counter && both.iter().all(|given| terms::count(&given.expr).is_ok()) || both.into_iter().all(is_rate) {
+        return queried::events(decoder, node, part, part_is, total);
+    }
+    if both.iter().all(|given| given.has_window()) {
+        return queried::events(decoder, node, part, part_is, total);
+    }
+    for given in both {
+        if is_counter && !reads_ranges(&given.expr) {
+            let help = "write a plain selector of the counter, or its rate, such as `sum(rate(requests_total[5m]))`";
+            decoder.error_with_help(given.span, "an expression of counters is no counter", help);
+            return None;
+        }
+        tell_of_mean(decoder, given);
+    }
+    queried::asked(decoder, node, (part, part.mean()), part_is, (total, total.mean()))
+}
+
+fn raw_ratio(decoder: &mut Decoder<'_>, raw: &Given, is_success: bool) -> Option<Sli> {
+    let share = if raw.has_window() {
+        decoder.warning(raw.span, "a ratio is evaluated as a query over each window, and not counted event by event");
+        raw.as_written()
+    } else {
+        tell_of_mean(decoder, raw);
+        raw.mean()
     };
-    let total = total?;
-    let group_by = grouping(decoder, node, &part, &total)?;
-    is_counter.then_some((Indicator::Errors { part: part.terms, part_is, total: total.terms }, group_by))
+    let share = if is_success { share.complement() } else { share };
+    queried::ratio(decoder, raw, share)
+}
+
+fn tell_of_mean(decoder: &mut Decoder<'_>, given: &Given) {
+    let message =
+        "the query has no window: what counts is its mean over each window, every minute alike, and not event by event";
+    decoder.warning(given.span, message);
+}
+
+/// Whether an expression has a range vector in it.
+fn reads_ranges(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::MatrixSelector { .. } | ExprKind::Subquery(_) => true,
+        ExprKind::Call(call) => call.args.iter().any(reads_ranges),
+        ExprKind::Aggregate(aggregate) => reads_ranges(&aggregate.expr),
+        ExprKind::Binary(binary) => reads_ranges(&binary.lhs) || reads_ranges(&binary.rhs),
+        ExprKind::Unary { operand, .. } => reads_ranges(operand),
+        ExprKind::Paren(inner) => reads_ranges(inner),
+        _ => false,
+    }
 }
 
 /// The query of a metric source. Its specification is free; Prometheus's has `query`.
-fn metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<terms::Count> {
+fn metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<Given> {
     let source = node.get("metricSource").and_then(|source| source.get("spec"));
     let query = source.and_then(|spec| spec.get("query").or_else(|| spec.get("promql")));
     let Some(query) = query else {
@@ -184,8 +250,7 @@ fn metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<terms::Count> {
         decoder.error_with_help(node.span, "the metric has no query", help);
         return None;
     };
-    let text = decoder.non_empty_string(query)?;
-    terms::read(decoder, query, &text)
+    Given::read(decoder, query)
 }
 
 fn time_window(decoder: &mut Decoder<'_>, node: &Node) -> Option<Window> {

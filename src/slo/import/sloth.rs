@@ -10,9 +10,10 @@ use crate::source::yaml::Node;
 
 use super::super::decode_alerting::warn_of_unreachable;
 use super::super::policy::{AlertTexts, Policy, Severity, default_tiers};
-use super::super::spec::{About, Budgeting, Indicator, PartIs, Slo};
+use super::super::spec::{About, Budgeting, PartIs, Slo};
 use super::super::window::Window;
-use super::{annotations, grouping, joined, labels, objective, terms};
+use super::queried::{self, Given, Sli};
+use super::{annotations, joined, labels, objective, terms};
 
 /// Sloth's default period.
 const PERIOD: Duration = Duration::from_secs(30 * 86_400);
@@ -120,8 +121,6 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, service: &Service, keys: &'static
     })
 }
 
-type Sli = (Indicator, Vec<std::sync::Arc<str>>);
-
 fn sli(decoder: &mut Decoder<'_>, node: &Node, keys: &'static Keys) -> Option<Sli> {
     let mut fields = decoder.fields(node, "sli")?;
     let span = fields.span;
@@ -139,63 +138,45 @@ fn sli(decoder: &mut Decoder<'_>, node: &Node, keys: &'static Keys) -> Option<Sl
 
 fn events(decoder: &mut Decoder<'_>, node: &Node, keys: &'static Keys) -> Option<Sli> {
     let mut fields = decoder.fields(node, "events")?;
-    let count = |decoder: &mut Decoder<'_>, node: &Node| {
-        let text = rendered(decoder, node)?;
-        terms::read(decoder, node, &text)
-    };
-    let error = fields.required(keys.error_query, count);
-    let total = fields.required(keys.total_query, count);
+    let error = fields.required(keys.error_query, given);
+    let total = fields.required(keys.total_query, given);
     fields.finish();
-    let (error, total) = (error?, total?);
-    if error.terms == total.terms {
-        decoder.error(node.span, "error and total are the same query, so that every event would be bad");
-        return None;
-    }
-    let group_by = grouping(decoder, node, &error, &total)?;
-    Some((Indicator::Errors { part: error.terms, part_is: PartIs::Bad, total: total.terms }, group_by))
+    queried::events(decoder, node, &error?, PartIs::Bad, &total?)
 }
 
 /// A ratio query that is made of two counts is counted like events.
 fn raw(decoder: &mut Decoder<'_>, node: &Node, keys: &'static Keys) -> Option<Sli> {
     let mut fields = decoder.fields(node, "raw")?;
-    let ratio = fields.required(keys.error_ratio_query, |decoder, node| {
-        let text = rendered(decoder, node)?;
-        terms::read_ratio(decoder, node, &text)
-    });
+    let ratio = fields.required(keys.error_ratio_query, given);
     fields.finish();
-    let ratio = ratio?;
-    let group_by = grouping(decoder, node, &ratio.part, &ratio.total)?;
-    let part_is = if ratio.is_complement { PartIs::Good } else { PartIs::Bad };
-    Some((Indicator::Errors { part: ratio.part.terms, part_is, total: ratio.total.terms }, group_by))
+    let given = ratio?;
+    match terms::ratio(&given.expr) {
+        Ok(ratio) => {
+            let part_is = if ratio.is_complement { PartIs::Good } else { PartIs::Bad };
+            queried::counted(decoder, node, ratio.part, part_is, ratio.total)
+        }
+        Err(why) => {
+            given.tell(decoder, &why);
+            queried::ratio(decoder, &given, given.as_written())
+        }
+    }
 }
 
-/// The query with some window in place of `{{.window}}`: which one does not matter, since windows are the objective's.
-fn rendered(decoder: &mut Decoder<'_>, node: &Node) -> Option<String> {
+/// A query, which has a window and nothing else to fill in.
+fn given(decoder: &mut Decoder<'_>, node: &Node) -> Option<Given> {
     let text = decoder.non_empty_string(node)?;
-    let mut rendered = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    let mut has_window = false;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((inside, after)) = after.split_once("}}") else { break };
-        if inside.trim() != ".window" {
-            decoder.error_with_help(
-                node.span,
-                format!("`{{{{{inside}}}}}` is not filled in"),
-                "write {{.window}}, and all else in full",
-            );
-            return None;
-        }
-        rendered.push_str(before);
-        rendered.push_str("5m");
-        has_window = true;
-        rest = after;
+    let insides = text.split("{{").skip(1).filter_map(|rest| Some(rest.split_once("}}")?.0));
+    if let Some(inside) = insides.into_iter().find(|inside| inside.trim() != ".window") {
+        let message = format!("`{{{{{inside}}}}}` is not filled in");
+        decoder.error_with_help(node.span, message, "write {{.window}}, and all else in full");
+        return None;
     }
-    rendered.push_str(rest);
-    if !has_window {
+    let given = Given::read(decoder, node)?;
+    if !given.has_window() {
         decoder.error_with_help(node.span, "the query has no window", "write the range as [{{.window}}]");
         return None;
     }
-    Some(rendered)
+    Some(given)
 }
 
 fn alerting(decoder: &mut Decoder<'_>, node: &Node, keys: &'static Keys) -> Option<Policy> {

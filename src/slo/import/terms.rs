@@ -9,14 +9,13 @@
 //! | `sum by (zone) (rate(requests_total[w]))` | the same, grouped |
 //! | `A - B`, `A + B`, `(A)` | differences and sums of such |
 //! | `A or vector(0)` | `A`: what is not there counts nothing anyway |
+//!
+//! Whatever else is no count, with the reason: it is evaluated as a query ([`super::queried`]).
 
 use std::sync::Arc;
 
-use crate::promql;
 use crate::promql::ast::{AggregateOp, BinaryOp, Expr, ExprKind, VectorSelector};
 use crate::source::Span;
-use crate::source::decode::Decoder;
-use crate::source::yaml::Node;
 
 use super::super::selector::with_any_spelling;
 use super::super::spec::{Selector, Term};
@@ -40,47 +39,21 @@ pub(super) struct Ratio {
     pub(super) is_complement: bool,
 }
 
-/// Reads the count that `text`, the query of `node`, stands for.
-pub(super) fn read(decoder: &mut Decoder<'_>, node: &Node, text: &str) -> Option<Count> {
-    let expr = parse(decoder, node, text)?;
-    told(decoder, node, text, count(&expr))
-}
-
-/// Reads the ratio of counts that `text`, the query of `node`, stands for: `A / B` or `1 - A / B`.
-pub(super) fn read_ratio(decoder: &mut Decoder<'_>, node: &Node, text: &str) -> Option<Ratio> {
-    let expr = parse(decoder, node, text)?;
-    told(decoder, node, text, ratio(&expr))
-}
-
-fn parse(decoder: &mut Decoder<'_>, node: &Node, text: &str) -> Option<Expr> {
-    match promql::parse(text) {
-        Ok(expr) => Some(expr),
-        Err(errors) => {
-            for error in errors {
-                decoder.error(node.span, format!("{} in `{text}`", error.message));
-            }
-            None
-        }
-    }
-}
-
 /// Why an expression is no count, and where in it.
-struct NoCount {
+pub(super) struct NoCount {
     span: Span,
     why: &'static str,
 }
 
-fn told<T>(decoder: &mut Decoder<'_>, node: &Node, text: &str, read: Result<T, NoCount>) -> Option<T> {
-    read.map_err(|NoCount { span, why }| {
-        let culprit = text.get(span.start..span.end).unwrap_or(text);
-        let help = "write counters, such as `sum(rate(requests_total{code=~\"5..\"}[{{.window}}]))`, or sums and differences of such: \
-                    their events are counted from raw samples";
-        decoder.error_with_help(node.span, format!("`{culprit}` {why}"), help);
-    })
-    .ok()
+impl NoCount {
+    /// In words; `text` is the query, of which spans tell.
+    pub(super) fn told(&self, text: &str) -> String {
+        format!("`{}` {}", text.get(self.span.start..self.span.end).unwrap_or(text), self.why)
+    }
 }
 
-fn ratio(expr: &Expr) -> Result<Ratio, NoCount> {
+/// The ratio of counts that an expression stands for: `A / B` or `1 - A / B`.
+pub(super) fn ratio(expr: &Expr) -> Result<Ratio, NoCount> {
     let expr = expr.unparenthesised();
     let no_ratio = NoCount { span: expr.span, why: "is not a ratio of two counts" };
     let ExprKind::Binary(binary) = &expr.kind else { return Err(no_ratio) };
@@ -94,7 +67,8 @@ fn ratio(expr: &Expr) -> Result<Ratio, NoCount> {
     }
 }
 
-fn count(expr: &Expr) -> Result<Count, NoCount> {
+/// The count that an expression stands for.
+pub(super) fn count(expr: &Expr) -> Result<Count, NoCount> {
     let expr = expr.unparenthesised();
     match &expr.kind {
         ExprKind::VectorSelector(selector) => Ok(Count { terms: vec![term(expr, selector)?], grouping: None }),

@@ -48,7 +48,7 @@ fn tiers_fire_and_clear_when_the_closed_form_says() {
             let slo = parsed.unwrap().slos.remove(0);
             let at = |secs: i64| Timestamp::from_ms(1000 * (START + secs));
             let grid = Grid { start: at(ERRORS.0), end: at(END), step: Duration::from_secs(STEP as u64) };
-            let result = backtest(&slo, &recording, grid).remove(0);
+            let result = backtest(&slo, &recording, grid).unwrap().remove(0);
             for (index, tier) in slo.policy.tiers.iter().enumerate() {
                 let runs: Vec<_> = result.runs.iter().filter(|run| run.tier == index).collect();
                 let threshold = tier.factor * (1.0 - objective / 100.0);

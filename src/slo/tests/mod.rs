@@ -8,13 +8,15 @@ mod forecasts;
 mod latency;
 mod peak_hour;
 mod policies;
+mod queries;
 mod specs;
 mod timelines;
 
 use std::time::Duration;
 
 use crate::model::{Labels, METRIC_NAME, Matcher, Sample, Series, Timestamp};
-use crate::promql::{Querier, QuerierError};
+use crate::promql::{Dialect, Querier, QuerierError};
+use crate::rules::Environment;
 use crate::source::SourceFile;
 
 use super::{Accounting, Excluded, Figures, Slo, SloFile, View, parse_file};
@@ -69,6 +71,18 @@ fn figures(slo: &Slo, accounting: &Accounting, at: Timestamp) -> Figures {
 
 fn secs(secs: i64) -> Timestamp {
     Timestamp::from_ms(secs * 1000)
+}
+
+/// As the daemon has it by default.
+fn environment() -> Environment {
+    Environment {
+        external_labels: Labels::empty(),
+        external_url: "http://almenara".into(),
+        lookback_delta: Duration::from_secs(300),
+        default_subquery_step: Duration::from_secs(60),
+        dialect: Dialect::default(),
+        resend_delay: Duration::from_secs(60),
+    }
 }
 
 /// A file that must be right.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Tape, file, labels, secs};
+use super::{Tape, environment, file, labels, secs};
 use crate::model::{Labels, Timestamp, Value};
-use crate::promql::{Dialect, Querier, QuerierError};
+use crate::promql::{Querier, QuerierError};
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
 use crate::slo::{SloGroup, State};
 
@@ -40,18 +40,10 @@ const FINE: Zone = Some((0.0, 10.0));
 
 impl World {
     fn new(spec: &str) -> Self {
-        let environment = Environment {
-            external_labels: Labels::empty(),
-            external_url: "http://almenara".into(),
-            lookback_delta: Duration::from_secs(300),
-            default_subquery_step: Duration::from_secs(60),
-            dialect: Dialect::default(),
-            resend_delay: Duration::from_secs(60),
-        };
         World {
             tape: Tape::default(),
             group: SloGroup::new(file(spec), Duration::from_secs(15)),
-            environment,
+            environment: environment(),
             now: 1_000_000,
             step: 15,
             scraped_at: 1_000_000,
@@ -277,7 +269,7 @@ fn availability_counts_samples_and_down_is_measured() {
     let status = world.group.status();
     assert_eq!(status[0].group.to_string(), r#"{instance="a"}"#);
     assert_eq!((status[0].figures.whole.counts.bad, status[0].figures.whole.counts.total), (60.0, 4320.0 + 300.0));
-    assert_eq!(status[0].figures.whole.coverage_ratio, (3.0 * 86_400.0 + 4500.0 - 60.0) / (30.0 * 86_400.0));
+    assert_eq!(status[0].figures.whole.coverage_ratio, Some((3.0 * 86_400.0 + 4500.0 - 60.0) / (30.0 * 86_400.0)));
     assert_eq!(status[0].alerts.iter().map(|alert| alert.name).collect::<Vec<_>>(), ["SLOErrorBudgetBurn"]);
     assert_eq!(status[1].figures.whole.counts.bad, 0.0);
 }
