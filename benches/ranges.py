@@ -203,6 +203,7 @@ def run(name, services, step, seconds, query_step, queries):
             stop(servers)
 
 
-same = run("hour", SERIES // 100, 15, 3600, 15, HOUR)
-same &= run("month", 5, 30, DAYS * 86400, 3600, MONTH)
-sys.exit(0 if same else 1)
+if __name__ == "__main__":
+    same = run("hour", SERIES // 100, 15, 3600, 15, HOUR)
+    same &= run("month", 5, 30, DAYS * 86400, 3600, MONTH)
+    sys.exit(0 if same else 1)
