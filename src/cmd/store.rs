@@ -51,6 +51,13 @@ pub(super) fn command() -> Command {
                 .requires("from"),
         )
         .arg(
+            text("slo", "FILE", "Only what the objectives of this file read, as far back; may be repeated")
+                .action(ArgAction::Append)
+                .value_parser(clap::value_parser!(PathBuf))
+                .conflicts_with("match")
+                .requires("from"),
+        )
+        .arg(
             text("start", "TIME", "From when on: RFC 3339, Unix seconds, or how long ago [default: 15d]")
                 .requires("from"),
         )

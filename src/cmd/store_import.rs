@@ -6,7 +6,7 @@
 //! **Units.** Slices begin with [`SLICE_MS`] and are as long as [`SLICE_SAMPLES_AIM`] samples need.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -17,8 +17,10 @@ use super::progress::Progress;
 use super::query::{ANSWER_BYTES_MAX, TIMEOUT, USER_AGENT};
 use crate::http::{Client, ClientConfig};
 use crate::model::{Labels, Matcher, Sample, Series, Timestamp};
+use crate::promql::eval::QueryOptions;
 use crate::promql::parse_metric_selector;
 use crate::remote::read::ReadClient;
+use crate::slo::parse_file;
 use crate::source::decode::Decoder;
 use crate::source::{SourceFile, parse_duration, yaml};
 use crate::store::{Row, Store};
@@ -33,6 +35,8 @@ const SLICE_MS_MAX: i64 = 24 * 3600 * 1000;
 const SLICE_MS_MIN: i64 = 60 * 1000;
 /// Samples of a slice, by order of magnitude: some ten MB on the wire.
 const SLICE_SAMPLES_AIM: u64 = 5_000_000;
+/// How far back is imported unless it is said, or follows from objectives.
+const START_AGO: Duration = Duration::from_secs(15 * 86_400);
 
 /// Adds what another server has to a store.
 pub(super) fn server(store: &Store, origin: &Origin, imported: &mut Imported) -> Result<(), Failure> {
@@ -104,7 +108,10 @@ impl Origin {
         let mut selectors: Vec<Vec<Matcher>> = selectors
             .map(|text| parse_metric_selector(text).map_err(|errors| format!("--match {text}: {}", errors[0])))
             .collect::<Result<_, String>>()?;
-        if selectors.is_empty() {
+        let mut ago = START_AGO;
+        if let Some(paths) = matches.get_many::<PathBuf>("slo") {
+            (selectors, ago) = of_objectives(paths)?;
+        } else if selectors.is_empty() {
             selectors.push(parse_metric_selector("{__name__=~\".+\"}").expect("BUG: a selector of our own is wrong"));
         }
         Ok(Some(Origin {
@@ -112,10 +119,32 @@ impl Origin {
             config: text("http.config.file").map_or(Ok(ClientConfig::default()), http_config)?,
             is_read: text("api") != Some("query"),
             selectors,
-            start: time("start", now - Duration::from_secs(15 * 86_400))?,
+            start: time("start", now - ago)?,
             end: time("end", now)?,
         }))
     }
+}
+
+/// The selectors of all that the objectives of these files read, and how far back the furthest of them looks.
+fn of_objectives<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(Vec<Vec<Matcher>>, Duration), Failure> {
+    let lookback_delta = QueryOptions::default().lookback_delta;
+    let (mut selectors, mut longest) = (Vec::new(), Duration::ZERO);
+    for path in paths {
+        let text = fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let (file, diagnostics) = parse_file(&SourceFile::new(path.display().to_string(), text));
+        let file = file.ok_or_else(|| diagnostics.to_string())?;
+        for demand in file.demands(lookback_delta) {
+            longest = longest.max(demand.reach.window);
+            // Most objectives share the series that tell of their targets.
+            if !selectors.contains(&demand.matchers) {
+                selectors.push(demand.matchers);
+            }
+        }
+    }
+    if selectors.is_empty() {
+        return Err("--slo: there is no objective in these files".into());
+    }
+    Ok((selectors, longest))
 }
 
 fn http_config(path: &str) -> Result<ClientConfig, Failure> {

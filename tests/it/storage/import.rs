@@ -12,7 +12,7 @@ use almenara::store::{Store, StoreOptions};
 
 use crate::peers::{peer, start_prometheus};
 use crate::real::deployment::Deployment;
-use crate::real::process::{Running, almenara, get};
+use crate::real::process::{Running, almenara, get, wait_for};
 use crate::remote::{V1, pack, send};
 
 /// Samples of each series, a minute apart, that end now.
@@ -50,6 +50,16 @@ fn series(first: i64) -> Vec<SeriesV1> {
             Some((times(step), special[step as usize % special.len()]))
         }),
     ];
+    // Each minute ten requests, one of which fails.
+    all.extend([("200", 9), ("500", 1)].map(|(code, each)| SeriesV1 {
+        labels: labels(&[
+            ("__name__", "requests_total".to_owned()),
+            ("code", code.to_owned()),
+            ("job", "shop".to_owned()),
+        ]),
+        samples: (0..SAMPLES).map(|step| sample(times(step), (step * each) as f64)).collect(),
+        ..SeriesV1::default()
+    }));
     let histogram = |step: i64, is_whole: bool| {
         let buckets = [step, step * 2, 3];
         let total = buckets.iter().sum::<i64>() + 1;
@@ -148,7 +158,8 @@ fn expected(first: i64) -> Contents {
         Some(String::from_utf8_lossy(&found.value).into_owned())
     };
     let mut all = Contents::new();
-    for one in series(first) {
+    let is_imported = |one: &SeriesV1| one.labels.iter().any(|label| &*label.value == b"import");
+    for one in series(first).into_iter().filter(is_imported) {
         let (name, n, kind) = (text(&one, "__name__").expect("a name"), text(&one, "n"), text(&one, "kind"));
         let last = n.map(|n| format!("n=\"{n}\"")).or(kind.map(|kind| format!("kind=\"{kind}\""))).expect("a label");
         let key = format!("{name}{{job=\"import\",{last}}}");
@@ -165,6 +176,35 @@ fn expected(first: i64) -> Contents {
         all.insert(key, numbers.chain(one.histograms.iter().map(|h| (h.timestamp, histogram(h)))).collect());
     }
     all
+}
+
+/// A window that ends now and is shorter than the history.
+const SLO: &str = r#"slos:
+- {name: shop, objective: 95, window: 10h, indicator: {errors: {bad: 'requests_total{code="500"}', total: requests_total}}}
+"#;
+
+#[test]
+fn a_budget_beside_a_prometheus_is_right_from_the_first_minute() {
+    let folder = tempfile::tempdir().expect("folder");
+    let Some((_prometheus, port, _)) = source(folder.path()) else { return };
+    let (ours, objectives) = (folder.path().join("ours"), folder.path().join("slo.yml"));
+    std::fs::write(&objectives, SLO).expect("file");
+    let from = ["--from", &format!("http://127.0.0.1:{port}"), "--slo", objectives.to_str().expect("a path")];
+    let told = import(&ours, &from);
+    assert!(contents(&ours).is_empty(), "what no objective reads came too: {told}");
+    let files = [("almenara.yml", "slo_files: [slo.yml]\n"), ("slo.yml", SLO)];
+    let deployment = Deployment::start(&files, &[&format!("--storage.path={}", ours.display())]);
+    let window = wait_for("the objective is evaluated", || {
+        let (status, _) = get(deployment.port, "/api/almenara/v1/slos/shop/burn_rates");
+        let data = (status == 200).then(|| deployment.data("/api/almenara/v1/slos/shop/burn_rates"))?;
+        data[0]["windows"].as_array()?.last().cloned()
+    });
+    let figure = |name: &str| window[name].as_f64().unwrap_or_else(|| panic!("{window}"));
+    // Ten hours less the minute or two since the last sample.
+    let minutes = figure("total") / 10.0;
+    assert!((597.0..=600.0).contains(&minutes), "{window}");
+    assert_eq!(figure("total") - figure("good"), minutes, "{window}");
+    assert!(figure("coverage") > 0.99, "{window}");
 }
 
 #[test]
