@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::promql::ast::{Expr, ExprKind, ValueType};
+use crate::promql::ast::{Expr, ValueType};
 use crate::source::Span;
 use crate::source::decode::Decoder;
 use crate::source::yaml::Node;
@@ -50,18 +50,13 @@ impl Given {
         Read { query: Query::new(&self.text), expr: self.expr.clone() }
     }
 
-    /// Its mean over the window, where it has no window of its own. What is no number does not count.
+    /// Its mean over the window, where it has no window of its own. What is no number counts only where there is nothing else: an idle time is no
+    /// unknown one, and must not make a month unknown.
     pub(super) fn mean(&self) -> Read {
         let written = &self.expr;
-        let vector = if written.value_type() == ValueType::Scalar {
-            format!("vector({written})")
-        } else {
-            format!("({written})")
-        };
-        let text = match written.kind {
-            ExprKind::VectorSelector(_) => format!("avg_over_time({written}[$window])"),
-            _ => format!("avg_over_time(({vector} >= -Inf)[$window:1m])"),
-        };
+        let is_scalar = written.value_type() == ValueType::Scalar;
+        let vector = if is_scalar { format!("vector({written})") } else { format!("({written})") };
+        let text = format!("avg_over_time(({vector} >= -Inf)[$window:1m]) or avg_over_time({vector}[$window:1m])");
         let expr = parse(&text).unwrap_or_else(|_| written.clone());
         Read { query: Query::new(&text), expr }
     }

@@ -10,8 +10,9 @@ use crate::promql::plan::Engine;
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
 use crate::slo::query::HELD_ASKS_MAX;
 use crate::slo::{
-    BURN_WINDOWS_SECS, Grid, Recording, SloFile, SloGroup, SloStatus, State, Window, WindowFigures, backtest,
+    Grid, Indicator, Recording, SloFile, SloGroup, SloStatus, State, Window, WindowFigures, backtest, parse_file,
 };
+use crate::source::SourceFile;
 use crate::store::{Row, Store, StoreOptions};
 
 const SCRAPE_SECS: i64 = 30;
@@ -480,5 +481,84 @@ fn a_backtest_gives_what_the_daemon_showed() {
     let broken = asked("ratio: 'all_total / on (job) bad_total + 0 * max_over_time(all_total[$window])'");
     let error = backtest(&broken.slos[0], &recording, grid).unwrap_err();
     assert!(error.starts_with("a at 2001-09-09T"), "{error}");
-    assert!(BURN_WINDOWS_SECS.len() > 3);
+}
+
+/// The queries of the first objective of a file, which may warn.
+fn queries_of(text: &str) -> Vec<(&'static str, String)> {
+    match &file(text).slos[0].indicator {
+        Indicator::Queried(queried) => {
+            queried.queries().into_iter().map(|(key, query)| (key, query.text().to_owned())).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sloth(sli: &str) -> String {
+    format!(
+        "version: prometheus/v1\nservice: shop\nslos:\n- {{name: a, objective: 99, sli: {{{sli}}}, alerting: {{}}}}\n"
+    )
+}
+
+fn openslo(ratio_metric: &str) -> String {
+    format!(
+        "apiVersion: openslo/v1\nkind: SLO\nmetadata: {{name: a}}\nspec:\n  service: shop\n  budgetingMethod: Occurrences\n  \
+         objectives: [{{target: 0.99}}]\n  indicator: {{metadata: {{name: i}}, spec: {{ratioMetric: {{{ratio_metric}}}}}}}\n"
+    )
+}
+
+#[test]
+fn other_tools_ask_what_they_cannot_count() {
+    let of = |query: &str| format!("{{metricSource: {{type: Prometheus, spec: {{query: '{query}'}}}}}}");
+    let events = "events: {error_query: 'max by (zone) (rate(e[{{.window}}]))', total_query: 'sum by (zone) (rate(t[{{.window}}]))'}";
+    let text = sloth(events);
+    let bad = ("bad", "max by (zone) (rate(e[{{.window}}]))".to_owned());
+    assert_eq!(queries_of(&text), [bad, ("total", "sum by (zone) (rate(t[{{.window}}]))".to_owned())]);
+    let slo = &file(&text).slos[0];
+    assert_eq!((slo.group_by.join(","), slo.policy.guard), ("zone".to_owned(), None));
+
+    let recorded = openslo(&format!("raw: {}, rawType: success", of("job:success:ratio")));
+    let mean =
+        |query: &str| format!("avg_over_time((({query}) >= -Inf)[$window:1m]) or avg_over_time(({query})[$window:1m])");
+    assert_eq!(queries_of(&recorded), [("ratio", format!("1 - (\n{}\n)", mean("job:success:ratio")))]);
+    let of_rates = openslo(&format!("raw: {}, rawType: failure", of("sum by (zone) (a) / sum by (zone) (b)")));
+    assert_eq!(queries_of(&of_rates), [("ratio", mean("sum by (zone) (a) / sum by (zone) (b)"))]);
+    assert_eq!(file(&of_rates).slos[0].group_by.join(","), "zone");
+    let with_window = openslo(&format!("raw: {}, rawType: failure", of("avg(avg_over_time(bad[{{.window}}]))")));
+    assert_eq!(queries_of(&with_window), [("ratio", "avg(avg_over_time(bad[{{.window}}]))".to_owned())]);
+    let gauges = openslo(&format!("good: {}, total: {}", of("good_now"), of("sum(all_now)")));
+    assert_eq!(queries_of(&gauges), [("good", mean("good_now")), ("total", mean("sum(all_now)"))]);
+
+    // What is made of counters is counted.
+    for counted in [
+        sloth("raw: {error_ratio_query: '1 - sum(rate(good[{{.window}}])) / sum(rate(all[{{.window}}]))'}"),
+        openslo(&format!("counter: true, bad: {}, total: {}", of("bad"), of("all"))),
+        openslo(&format!("bad: {}, total: {}", of("sum(rate(bad[5m]))"), of("sum(rate(all[5m]))"))),
+    ] {
+        let (file, diagnostics) = parse_file(&SourceFile::new("slo.yml", counted.as_str()));
+        assert!(diagnostics.is_empty(), "{diagnostics}");
+        assert!(matches!(file.unwrap().slos[0].indicator, Indicator::Errors { .. }), "{counted}");
+    }
+}
+
+/// A mean of what is recorded, with an hour without events in which the ratio is no number.
+#[test]
+fn the_mean_of_a_raw_ratio_passes_over_what_is_no_number() {
+    let query = "{metricSource: {spec: {query: 'bad_now / all_now'}}}";
+    let mut world = World::new(file(&openslo(&format!("raw: {query}, rawType: failure"))));
+    for minute in 0..60 {
+        world.now += 60;
+        let (bad, all) = if minute < 30 { (1.0, 4.0) } else { (0.0, 0.0) };
+        world.push(&labels("bad_now", &[]), bad);
+        world.push(&labels("all_now", &[]), all);
+    }
+    world.eval();
+    assert!(world.last.failures.is_empty(), "{:?}", world.last.failures);
+    let figures = world.status("a", "").figures;
+    assert_eq!(figures.window(Duration::from_secs(7200)).unwrap().error_ratio, Some(0.25));
+    let short = figures.windows[0];
+    assert_eq!(
+        (short.error_ratio, short.is_blind, figures.state),
+        (None, false, State::Breached),
+        "idle is not unknown"
+    );
 }
