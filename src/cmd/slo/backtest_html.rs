@@ -64,8 +64,8 @@ fn section(replayed: &Replayed<'_>, grid: Grid) -> Markup {
                 table {
                     thead { tr { th { "From" } th { "To" } th { "What" } th { "Why" } } }
                     tbody { @for told in &result.notifications { tr {
-                        td { (told.start.to_rfc3339()) }
-                        td { @match told.end { Some(end) => { (end.to_rfc3339()) }, None => { "still fires" } } }
+                        td { time { (told.start.to_rfc3339()) } }
+                        td { @match told.end { Some(end) => { time { (end.to_rfc3339()) } }, None => { "still fires" } } }
                         td { (told.severity.as_str()) " " (told.tier.as_deref().unwrap_or(told.name)) }
                         td { (told.reason) }
                     } } }
