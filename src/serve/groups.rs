@@ -274,6 +274,7 @@ impl Start<'_> {
                 let objectives = group.restore(&bytes, self.now);
                 tracing::info!(group = key, objectives, "counters of objectives go on");
             }
+            group.bear_late(config.out_of_order_time_window);
             starting.push((key, group, before));
         }
         self.retire(old);

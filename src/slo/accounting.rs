@@ -9,7 +9,7 @@
 //! [`super::curve`] for sizes.
 //! **Differs:** a series or target that returns after more than that is a new one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,10 @@ pub struct Accounting {
     keep_ms: i64,
     fold: Fold,
     checkpoint: Option<(Timestamp, Fold)>,
+    /// How late samples may come.
+    late_ms: i64,
+    /// Earlier checkpoints to return to for samples that came late, oldest first: one of them is older than that, once so much is counted.
+    anchors: VecDeque<(Timestamp, Fold)>,
     fed_through: Option<Timestamp>,
     groups: BTreeMap<Labels, GroupCounters>,
     groups_refused: u64,
@@ -165,6 +169,8 @@ impl Accounting {
             keep_ms: reach_ms + MARGIN_MS,
             fold: Fold::default(),
             checkpoint: None,
+            late_ms: 0,
+            anchors: VecDeque::new(),
             fed_through: None,
             groups,
             groups_refused: 0,
@@ -358,6 +364,42 @@ impl Accounting {
     /// Marks what has been fed as settled: [`Accounting::rewind`] returns here.
     pub fn settle(&mut self) {
         self.checkpoint = self.fed_through.map(|through| (through, self.fold.clone()));
+        if let Some((through, fold)) = self.checkpoint.as_ref().filter(|_| self.late_ms > 0) {
+            let is_older = |(anchored, _): &(Timestamp, Fold)| through.ms_since(*anchored) >= self.late_ms;
+            if self.anchors.back().is_none_or(is_older) {
+                self.anchors.push_back((*through, fold.clone()));
+            }
+            while self.anchors.get(1).is_some_and(is_older) {
+                self.anchors.pop_front();
+            }
+        }
+    }
+
+    /// From now on samples may come late by `window`: so far back [`Accounting::return_before`] can go. Each anchor costs the memory of series.
+    pub(super) fn bear_late(&mut self, window: Duration) {
+        self.late_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+        if self.late_ms == 0 {
+            self.anchors.clear();
+        }
+    }
+
+    /// Takes back what was counted from `at` on, where that was settled, to feed it again with a sample of then that came late. Of one that is
+    /// older than can be gone back to nothing is taken back: since counters accumulate, the next one counts what it would have.
+    pub(super) fn return_before(&mut self, at: Timestamp) {
+        if self.settled_through().is_some_and(|settled| settled < at) {
+            return;
+        }
+        if let Some(index) = self.anchors.iter().rposition(|(anchored, _)| *anchored < at) {
+            self.anchors.truncate(index + 1);
+            self.checkpoint = self.anchors.back().cloned();
+        }
+    }
+
+    /// As [`Accounting::return_before`] as far back as it can go.
+    pub(super) fn return_far(&mut self) {
+        if let Some((anchored, _)) = self.anchors.front() {
+            self.return_before(anchored.plus_ms(1));
+        }
     }
 
     /// Takes back what was fed since the last [`Accounting::settle`], to feed it again with samples that came late.

@@ -3,13 +3,14 @@
 //! In the flow: [`super::SloGroup`] calls [`advance`] at each slot, before it asks for windows.
 //!
 //! **Late samples.** A scrape is stamped with its start and committed at its end, so that a slot in between does not see it. What lies
-//! within [`LATE_MS`] of the slot is therefore counted provisionally and read again at the next slot. Later samples are skipped; since
-//! counters accumulate, the next scrape counts what they would have.
+//! within [`LATE_MS`] of the slot is therefore counted provisionally and read again at the next slot. Of samples that come later than that the
+//! store tells ([`Querier::amended`]): what was counted from them on is taken back and read again, as far back as `out_of_order_time_window`
+//! reaches. Yet later ones are skipped; since counters accumulate, the next scrape counts what they would have.
 //! **Cost.** Per slot: the samples of the last minute and a copy of the accounting's memory of series. At the first slot: all stored
 //! samples of the window, in slices of [`SLICE_MS`], so that memory does not depend on the window. A latency reads all buckets of its
 //! histogram, because bounds are compared by value, and remembers only those of its threshold.
 
-use crate::model::{METRIC_NAME, Matcher, Series, Timestamp};
+use crate::model::{Labels, METRIC_NAME, Matcher, Series, Timestamp};
 use crate::promql::{Querier, QuerierError};
 
 use super::accounting::{Accounting, MARGIN_MS, Role};
@@ -65,6 +66,21 @@ fn feed_slice(
     let batch: Vec<(Role, &[Series])> = read.iter().map(|(role, series)| (*role, series.as_slice())).collect();
     accounting.feed(&batch, through, history);
     Ok(())
+}
+
+/// Takes back what was counted from samples on that came late since; `None`: there were more than is remembered.
+pub(super) fn take_back(slo: &Slo, accounting: &mut Accounting, amended: Option<&[(Labels, Timestamp)]>) {
+    let Some(amended) = amended else { return accounting.return_far() };
+    if amended.is_empty() {
+        return;
+    }
+    let sources = sources(&slo.indicator);
+    let is_read = |labels: &Labels| {
+        sources.iter().any(|(_, matchers)| matchers.iter().all(|matcher| matcher.matches_labels(labels)))
+    };
+    if let Some(oldest) = amended.iter().filter(|(labels, _)| is_read(labels)).map(|(_, at)| *at).min() {
+        accounting.return_before(oldest);
+    }
 }
 
 /// What an indicator reads: its own series, and what tells scrapes and restarts of their targets.

@@ -63,6 +63,8 @@ pub struct SloGroup {
     recorded: BTreeSet<Labels>,
     last_slot: Option<Timestamp>,
     awake_since: Timestamp,
+    /// How far amendments of the source have been looked at; `None` before the first slot, which reads all.
+    amended: Option<u64>,
     /// Set where the configuration may have changed since the last slot: after this instant.
     changed_after: Option<Timestamp>,
     status: Vec<SloStatus>,
@@ -125,6 +127,7 @@ impl SloGroup {
             recorded: BTreeSet::new(),
             last_slot: None,
             awake_since: Timestamp::MIN,
+            amended: None,
             changed_after: None,
             status: Vec::new(),
         }
@@ -167,6 +170,7 @@ impl SloGroup {
         self.alerts = old.alerts;
         self.recorded = old.recorded;
         self.last_slot = old.last_slot;
+        self.amended = old.amended;
         self.awake_since = old.awake_since;
         self.status = old.status;
         self.changed_after = Some(old.last_slot.unwrap_or(Timestamp::MIN));
@@ -218,6 +222,11 @@ impl SloGroup {
         taken
     }
 
+    /// Samples may come late by `window` (`out_of_order_time_window`), and count where they belong.
+    pub fn bear_late(&mut self, window: Duration) {
+        self.objectives.iter_mut().for_each(|tracked| tracked.accounting.bear_late(window));
+    }
+
     /// What fired when an earlier process ended, to be told again at the start `now`, before anything else. What cannot be read yet is looked
     /// for again at the first slot.
     pub fn remind(&mut self, now: Timestamp, querier: &dyn Querier, environment: &Environment) -> Vec<Alert> {
@@ -255,6 +264,7 @@ impl SloGroup {
 
     /// Counts what is new for all objectives. Gives the places of those that could not be read, and of composites of them.
     fn count(&mut self, slot: Timestamp, context: &EvalContext<'_>, outcome: &mut Outcome) -> BTreeSet<usize> {
+        self.take_back(context.querier);
         let mut unread = BTreeSet::new();
         for (index, tracked) in self.objectives.iter_mut().enumerate() {
             if let Err(error) = tracked.read(slot, self.interval, context, &mut self.alerts) {
@@ -269,6 +279,17 @@ impl SloGroup {
             (0..self.objectives.len()).filter(|index| is_made_of_unread(&self.objectives[*index])).collect();
         unread.extend(composites);
         unread
+    }
+
+    /// Takes back what was counted before samples of then came.
+    fn take_back(&mut self, querier: &dyn Querier) {
+        let is_first = self.amended.is_none();
+        let amended = querier.amended(self.amended.get_or_insert(0));
+        if !is_first {
+            for Tracked { slo, accounting, .. } in &mut self.objectives {
+                feed::take_back(slo, accounting, amended.as_deref());
+            }
+        }
     }
 
     /// Computes the figures of all groups of an objective, steps its alerts, records its series.

@@ -17,7 +17,7 @@ use super::cardinality::{self, Cardinality};
 use super::changes::{Change, ChangeKind, ChangeLog, NameHash, PairBits, Touched};
 use super::chunk::Columns;
 use super::demand::DemandIndex;
-use super::late::{Amendment, Amendments};
+use super::late::{Amendment, Amendments, BEHIND_MS};
 use super::limits::Denials;
 use super::lookup::{TimedFloat, Windowed};
 use super::moments::{Moments, Trend};
@@ -381,7 +381,12 @@ impl Head {
         let (name, pairs) = (series.name, series.pairs);
         match appended {
             Appended::Known => return Ok(None),
-            Appended::Newest => {}
+            Appended::Newest => {
+                let is_behind = |newest: Timestamp| newest.ms_since(row.at) > BEHIND_MS;
+                if oldest.is_some_and(|oldest| row.at >= oldest) && newest.is_some_and(is_behind) {
+                    self.amendments.push(Amendment { series: row.series, at: row.at });
+                }
+            }
             Appended::Late => {
                 self.late.insert(row.series.0 as u32);
                 self.amendments.push(Amendment { series: row.series, at: row.at });

@@ -24,6 +24,9 @@ pub(super) const PENDING_MAX: usize = 120;
 /// Amendments kept for those who follow them; who lags further must look at everything.
 const AMENDMENTS_MAX: usize = 1 << 16;
 
+/// A sample that comes this long after the newest of all has come is late, even if it is the newest of its series: others have looked there.
+pub(super) const BEHIND_MS: i64 = 60_000;
+
 /// The late samples of one series.
 #[derive(Debug, Default)]
 pub(super) struct Late {
@@ -125,7 +128,8 @@ pub(super) fn add_to_samples(late: Vec<LateSample>, samples: &mut Vec<Sample>, s
     samples.extend(all.into_iter().map(|late| late.sample));
 }
 
-/// A series got a sample that is older than its newest: what was computed from it for times from there on has changed.
+/// A series got a sample that is older than its newest, or than the newest of all by [`BEHIND_MS`]: what was computed from it for times from
+/// there on has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Amendment {
     /// Which.

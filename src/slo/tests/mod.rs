@@ -5,6 +5,7 @@ mod closed_form;
 mod counting;
 mod event_log;
 mod forecasts;
+mod late;
 mod latency;
 mod peak_hour;
 mod policies;
