@@ -251,14 +251,17 @@ impl Answers {
         interval: Duration,
         context: &EvalContext<'_>,
     ) -> Result<(), String> {
-        let mut instants = Vec::new();
+        let now = self.evaluate(slot, context)?;
+        let mut found = Vec::new();
         if !self.has_looked_back && !self.held.is_zero() {
             let step = interval.max(self.held / HELD_ASKS_MAX).max(Duration::from_millis(1));
             let steps = u32::try_from(self.held.as_nanos().div_ceil(step.as_nanos())).unwrap_or(HELD_ASKS_MAX);
-            instants.extend((1..=steps).rev().map(|back| slot - step * back));
+            for at in (1..=steps).rev().map(|back| slot - step * back) {
+                // Where a query failed then, nobody knows, as at a slot at which it fails.
+                found.extend(self.evaluate(at, context).ok().map(|answer| (at, answer)));
+            }
         }
-        instants.push(slot);
-        let found = instants.iter().map(|at| self.evaluate(*at, context)).collect::<Result<Vec<_>, String>>()?;
+        found.push((slot, now));
         self.has_looked_back = true;
         self.instants.clear();
         let forgotten = slot - self.window.longest();
@@ -268,7 +271,7 @@ impl Answers {
             known.counts.clear();
             known.measured.clear();
         }
-        instants.into_iter().zip(found).for_each(|(at, found)| self.note(at, found));
+        found.into_iter().for_each(|(at, found)| self.note(at, found));
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! | form | counts | window | tiers |
 //! |---|---|---|---|
 //! | Sloth `prometheus/v1`, its custom resource | `sum(rate(SELECTOR[{{.window}}]))`, sums and differences of such; other queries are asked | 30 days | our default ones, which are Sloth's |
-//! | Pyrra `v1alpha1` | plain selectors | its own | Pyrra's four, with their `for` |
+//! | Pyrra `v1alpha1` | plain selectors; native histograms are asked | its own | Pyrra's four, with their `for` |
 //! | OpenSLO `v1` | plain selectors of counters, or the rates of them; other queries are asked | rolling or calendar | its alert policies |
 //!
 //! **Differs** from those tools, always: events are counted from raw samples and nothing is extrapolated or averaged; no bad series beside a

@@ -1,7 +1,8 @@
 //! Pyrra's `ServiceLevelObjective`, `pyrra.dev/v1alpha1`.
 //!
 //! **Source.** Pyrra main (2026-08) `kubernetes/api/v1alpha1`, `slo/rules.go`.
-//! **Differs:** latencies of native histograms are refused; the alert on absent metrics is our `SLONotMeasured`.
+//! **Differs:** latencies of native histograms are evaluated as queries over each window, with Pyrra's expression; the alert on absent metrics is our
+//! `SLONotMeasured`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::source::yaml::Node;
 
 use super::super::decode_alerting::warn_of_unreachable;
 use super::super::policy::{AlertTexts, NotMeasured, Policy, Severity, Tier};
+use super::super::query::{Queried, Query};
 use super::super::spec::{About, Budgeting, Indicator, PartIs, Selector, Slo, Term};
 use super::super::window::Window;
 use super::super::{decode, selector};
@@ -146,13 +148,29 @@ fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
         fields.finish();
         Some((Indicator::Availability(metric?), group_by))
     });
-    fields.unsupported("latencyNative", "native histograms are not read for objectives yet");
+    let native = fields.optional("latencyNative", native);
     let kinds = ["ratio", "latency", "bool_gauge", "latencyNative"];
     if kinds.into_iter().filter(|kind| fields.key_span(kind).is_some()).count() != 1 {
-        fields.decoder.error(span, "an indicator is one of ratio, latency and bool_gauge");
+        fields.decoder.error(span, "an indicator is one of ratio, latency, latencyNative and bool_gauge");
     }
     fields.finish();
-    ratio.or(latency).or(gauge)
+    ratio.or(latency).or(gauge).or(native)
+}
+
+/// A native histogram: which of its events are fast enough is estimated between the bounds of buckets, by the query that Pyrra writes.
+fn native(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
+    let mut fields = decoder.fields(node, "latencyNative")?;
+    let span = fields.span;
+    let total = fields.required("total", metric);
+    let limit = fields.required("latency", Decoder::positive_duration);
+    let group_by = grouping(&mut fields);
+    fields.finish();
+    let (total, limit_secs) = (total?, limit?.as_secs_f64());
+    let by = if group_by.is_empty() { String::new() } else { format!(" by ({})", group_by.join(", ")) };
+    let text = format!("1 - histogram_fraction(0, {limit_secs}, sum{by} (rate({}[$window])))", total.text);
+    let message = "a native histogram is evaluated as a query over each window, and not counted event by event";
+    decoder.warning(span, message);
+    Some((Indicator::Queried(Queried::Ratio(Query::new(&text))), group_by))
 }
 
 fn counted(decoder: &mut Decoder<'_>, node: &Node, part_key: &'static str, part_is: PartIs) -> Option<Sli> {

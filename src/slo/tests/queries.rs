@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{environment, file, labels, secs};
-use crate::model::{Labels, METRIC_NAME, Sample, Timestamp};
+use crate::model::{Histogram, HistogramSpan, Labels, METRIC_NAME, Sample, Timestamp, Value};
 use crate::promql::plan::Engine;
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
 use crate::slo::query::HELD_ASKS_MAX;
@@ -561,4 +561,56 @@ fn the_mean_of_a_raw_ratio_passes_over_what_is_no_number() {
         (None, false, State::Breached),
         "idle is not unknown"
     );
+}
+
+#[test]
+fn a_native_histogram_of_pyrra_is_asked() {
+    let text = "apiVersion: pyrra.dev/v1alpha1\nkind: ServiceLevelObjective\nmetadata: {name: a}\nspec:\n  target: '99'\n  window: 4w\n  \
+                indicator: {latencyNative: {latency: 300ms, total: {metric: 'd{job=\"shop\"}'}, grouping: [zone]}}\n";
+    let expected = "1 - histogram_fraction(0, 0.3, sum by (zone) (rate(d{job=\"shop\"}[$window])))";
+    assert_eq!(queries_of(text), [("ratio", expected.to_owned())]);
+    let mut world = World::new(file(text));
+    let series = labels("d", &[("job", "shop"), ("zone", "a")]);
+    for minute in 0..30 {
+        world.now += 60;
+        let (good, slow) = (f64::from(3 * minute), f64::from(minute));
+        let buckets = Histogram {
+            schema: -53,
+            custom_values: vec![0.3],
+            positive_spans: vec![HistogramSpan { offset: 0, length: 2 }],
+            positive_buckets: vec![good, slow],
+            count: good + slow,
+            sum: good,
+            ..Histogram::default()
+        };
+        world.store.commit(&[Row::new(
+            world.store.series_ref(&series),
+            secs(world.now),
+            Value::Histogram(Arc::new(buckets)),
+        )]);
+    }
+    world.eval();
+    assert!(world.last.failures.is_empty(), "{:?}", world.last.failures);
+    let ratio = world.status("a", "a").figures.windows[0].error_ratio.unwrap();
+    assert!((ratio - 0.25).abs() < 1e-12, "{ratio}");
+}
+
+/// That a query failed at some instant before a restart must not keep its objective unread for as long as a tier holds.
+#[test]
+fn a_failure_of_long_ago_is_passed_over() {
+    let of = || holding(asked("ratio: 'max_over_time(bad[$window])'"), 1800);
+    let mut world = World::new(of());
+    for minute in 0..60 {
+        world.now += 60;
+        world.push(&labels("bad", &[("pod", "x")]), 1.0);
+        if minute == 40 {
+            world.push(&labels("bad", &[("pod", "y")]), 1.0);
+        }
+    }
+    world.eval();
+    assert_eq!(world.last.failures.len(), 1, "two pods within the hour");
+    world.group =
+        SloGroup::new(holding(asked("ratio: 'bad + 0 * max_over_time(bad[$window])'"), 1800), Duration::from_secs(60));
+    assert_eq!(world.eval(), ["a SLOErrorBudgetBurn page firing"], "minutes 40 to 45 are not known, all others burn");
+    assert!(world.last.failures.is_empty(), "{:?}", world.last.failures);
 }
