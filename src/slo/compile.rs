@@ -134,7 +134,8 @@ fn bounds(slo: &Slo, scrape_interval: Duration) -> Vec<String> {
     let of_counters = || {
         vec![
             format!(
-                "windows up to {}: a count is off by at most {} (over 5m; less over longer ones), since increase estimates up to {scrape} of it",
+                "windows up to {}: a count is at most {} too high (over 5m; less over longer ones), or too low by what happened in {scrape}, since \
+                 increase estimates {scrape} of the window from the rest",
                 format_duration(RAW_MAX),
                 percent(share(COUNTED)),
             ),

@@ -142,7 +142,7 @@ fn compiled_rules_are_rules() {
     let run = |more: &str| almenara(folder.path(), &format!("slo compile spec.yml {more}"));
     let own = run("");
     assert!(
-        String::from_utf8_lossy(&own.stderr).contains("shop: windows up to 6h: a count is off by at most 5.26%"),
+        String::from_utf8_lossy(&own.stderr).contains("shop: windows up to 6h: a count is at most 5.26% too high"),
         "{own:?}"
     );
     std::fs::write(folder.path().join("own.yml"), &own.stdout).unwrap();

@@ -12,12 +12,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almenara::model::{Labels, METRIC_NAME, Timestamp};
+use almenara::model::{Labels, METRIC_NAME, Sample, Series, Timestamp};
 use almenara::promql::Dialect;
 use almenara::promql::plan::Engine;
 use almenara::rules::{
     Entry, Environment, EvalContext, Evaluator, Group, GroupDefaults, RuleConfig, RuleFile, RuleKind,
 };
+use almenara::slo::{Accounting, History, PartIs, Role, Slo, SloFile, parse_file, sources};
 use almenara::source::SourceFile;
 use almenara::store::{Row, SeriesRef, Store, StoreOptions};
 use regex::Regex;
@@ -184,12 +185,11 @@ fn rule_file(text: &str) -> RuleFile {
     file.unwrap_or_else(|| panic!("{diagnostics}"))
 }
 
-fn slots() -> impl Iterator<Item = i64> {
-    (START..=START + MINUTES * SCRAPE_SECS).step_by(SLOT_SECS as usize)
-}
-
-/// What our rule groups record of the history, alerts included.
+/// What our rule groups record of the history, alerts included: at each slot in order, after the samples up to it.
 fn by_ours(files: &[RuleFile], history: &Recorded) -> Recorded {
+    let defaults = GroupDefaults { interval: Duration::from_secs(SLOT_SECS as u64), query_offset: Duration::ZERO };
+    let groups = files.iter().flat_map(|file| file.groups.iter().map(|group| (file.source.name.clone(), group)));
+    let mut groups: Vec<Group> = groups.map(|(file, group)| Group::new(file, group, defaults)).collect();
     let store = Arc::new(Store::new(StoreOptions { retention: Duration::MAX }));
     let engine = Engine::new(store.clone());
     let environment = Environment {
@@ -200,13 +200,10 @@ fn by_ours(files: &[RuleFile], history: &Recorded) -> Recorded {
         dialect: Dialect::default(),
         resend_delay: Duration::from_secs(60),
     };
-    let defaults = GroupDefaults { interval: Duration::from_secs(SLOT_SECS as u64), query_offset: Duration::ZERO };
-    let groups = files.iter().flat_map(|file| file.groups.iter().map(|group| (file.source.name.clone(), group)));
-    let mut groups: Vec<Group> = groups.map(|(file, group)| Group::new(file, group, defaults)).collect();
     let series: Vec<(SeriesRef, &BTreeMap<i64, f64>)> =
         history.iter().map(|(labels, samples)| (store.series_ref(labels), samples)).collect();
     let mut recorded = Recorded::new();
-    for slot in slots() {
+    for slot in (START..=START + MINUTES * SCRAPE_SECS).step_by(SLOT_SECS as usize) {
         for at in (slot - SLOT_SECS + SCRAPE_SECS..=slot).step_by(SCRAPE_SECS as usize) {
             let row = |(series, samples): &(SeriesRef, &BTreeMap<i64, f64>)| {
                 samples.get(&at).map(|value| Row::new(*series, secs(at), *value))
@@ -216,16 +213,15 @@ fn by_ours(files: &[RuleFile], history: &Recorded) -> Recorded {
         for group in &mut groups {
             let context = EvalContext { querier: &*store, engine: Some(&engine), environment: &environment };
             let outcome = group.eval(secs(slot), &context);
-            assert!(outcome.failures.is_empty(), "a rule failed at {slot}");
-            for one in &outcome.recorded {
+            assert!(outcome.failures.is_empty(), "a rule failed at {slot}: {:?}", outcome.failures);
+            let mut rows = Vec::new();
+            for one in outcome.recorded {
+                rows.push(Row::new(store.series_ref(&one.labels), one.at, one.value.clone()));
                 if !one.value.is_stale() {
                     let value = one.value.as_float().expect("a float");
-                    recorded.entry(one.labels.clone()).or_default().insert(slot, value);
+                    recorded.entry(one.labels).or_default().insert(slot, value);
                 }
             }
-            let rows = outcome.recorded.iter();
-            let rows: Vec<Row> =
-                rows.map(|one| Row::new(store.series_ref(&one.labels), one.at, one.value.clone())).collect();
             store.commit(&rows);
         }
     }
@@ -322,24 +318,93 @@ fn assert_same(ours: &Recorded, theirs: &Recorded) {
     }
 }
 
-/// By objective, the share by which the budget that is spent may be off, as printed. Queries are off by nothing.
-fn printed_bounds(told: &str) -> BTreeMap<String, f64> {
-    let counted =
-        Regex::new(r"^([\w-]+): longer windows and the budget: .*is off by at most ([0-9.]+)% of itself").unwrap();
-    let asked = Regex::new(r"^([\w-]+): the queries are evaluated here as there").unwrap();
-    let mut bounds = BTreeMap::new();
+/// How far the rules of an objective may be off, as printed, in shares.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bounds {
+    /// A count over 5m is at most so much too high. `None`: it has no counts.
+    count: Option<f64>,
+    /// The budget that is spent. Queries are off by nothing.
+    budget: f64,
+}
+
+/// By objective.
+fn printed_bounds(told: &str) -> BTreeMap<String, Bounds> {
+    let percent = |pattern: &str| {
+        let line = Regex::new(pattern).unwrap();
+        move |told: &str| {
+            let found = line.captures(told)?;
+            Some((found[1].to_owned(), found.get(2).map(|text| text.as_str().parse::<f64>().unwrap() / 100.0)))
+        }
+    };
+    let count = percent(r"^([\w-]+): windows up to 6h: a count is at most ([0-9.]+)% too high");
+    let budget = percent(r"^([\w-]+): longer windows and the budget: .*is off by at most ([0-9.]+)% of itself");
+    let queries = percent(r"^([\w-]+): the queries are evaluated here as there");
+    let mut bounds: BTreeMap<String, Bounds> = BTreeMap::new();
     for line in told.lines() {
-        if let Some(found) = counted.captures(line) {
-            bounds.insert(found[1].to_owned(), found[2].parse::<f64>().unwrap() / 100.0);
-        } else if let Some(found) = asked.captures(line) {
-            bounds.insert(found[1].to_owned(), 0.0);
+        if let Some((name, share)) = count(line) {
+            bounds.entry(name).or_default().count = share;
+        } else if let Some((name, share)) = budget(line) {
+            bounds.entry(name).or_default().budget = share.unwrap();
+        } else if let Some((name, _)) = queries(line) {
+            bounds.entry(name).or_default();
         }
     }
     bounds
 }
 
+/// Compares the counts that the rules record with what happened by our own counting, event by event.
+fn compare_counts(specs: &[SloFile], rules: &Recorded, history: &Recorded, bounds: &BTreeMap<String, Bounds>) {
+    let mut compared = 0;
+    for slo in specs.iter().flat_map(|file| &file.slos).filter(|slo| !slo.indicator.is_queried()) {
+        let counted = counted(slo, history);
+        let too_high = 1.0 + bounds[&*slo.name].count.expect("a bound");
+        for name in ["slo:sli_bad:increase5m", "slo:sli_total:increase5m"] {
+            let is_its = |labels: &&Labels| labels.metric_name() == name && labels.get("slo") == Some(&*slo.name);
+            let labels = rules.keys().find(is_its).unwrap_or_else(|| panic!("no {name} of {}", slo.name));
+            let events = |at: i64| {
+                let (part, all) = counted.events_total(&Labels::empty(), secs(at));
+                match slo.indicator.part_is() {
+                    _ if name == "slo:sli_total:increase5m" => all,
+                    PartIs::Bad => part,
+                    PartIs::Good => all - part,
+                }
+            };
+            for (at, count) in rules[labels].iter().filter(|(at, _)| **at > START + SLOT_SECS) {
+                let first = events(at - SLOT_SECS);
+                let happened = events(*at) - first;
+                // What lies before the first sample in the range is what is estimated.
+                let unseen = events(at - SLOT_SECS + SCRAPE_SECS) - first;
+                assert!(
+                    (happened - unseen - 1e-6..=happened * too_high + 1e-6).contains(count),
+                    "{labels} at {at}: {happened} events, {unseen} of them in the first minute, are {count} to the rules"
+                );
+                compared += usize::from(happened > 0.0);
+            }
+        }
+    }
+    assert!(compared > 1_000, "{compared}");
+}
+
+/// The counters of an objective over the whole history.
+fn counted(slo: &Slo, history: &Recorded) -> Accounting {
+    let samples = |samples: &BTreeMap<i64, f64>| {
+        samples.iter().map(|(at, value)| Sample::float(secs(*at), *value)).collect::<Vec<_>>()
+    };
+    let read: Vec<(Role, Vec<Series>)> = sources(&slo.indicator)
+        .into_iter()
+        .map(|(role, tests)| {
+            let own = history.iter().filter(|(labels, _)| tests.iter().all(|test| test.matches_labels(labels)));
+            (role, own.map(|(labels, of)| Series::new(labels.clone(), samples(of))).collect())
+        })
+        .collect();
+    let batch: Vec<(Role, &[Series])> = read.iter().map(|(role, series)| (*role, series.as_slice())).collect();
+    let mut accounting = Accounting::reaching(slo, Duration::from_secs((MINUTES * SCRAPE_SECS) as u64));
+    accounting.feed(&batch, secs(START + MINUTES * SCRAPE_SECS), History::Complete);
+    accounting
+}
+
 /// Compares what the rules leave of each budget with our own counting. Gives how far they are apart at most, by objective.
-fn compare_budgets(native: &str, rules: &Recorded, bounds: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+fn compare_budgets(native: &str, rules: &Recorded, bounds: &BTreeMap<String, Bounds>) -> BTreeMap<String, f64> {
     let native: Value = serde_json::from_str(native).unwrap();
     let mut apart = BTreeMap::new();
     for slo in native["slos"].as_array().unwrap() {
@@ -356,9 +421,9 @@ fn compare_budgets(native: &str, rules: &Recorded, bounds: &BTreeMap<String, f64
             let (own_spent, spent) = (1.0 - own_left, 1.0 - left[&at]);
             let off = (own_spent - spent).abs();
             assert!(
-                off <= bounds[name] * own_spent + ENGINES_DIFFER,
+                off <= bounds[name].budget * own_spent + ENGINES_DIFFER,
                 "{name} at {at}: {own_spent} of the budget is spent, {spent} by rules; at most {} is allowed",
-                bounds[name]
+                bounds[name].budget
             );
             compared += usize::from(own_spent > 0.0);
             apart_max = apart_max.max(if own_spent > 0.0 { off / own_spent } else { 0.0 });
@@ -375,13 +440,14 @@ fn files_of_other_tools_are_the_same_as_rules() {
     let folder = folder.path();
     let history = history();
     fs::write(folder.join("history.om"), openmetrics(&history)).unwrap();
-    let (mut files, mut told, mut natives) = (Vec::new(), String::new(), Vec::new());
+    let (mut specs, mut files, mut told, mut natives) = (Vec::new(), Vec::new(), String::new(), Vec::new());
     let end = START + MINUTES * SCRAPE_SECS;
     for (name, text) in [("sloth", SLOTH), ("pyrra", PYRRA), ("openslo", OPENSLO)] {
         fs::write(folder.join(format!("{name}.yml")), text).unwrap();
         let (rules, bounds) = almenara(folder, &format!("slo compile {name}.yml --scrape-interval 1m"));
         fs::write(folder.join(format!("{name}-rules.yml")), &rules).unwrap();
         files.push(rule_file(&rules));
+        specs.push(parse_file(&SourceFile::new(name, text)).0.expect("a file that was compiled"));
         told.push_str(&bounds);
         let replay = format!("--start {START} --end {end} --step {COMPARED_SECS}s --format json");
         natives.push(almenara(folder, &format!("slo backtest {name}.yml --source history.om {replay}")).0);
@@ -396,6 +462,7 @@ fn files_of_other_tools_are_the_same_as_rules() {
         .map(str::to_owned);
     assert_eq!(alerts, expected.into(), "each file's policy sees the outages");
     let bounds = printed_bounds(&told);
+    compare_counts(&specs, &ours, &history, &bounds);
     let apart: Vec<(String, f64)> = natives.iter().flat_map(|native| compare_budgets(native, &ours, &bounds)).collect();
     assert_eq!(apart.len(), 4, "{apart:?}");
 
