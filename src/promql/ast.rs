@@ -361,6 +361,20 @@ impl ValueType {
 }
 
 impl Expr {
+    /// The direct parts, as they are printed: the grouping of an aggregation stands before them.
+    pub fn children(&self) -> Vec<&Expr> {
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => Vec::new(),
+            ExprKind::VectorSelector(_) | ExprKind::MatrixSelector { .. } => Vec::new(),
+            ExprKind::Subquery(subquery) => vec![&subquery.expr],
+            ExprKind::Call(call) => call.args.iter().collect(),
+            ExprKind::Aggregate(aggregate) => aggregate.param.iter().chain([&aggregate.expr]).collect(),
+            ExprKind::Binary(binary) => vec![&binary.lhs, &binary.rhs],
+            ExprKind::Unary { operand, .. } => vec![operand],
+            ExprKind::Paren(inner) => vec![inner],
+        }
+    }
+
     /// The type of its value. It follows from the form alone.
     pub fn value_type(&self) -> ValueType {
         match &self.kind {

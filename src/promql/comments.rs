@@ -74,7 +74,7 @@ impl<'a> Comments<'a> {
             None => {
                 let path = innermost(root, at);
                 let node = path[path.len() - 1];
-                match children(node).into_iter().find(|child| child.span.start > at) {
+                match node.children().into_iter().find(|child| child.span.start > at) {
                     _ if at < root.span.start => vec![root],
                     Some(next) => [path, vec![next]].concat(),
                     None if can_end_with_comment(node) => {
@@ -105,7 +105,7 @@ fn first_on_line(root: &Expr, line_start: usize, at: usize) -> Option<Vec<&Expr>
     fn search(path: &mut Vec<&Expr>, accept: &impl Fn(&Expr) -> bool) -> bool {
         let node = path[path.len() - 1];
         accept(node)
-            || children(node).into_iter().any(|child| {
+            || node.children().into_iter().any(|child| {
                 path.push(child);
                 let found = search(path, accept);
                 if !found {
@@ -125,7 +125,7 @@ fn first_on_line(root: &Expr, line_start: usize, at: usize) -> Option<Vec<&Expr>
 fn innermost(root: &Expr, at: usize) -> Vec<&Expr> {
     let mut path = vec![root];
     while let Some(inner) =
-        children(path[path.len() - 1]).into_iter().find(|child| child.span.start < at && at < child.span.end)
+        path[path.len() - 1].children().into_iter().find(|child| child.span.start < at && at < child.span.end)
     {
         path.push(inner);
     }
@@ -138,19 +138,5 @@ fn can_end_with_comment(expr: &Expr) -> bool {
         ExprKind::Call(call) => !call.args.is_empty(),
         ExprKind::Aggregate(_) | ExprKind::Paren(_) => true,
         _ => false,
-    }
-}
-
-/// The direct parts of an expression, as they are printed: the grouping of an aggregation stands before them.
-fn children(expr: &Expr) -> Vec<&Expr> {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => Vec::new(),
-        ExprKind::VectorSelector(_) | ExprKind::MatrixSelector { .. } => Vec::new(),
-        ExprKind::Subquery(subquery) => vec![&subquery.expr],
-        ExprKind::Call(call) => call.args.iter().collect(),
-        ExprKind::Aggregate(aggregate) => aggregate.param.iter().chain([&aggregate.expr]).collect(),
-        ExprKind::Binary(binary) => vec![&binary.lhs, &binary.rhs],
-        ExprKind::Unary { operand, .. } => vec![operand],
-        ExprKind::Paren(inner) => vec![inner],
     }
 }

@@ -99,7 +99,26 @@ pub(super) fn read(decoder: &mut Decoder<'_>, node: &Node) -> Option<Read> {
         decoder.error_with_help(span, message, "apply a function such as rate or avg_over_time, and aggregate");
         return None;
     }
+    warn_of_subqueries(decoder, node.span, &expr);
     Some(Read { query: Query::new(&text), expr })
+}
+
+/// A subquery without a step gives another figure on each server, and another one in a backtest.
+pub(super) fn warn_of_subqueries(decoder: &mut Decoder<'_>, span: Span, expr: &Expr) {
+    let lacks_step = |expr: &Expr| match &expr.kind {
+        ExprKind::Subquery(subquery) => subquery.step_ms.is_none() && subquery.durations.is_none(),
+        _ => false,
+    };
+    let mut open = vec![expr];
+    while let Some(expr) = open.pop() {
+        if lacks_step(expr) {
+            let message =
+                "a subquery has no step, so that the evaluation interval of the server decides how often it looks";
+            decoder.warning(span, format!("{message}; write one, such as [1h:1m]"));
+            return;
+        }
+        open.extend(expr.children());
+    }
 }
 
 /// Parses a query with windows in their places. The positions of what is wrong are those in `text`.

@@ -9,7 +9,7 @@ use crate::source::Span;
 use crate::source::decode::Decoder;
 use crate::source::yaml::Node;
 
-use super::super::decode_query::{Read, grouping_of, of_two, parse};
+use super::super::decode_query::{Read, grouping_of, of_two, parse, warn_of_subqueries};
 use super::super::query::{Queried, Query, places};
 use super::super::spec::{Indicator, PartIs};
 use super::terms::{self, NoCount};
@@ -70,11 +70,13 @@ impl Given {
         );
     }
 
-    /// Whether it gives elements or a number.
+    /// Whether it gives elements or a number, and so can be asked.
     pub(super) fn is_vector(&self, decoder: &mut Decoder<'_>) -> bool {
         let found = self.expr.value_type();
         let is_vector = matches!(found, ValueType::Vector | ValueType::Scalar);
-        if !is_vector {
+        if is_vector {
+            warn_of_subqueries(decoder, self.span, &self.expr);
+        } else {
             decoder.error(
                 self.span,
                 format!("expected a query of an instant vector or a scalar, found a {}", found.documented()),
