@@ -28,6 +28,7 @@ const DIFFERENT: &[(&str, &str)] = &[
         r#"\+\s*["'`]"#,
         "the crate drops a plus sign before it checks what it stands at; Prometheus refuses a text there",
     ),
+    (r"\+\s*[a-zA-Z_:][\w:]*\s*(\{[^}]*\}\s*)?\[", "and a range"),
     (r"\[\s*\+", "a range may have a sign"),
     (r"\[\s*0+\s*[\]:]", "a range of 0 is refused"),
     (r"\([^()]*:[^()]*\)", "a label of a grouping may have a colon"),
