@@ -6,7 +6,7 @@ usage: benches/ranges.py [ALMENARA [FOLDER_OF_PEERS]]    (a release build; prome
 Two sets of samples, written as OpenMetrics text, a day at a time, and imported by both:
   hour    SERIES (10000) series at 15 s for 70 minutes: queries of an hour at 15 s
   month   500 series at 30 s for DAYS (30) and an hour: queries of that time at 1 h
-The programs take turns; the median of RUNS (5) runs of each is told, the range of the wall times behind it. An answer that differs
+The programs take turns, RUNS (5) runs each; the mean of processor times is told, the median of wall times and their range behind it. An answer that differs
 by more than a billionth is told and fails the run. Network traffic is on loopback; only what was started here is ended.
 """
 import json, math, os, socket, statistics, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
@@ -180,7 +180,9 @@ def compare(servers, queries, times):
         all_same &= same
         cells = []
         for name, runs in found.items():
-            cpu, wall = (statistics.median(run[index] for run in runs) * 1e3 for index in (0, 1))
+            # The system counts processor time in steps, which only add up over all runs.
+            cpu = sum(run[0] for run in runs) / len(runs) * 1e3
+            wall = statistics.median(run[1] for run in runs) * 1e3
             walls = sorted(run[1] * 1e3 for run in runs)
             cells.append((name, cpu, wall, walls[0], walls[-1]))
         ratios = [cells[1][index] / max(cells[0][index], 1000 / TICK if index == 1 else 1e-3) for index in (1, 2)]
