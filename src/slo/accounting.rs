@@ -28,6 +28,10 @@ use super::spec::{Budgeting, Indicator, PartIs, Slo};
 /// Kept beyond the window: the age of a check point and a scrape's reach.
 pub const MARGIN_MS: i64 = 10 * 60 * 1000;
 
+/// Into so many parts anchors divide the time by which samples may come late: where some always do, an eighth of it more than they are late is
+/// read again at each slot.
+const ANCHORS: i64 = 8;
+
 /// One objective has at most this many groups; events of further ones are not counted.
 pub const GROUPS_MAX: usize = 2_000;
 
@@ -365,11 +369,11 @@ impl Accounting {
     pub fn settle(&mut self) {
         self.checkpoint = self.fed_through.map(|through| (through, self.fold.clone()));
         if let Some((through, fold)) = self.checkpoint.as_ref().filter(|_| self.late_ms > 0) {
-            let is_older = |(anchored, _): &(Timestamp, Fold)| through.ms_since(*anchored) >= self.late_ms;
-            if self.anchors.back().is_none_or(is_older) {
+            let is_older = |(anchored, _): &(Timestamp, Fold), than_ms| through.ms_since(*anchored) >= than_ms;
+            if self.anchors.back().is_none_or(|last| is_older(last, self.late_ms / ANCHORS)) {
                 self.anchors.push_back((*through, fold.clone()));
             }
-            while self.anchors.get(1).is_some_and(is_older) {
+            while self.anchors.get(1).is_some_and(|next| is_older(next, self.late_ms)) {
                 self.anchors.pop_front();
             }
         }

@@ -44,7 +44,8 @@ fn backtest(folder: &Path, more: &[&str]) -> Output {
         .unwrap()
 }
 
-fn folder(samples: &[u8], spec: &str) -> tempfile::TempDir {
+/// A folder with `samples.om` and `spec.yml`.
+pub(crate) fn folder(samples: &[u8], spec: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("samples.om"), samples).unwrap();
     std::fs::write(folder.path().join("spec.yml"), spec).unwrap();

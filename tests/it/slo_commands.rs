@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::peers::peer;
+use crate::slo_backtest;
 
 /// 2026-06-01T00:00:00Z.
 const START: i64 = 1_780_272_000;
@@ -35,13 +36,11 @@ slos:
 "#;
 
 fn folder(spec: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("samples.om"), samples()).unwrap();
-    std::fs::write(folder.path().join("spec.yml"), spec).unwrap();
-    folder
+    slo_backtest::folder(samples().as_bytes(), spec)
 }
 
-fn almenara(folder: &Path, arguments: &str) -> Output {
+/// The program in `folder`, with arguments parted by blanks.
+pub(crate) fn almenara(folder: &Path, arguments: &str) -> Output {
     let program = env!("CARGO_BIN_EXE_almenara");
     Command::new(program).current_dir(folder).args(arguments.split_whitespace()).output().unwrap()
 }

@@ -1,9 +1,10 @@
 //! Indicators of arbitrary PromQL by the real binary: replayed, compared, compiled.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crate::peers::peer;
+use crate::slo_backtest;
+use crate::slo_commands::almenara;
 
 /// From 1,743,458,400 on a minute apart: a recorded ratio of good events, 0.5 from minute 61 to 65.
 fn samples() -> String {
@@ -35,15 +36,7 @@ const OWN: &str = "slos:
 ";
 
 fn folder(spec: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("samples.om"), samples()).unwrap();
-    std::fs::write(folder.path().join("spec.yml"), spec).unwrap();
-    folder
-}
-
-fn almenara(folder: &Path, arguments: &str) -> Output {
-    let words = arguments.split_whitespace();
-    Command::new(env!("CARGO_BIN_EXE_almenara")).current_dir(folder).args(words).output().unwrap()
+    slo_backtest::folder(samples().as_bytes(), spec)
 }
 
 fn text(bytes: &[u8]) -> String {

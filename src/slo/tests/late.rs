@@ -24,6 +24,7 @@ type Arrival = fn(i64) -> i64;
 struct World {
     store: Store,
     group: SloGroup,
+    now: i64,
 }
 
 impl World {
@@ -32,7 +33,7 @@ impl World {
         store.set_late_window(window);
         let mut group = SloGroup::new(file(SPEC), Duration::from_secs(15));
         group.bear_late(window);
-        World { store, group }
+        World { store, group, now: START }
     }
 
     fn commit(&self, labels: &Labels, at: i64, value: f64) {
@@ -54,7 +55,7 @@ impl World {
     /// Lives until `until`, an evaluation each step; gives bad and all events of the whole window and of five minutes, at `until`.
     fn live(&mut self, until: i64, arrival: Arrival) -> Vec<(f64, f64)> {
         let environment = environment();
-        for now in (START..=until).step_by(STEP as usize) {
+        for now in (self.now..=until).step_by(STEP as usize) {
             let arrived = (START..=now).step_by(STEP as usize).filter(|at| arrival(*at) == now);
             arrived.for_each(|at| self.scrape(at));
             // Somebody else is on time.
@@ -63,6 +64,7 @@ impl World {
             let outcome = self.group.eval(secs(now), &context);
             assert_eq!(outcome.failures, []);
         }
+        self.now = until + STEP;
         let status = self.group.status();
         let figures = &status[0].figures;
         let all = [&figures.whole].into_iter().chain(&figures.windows);
@@ -101,4 +103,16 @@ fn what_comes_too_late_counts_with_the_next_sample() {
     let (late, on_time) = (lived(Duration::ZERO, until, FILLED_LATER), lived(Duration::ZERO, until, ON_TIME));
     assert_ne!(late, on_time);
     assert_eq!(late[0], on_time[0], "a window that holds the gap is right in any case");
+}
+
+#[test]
+fn a_reload_between_a_gap_and_what_fills_it_is_as_none() {
+    let mut world = World::new(WINDOW);
+    world.live(START + 3000, FILLED_LATER);
+    let mut group = SloGroup::new(file(SPEC), Duration::from_secs(15));
+    group.adopt_state(world.group);
+    group.bear_late(WINDOW);
+    world.group = group;
+    let until = START + 3000 + 1800;
+    assert_eq!(world.live(until, FILLED_LATER), lived(WINDOW, until, ON_TIME));
 }
