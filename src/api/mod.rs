@@ -36,6 +36,7 @@ mod explain;
 mod federate;
 mod history;
 mod json;
+mod kept_plans;
 mod lifecycle;
 mod memory;
 mod metadata;

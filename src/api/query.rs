@@ -12,6 +12,7 @@ use axum::extract::State;
 
 use super::answer::{Answer, ApiError, ApiResult};
 use super::execution::{InterruptHook, run};
+use super::kept_plans::Plan;
 use super::params::{Params, parse_duration_ns};
 use super::parse_query::write_tree;
 use super::result::{QueryTimes, cut, write_stats, write_value};
@@ -28,12 +29,18 @@ const POINTS_MAX: i128 = 11_000;
 /// What both kinds of query have in common.
 struct Query {
     text: String,
-    expr: Expr,
     limit: Option<usize>,
     timeout: Duration,
     lookback_delta: Duration,
     stats: StatsAsked,
     state: AppState,
+}
+
+/// Where a query has its plan from.
+enum PlanSource {
+    Kept(Box<Plan>),
+    /// It is yet to be made, and not on the thread that takes requests.
+    Parsed(Expr),
 }
 
 /// What of the statistics the request asks for.
@@ -48,8 +55,8 @@ enum StatsAsked {
 pub(super) async fn instant(State(state): State<AppState>, params: Params) -> ApiResult {
     let limit = params.limit()?;
     let at = params.time_or("time", clock::now())?;
-    let query = Query::read(state, &params, limit)?;
-    query.run(move |query, options| query.eval_instant(at, options)).await
+    let (query, source) = Query::read(state, &params, limit)?;
+    query.run(source, move |query, plan, options| query.eval_instant(plan, at, options)).await
 }
 
 pub(super) async fn range(State(state): State<AppState>, params: Params) -> ApiResult {
@@ -69,9 +76,9 @@ pub(super) async fn range(State(state): State<AppState>, params: Params) -> ApiR
                        (?step=XX)";
         return Err(ApiError::bad_data(message));
     }
-    let query = Query::read(state, &params, limit)?;
+    let (query, source) = Query::read(state, &params, limit)?;
     let step = Duration::from_nanos(step_ns);
-    query.run(move |query, options| query.eval_range((start, end, step), options)).await
+    query.run(source, move |query, plan, options| query.eval_range(plan, (start, end, step), options)).await
 }
 
 pub(super) async fn format(State(state): State<AppState>, params: Params) -> ApiResult {
@@ -89,8 +96,19 @@ fn parse_query(state: &AppState, params: &Params) -> Result<Expr, ApiError> {
     parsed.map_err(|errors| ApiError::bad_parameter("query", errors[0].text_with_help()))
 }
 
+/// With an engine of its own, so that queries wait neither for each other nor for rules.
+pub(super) fn new_plan(state: &AppState, expr: Expr) -> Box<Plan> {
+    let queries = &state.queries;
+    let engine = Engine::of_dialect(state.store.clone(), &queries.settings.dialect);
+    let engine = match &queries.executor {
+        Some(executor) => engine.with_executor(executor.clone()),
+        None => engine,
+    };
+    Box::new(Plan { prepared: engine.prepare(&expr), expr, engine })
+}
+
 impl Query {
-    fn read(state: AppState, params: &Params, limit: Option<usize>) -> Result<Self, ApiError> {
+    fn read(state: AppState, params: &Params, limit: Option<usize>) -> Result<(Self, PlanSource), ApiError> {
         let settings = state.queries.settings;
         let timeout = match params.text("timeout") {
             "" => settings.timeout,
@@ -112,54 +130,59 @@ impl Query {
             "all" if settings.per_step_stats => StatsAsked::Steps,
             _ => StatsAsked::Sums,
         };
-        let expr = parse_query(&state, params)?;
-        Ok(Query { text: params.text("query").to_owned(), expr, limit, timeout, lookback_delta, stats, state })
+        let text = params.text("query").to_owned();
+        let source = match state.queries.kept.take(&text) {
+            Some(plan) => PlanSource::Kept(plan),
+            None => PlanSource::Parsed(parse_query(&state, params)?),
+        };
+        Ok((Query { text, limit, timeout, lookback_delta, stats, state }, source))
     }
 
     /// By a plan. Statistics are the plain evaluator's, which counts what it reads and holds as Prometheus does.
-    fn eval_instant(&self, at: Timestamp, options: &QueryOptions<'_>) -> Result<QueryResult, EvalError> {
+    fn eval_instant(&self, plan: &Plan, at: Timestamp, options: &QueryOptions<'_>) -> Result<QueryResult, EvalError> {
+        let Plan { expr, engine, prepared } = plan;
         if !matches!(self.stats, StatsAsked::No) {
-            return eval_instant(&self.expr, at, &*self.state.store, options);
+            return eval_instant(expr, at, &*self.state.store, options);
         }
-        let engine = self.engine();
-        let prepared = engine.prepare(&self.expr);
-        engine.eval_instant(&prepared, &Question { at, overlay: None, options, notes: Notes::Wanted })
+        engine.eval_instant(prepared, &Question { at, overlay: None, options, notes: Notes::Wanted })
     }
 
     /// Likewise, of a range.
     fn eval_range(
         &self,
+        plan: &Plan,
         (start, end, step): (Timestamp, Timestamp, Duration),
         options: &QueryOptions<'_>,
     ) -> Result<QueryResult, EvalError> {
+        let Plan { expr, engine, .. } = plan;
         if !matches!(self.stats, StatsAsked::No) {
-            return eval_range(&self.expr, start, end, step, &*self.state.store, options);
+            return eval_range(expr, start, end, step, &*self.state.store, options);
         }
-        self.engine().eval_range(&self.expr, &RangeQuestion { start, end, step, options, notes: Notes::Wanted })
-    }
-
-    /// An engine of its own, so that queries wait neither for each other nor for rules.
-    fn engine(&self) -> Engine {
-        let queries = &self.state.queries;
-        let engine = Engine::of_dialect(self.state.store.clone(), &queries.settings.dialect);
-        match &queries.executor {
-            Some(executor) => engine.with_executor(executor.clone()),
-            None => engine,
-        }
+        engine.eval_range(expr, &RangeQuestion { start, end, step, options, notes: Notes::Wanted })
     }
 
     async fn run(
         self,
-        eval: impl FnOnce(&Query, &QueryOptions<'_>) -> Result<QueryResult, EvalError> + Send + 'static,
+        source: PlanSource,
+        eval: impl FnOnce(&Query, &Plan, &QueryOptions<'_>) -> Result<QueryResult, EvalError> + Send + 'static,
     ) -> ApiResult {
         let (queries, timeout) = (self.state.queries.clone(), self.timeout);
-        run(&queries, timeout, move |interrupt, queued| self.answer((interrupt, queued), eval)).await
+        run(&queries, timeout, move |interrupt, queued| {
+            let plan = match source {
+                PlanSource::Kept(plan) => plan,
+                PlanSource::Parsed(expr) => new_plan(&self.state, expr),
+            };
+            let answer = self.answer((interrupt, queued), |options| eval(&self, &plan, options));
+            self.state.queries.kept.keep(&self.text, plan);
+            answer
+        })
+        .await
     }
 
     fn answer(
         &self,
         (interrupt, queued): (InterruptHook<'_>, Duration),
-        eval: impl FnOnce(&Query, &QueryOptions<'_>) -> Result<QueryResult, EvalError>,
+        eval: impl FnOnce(&QueryOptions<'_>) -> Result<QueryResult, EvalError>,
     ) -> Result<Answer, EvalError> {
         let settings = &self.state.queries.settings;
         let options = settings.dialect.applied(QueryOptions {
@@ -171,7 +194,7 @@ impl Query {
             ..QueryOptions::default()
         });
         let stopwatch = Stopwatch::start();
-        let QueryResult { mut value, warnings, infos, stats } = eval(self, &options)?;
+        let QueryResult { mut value, warnings, infos, stats } = eval(&options)?;
         let times = QueryTimes { queued, evaluated: stopwatch.elapsed() };
         let is_cut = self.limit.is_some_and(|limit| cut(&mut value, limit));
         let answer = Answer::of(|json| {

@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::history::AlertEvents;
+use super::kept_plans::KeptPlans;
 use super::v2::RouterHandle;
 use crate::exposition::Family;
 use crate::model::{Labels, Timestamp};
@@ -118,13 +119,15 @@ pub struct Queries {
     /// Queries that run or wait for a slot.
     pub(super) active: Arc<AtomicUsize>,
     pub(super) executor: Option<Arc<dyn Executor>>,
+    pub(super) kept: KeptPlans,
 }
 
 impl Queries {
     /// No query runs yet.
     pub fn new(settings: QuerySettings) -> Self {
         let slots = settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS);
-        Queries { settings, slots: Arc::new(Semaphore::new(slots)), active: Arc::default(), executor: None }
+        let (slots, active) = (Arc::new(Semaphore::new(slots)), Arc::default());
+        Queries { settings, slots, active, executor: None, kept: KeptPlans::default() }
     }
 
     /// With threads to read many series side by side.

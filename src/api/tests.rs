@@ -601,3 +601,62 @@ async fn long_answers_are_compressed_where_that_is_wanted() {
     assert_eq!(unpacked, plain);
     assert!(packed.len() * 4 < plain.len(), "{} {}", packed.len(), plain.len());
 }
+
+/// Each query is asked again and again while samples and series come: with its plan of the last time it answers as one that never was asked.
+#[tokio::test]
+async fn a_query_that_comes_again_answers_as_a_new_one() {
+    let state = state();
+    let commit = |labels: Labels, at_ms: i64, value: f64| {
+        let series = state.store.series_ref(&labels);
+        let committed = state.store.commit(&[Row::new(series, Timestamp::from_ms(at_ms), Value::Float(value))]);
+        assert_eq!(committed.appended, 1);
+    };
+    let up = |job: &str| Labels::from_pairs([("__name__", "up"), ("job", job), ("instance", "x:1")]);
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..6 {
+        let at_ms = 1_075_000 + step * 15_000;
+        match step {
+            1 => commit(up("c"), at_ms, 2.0),
+            2 => commit(up("a"), at_ms, crate::model::stale_nan()),
+            4 => commit(Labels::from_pairs([("__name__", "down")]), at_ms, 1.0),
+            _ => commit(up("b"), at_ms, step as f64),
+        }
+        let at = at_ms / 1000;
+        for path in [
+            format!("/api/v1/query?query=up&time={at}"),
+            format!("/api/v1/query?query=up&time={at}&lookback_delta=20s"),
+            format!("/api/v1/query?query=sum+by+(job)+(rate(up[1m]))&time={at}"),
+            "/api/v1/query?query=up&time=1030".to_owned(),
+            format!("/api/v1/query?query=max_over_time(sum(up)[1m:])&time={at}"),
+            format!("/api/v1/query_range?query=up&start=1000&end={at}&step=15"),
+            format!("/api/v1/query_range?query=sum+by+(job)+(rate(up[1m]))&start=1000&end={at}&step=15"),
+            format!("/api/v1/query?query=absent(down)&time={at}"),
+            format!("/api/v1/query?query=rate(latency[1m])&time={at}"),
+            format!("/api/v1/query?query=up+/+on+(instance)+up&time={at}"),
+            format!("/api/v1/query?query=up&time={at}&stats=all"),
+        ] {
+            let new = AppState { queries: Arc::new(Queries::new(settings())), ..state.clone() };
+            let (kept, fresh) = (get_from(&state, &path).await, get_from(&new, &path).await);
+            if !path.contains("stats") {
+                assert_eq!(kept, fresh, "step {step}: {path}");
+            }
+            seen.insert(fresh.1);
+        }
+    }
+    assert!(seen.len() > 40, "the answers hardly change: {}", seen.len());
+}
+
+#[test]
+fn plans_that_are_not_asked_for_are_let_go() {
+    let state = state();
+    let plan = |text: &str| query::new_plan(&state, crate::promql::parse(text).unwrap());
+    let kept = &state.queries.kept;
+    let texts: Vec<String> = (0..kept_plans::PLANS_MAX + 1).map(|number| format!("up == {number}")).collect();
+    texts.iter().for_each(|text| kept.keep(text, plan(text)));
+    assert!(kept.take(&texts[0]).is_none(), "the oldest");
+    assert!(kept.take(&texts[1]).is_some());
+    assert!(kept.take(&texts[1]).is_none(), "it was taken");
+    kept.keep(&texts[2], plan(&texts[2]));
+    assert!(kept.take(&texts[2]).is_some());
+    assert!(kept.take(&texts[2]).is_none(), "only one of a text is kept");
+}

@@ -12,6 +12,12 @@ use crate::model::Matcher;
 use crate::promql::ast::Expr;
 use crate::store::Selection;
 
+/// What a series takes in a selection and in the leaf that reads it, roughly.
+const SLOT_BYTES: usize = 80;
+
+/// What a node takes besides its result, roughly.
+const NODE_BYTES: usize = 600;
+
 /// Nodes, found by number or by their keys.
 #[derive(Default)]
 pub(super) struct Plans {
@@ -81,6 +87,14 @@ impl Plans {
 
     pub(super) fn nodes_len(&self) -> usize {
         self.nodes.len() - self.free.len()
+    }
+
+    /// About how many bytes selections and results take.
+    pub(super) fn held_bytes(&self) -> usize {
+        let selections = self.selections.iter().flatten().filter_map(|shared| shared.selection.as_ref());
+        let nodes = self.nodes.iter().flatten();
+        selections.map(|selection| selection.slots_len() * SLOT_BYTES).sum::<usize>()
+            + nodes.map(|node| NODE_BYTES + node.block.held_bytes()).sum::<usize>()
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {

@@ -40,6 +40,11 @@ impl Block {
         self.steps = steps;
     }
 
+    /// What its memory takes, used or not.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<u32>() + self.values.capacity() * size_of::<f64>()
+    }
+
     /// Adds a row of [`absent`] and gives it to be filled.
     pub(super) fn add_row(&mut self, slot: u32) -> &mut [f64] {
         self.rows.push(slot);

@@ -1,8 +1,8 @@
 //! Prepared plans: expressions compiled once, evaluated again and again without hashing or allocating.
 //!
 //! In the flow: a driver owns one [`Engine`] beside its store. Each rule [`Engine::prepare`]s its expression and evaluates it at
-//! each slot; what several rules ask for is computed once. A query of the API has an engine of its own; of a range query all steps are
-//! evaluated together ([`Engine::eval_range`]), node after node.
+//! each slot; what several rules ask for is computed once. A query of the API has an engine of its own, kept in case it comes again; of a
+//! range query all steps are evaluated together ([`Engine::eval_range`]), node after node.
 //!
 //! ```text
 //! expression ── compile ──► nodes: equal texts are one node            compile.rs, node.rs
@@ -33,7 +33,8 @@
 //!
 //! **Memory of results.** A node's block holds for a grid as long as its inputs hold; a leaf's as long as no commit wrote to its
 //! metric at or before the times it read ([`crate::store::Reader`] knows), and no rule of the same group recorded to it.
-//! **Life.** Nodes are counted by use; when the last [`Prepared`] of an expression is dropped, the next prepare lets its nodes go.
+//! **Life.** Nodes are counted by use; when the last [`Prepared`] of an expression is dropped, the next prepare lets its nodes go,
+//! but for those that it takes over.
 //! **Cost.** A steady tick is a pass over the rows of each node; changes of the set of series cost in proportion to the changes,
 //! but for one merge of an array of slot numbers.
 
@@ -195,8 +196,9 @@ impl Engine {
     /// `settled` is `expr` with all durations computed; `None` if that is an error.
     fn prepare_settled(&self, expr: &Expr, settled: Option<&Expr>) -> Prepared {
         let mut plans = self.plans();
-        plans.sweep();
+        // In this order, so that what was prepared last and let go since lends its nodes.
         let prepared = settled.and_then(|settled| plans.add_root(settled));
+        plans.sweep();
         let (root, token) = prepared.unzip();
         Prepared { engine: plans.identity.clone(), expr: Arc::new(expr.clone()), root, _use: token.unwrap_or_default() }
     }
@@ -204,6 +206,11 @@ impl Engine {
     /// How many nodes there are, each counted once however many expressions read it.
     pub fn nodes_len(&self) -> usize {
         self.plans().nodes_len()
+    }
+
+    /// About how many bytes the plans hold: what was selected, and the last results.
+    pub fn held_bytes(&self) -> usize {
+        self.plans().held_bytes()
     }
 
     /// The answer; `None` if the plain evaluator must be asked, as for what this engine does not know.

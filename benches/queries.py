@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Measures range queries of Almenara beside Prometheus in one run, over the same samples: processor time and wall time.
+"""Measures queries of Almenara beside Prometheus in one run, over the same samples: processor time and wall time.
 
-usage: benches/ranges.py [ALMENARA [FOLDER_OF_PEERS]]    (a release build; prometheus and promtool as .ci/peers unpacks them)
+usage: benches/queries.py [ALMENARA [FOLDER_OF_PEERS]]    (a release build; prometheus and promtool as .ci/peers unpacks them)
 
 Two sets of samples, written as OpenMetrics text, a day at a time, and imported by both:
-  hour    SERIES (10000) series at 15 s for 70 minutes: queries of an hour at 15 s
-  month   500 series at 30 s for DAYS (30) and an hour: queries of that time at 1 h
-The programs take turns, RUNS (5) runs each; the mean of processor times is told, the median of wall times and their range behind it. An answer that differs
-by more than a billionth is told and fails the run. Network traffic is on loopback; only what was started here is ended.
+  hour    SERIES (10000) series at 15 s for two hours: queries of an hour at 15 s
+  month   500 series at 30 s for DAYS (30) and two hours: queries of that time at 1 h, and at single instants with windows up to that time
+The programs take turns, RUNS (5) runs each, every run 30 s later than the one before, so that nobody answers from memory, on a connection that stays open;
+the mean of processor times is told, the median of wall times and their range behind it. Instants are asked ten times as often, for their times are small. An
+answer that differs by more than a billionth is told and fails the run. Network traffic is on loopback; only what was started here is ended.
 """
-import json, math, os, socket, statistics, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+import http.client, json, math, os, socket, statistics, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
 
 ALMENARA = os.path.realpath(sys.argv[1] if len(sys.argv) > 1 else "target/release/almenara")
 PEERS = os.path.realpath(sys.argv[2] if len(sys.argv) > 2 else "target/peers/usr/bin")
@@ -37,6 +38,14 @@ MONTH = [
     RATIO.format(by="", w="5m"),
     f"histogram_quantile(0.99, sum by (le) (rate({BUCKETS}[1h])))",
     "sum(avg_over_time(http_requests_total[1d]))",
+]
+ONE = RATIO.format(by="", w="{w}").replace("total{", 'total{service="svc0001",').replace("total[", 'total{service="svc0001"}[')
+INSTANTS = [
+    ["vector(1)"],
+    [ONE.format(w=f"{DAYS}d")],
+    [ONE.format(w=window) for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d", f"{DAYS}d")],
+    [RATIO.format(by=" by (service) ", w=f"{DAYS}d")],
+    [f"histogram_quantile(0.99, sum by (service, le) (rate({BUCKETS}[{DAYS}d])))"],
 ]
 
 
@@ -74,6 +83,7 @@ def write(path, services, slots, step):
 class Server:
     def __init__(self, command, listen, log):
         self.url = f"http://{listen}"
+        self.connection = http.client.HTTPConnection(listen, timeout=600)
         with open(log, "ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
@@ -92,13 +102,22 @@ class Server:
         raise SystemExit(f"{self.url} is not ready")
 
     def ask(self, query, start, end, step):
-        parameters = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
-        with urllib.request.urlopen(f"{self.url}/api/v1/query_range?{parameters}", timeout=600) as answer:
-            return answer.read()
+        if step:
+            path, times = "query_range", {"start": start, "end": end, "step": step}
+        else:
+            path, times = "query", {"time": end}
+        self.connection.request("GET", f"/api/v1/{path}?{urllib.parse.urlencode({'query': query, **times})}")
+        answer = self.connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise SystemExit(f"{self.url}: {query}: {body[:500]}")
+        return body
 
-    def measure(self, query, times):
+    def measure(self, queries, times):
+        """One query after another; gives the last answer."""
         cpu, wall = self.cpu(), time.monotonic()
-        body = self.ask(query, *times)
+        for query in queries:
+            body = self.ask(query, *times)
         return self.cpu() - cpu, time.monotonic() - wall, body
 
     def stop(self):
@@ -154,7 +173,8 @@ def stop(servers):
 
 
 def points(body):
-    return {json.dumps(row["metric"], sort_keys=True): row["values"] for row in json.loads(body)["data"]["result"]}
+    rows = json.loads(body)["data"]["result"]
+    return {json.dumps(row["metric"], sort_keys=True): row.get("values") or [row["value"]] for row in rows}
 
 
 def is_same(ours, theirs):
@@ -171,10 +191,19 @@ def is_same(ours, theirs):
     return True
 
 
-def compare(servers, queries, times):
+def compare(servers, questions, times):
+    """Each question is a list of queries."""
     all_same = True
-    for query in queries:
-        found = {name: [server.measure(query, times) for _ in range(RUNS)] for name, server in servers.items()}
+    start, end, step = times
+    count = RUNS if step else RUNS * 10
+    for queries in questions:
+        query = queries[0] if len(queries) == 1 else f"{len(queries)} queries, the first: {queries[0]}"
+        found = {}
+        for name, server in servers.items():
+            # The first one is to find code and data in memory.
+            server.measure(queries, (start, end, step))
+            shifts = [30 * (run + 1) for run in range(count)]
+            found[name] = [server.measure(queries, (start + shift, end + shift, step)) for shift in shifts]
         bodies = [runs[0][2] for runs in found.values()]
         same = is_same(*bodies)
         all_same &= same
@@ -185,27 +214,36 @@ def compare(servers, queries, times):
             wall = statistics.median(run[1] for run in runs) * 1e3
             walls = sorted(run[1] * 1e3 for run in runs)
             cells.append((name, cpu, wall, walls[0], walls[-1]))
-        ratios = [cells[1][index] / max(cells[0][index], 1000 / TICK if index == 1 else 1e-3) for index in (1, 2)]
+        ratios = [cells[1][index] / max(cells[0][index], 1000 / TICK / count if index == 1 else 1e-3) for index in (1, 2)]
         print(query + ("" if same else "   ANSWERS DIFFER"))
         for name, cpu, wall, least, most in cells:
-            print(f"    {name:12} cpu {cpu:9.1f} ms   wall {wall:9.1f} ms ({least:.1f} to {most:.1f})")
+            print(f"    {name:12} cpu {cpu:9.2f} ms   wall {wall:9.2f} ms ({least:.2f} to {most:.2f})")
         print(f"    cpu {ratios[0]:.1f} times, wall {ratios[1]:.1f} times", flush=True)
     return all_same
 
 
-def run(name, services, step, seconds, query_step, queries):
+def run(name, services, step, seconds, asked):
+    """`asked`: lists of questions, each with the step of the range that they are asked for, or `None`."""
     with tempfile.TemporaryDirectory() as folder:
+        # So many runs, each a bit later, find samples.
+        room = 3600 if step == 15 else 7200
         end = int(time.time()) // 86400 * 86400
-        first = end - seconds - (600 if step == 15 else 3600)
+        first = end - seconds - room
         servers = start(folder, services, first, end, step)
+        end -= room - 600
+        same = True
         try:
-            print(f"{name}: {services * 100} series, {seconds} s at {query_step} s")
-            return compare(servers, queries, (end - seconds, end, query_step))
+            for questions, query_step in asked:
+                at = f"at {query_step} s" if query_step else "as one window"
+                print(f"{name}: {services * 100} series, {seconds} s {at}")
+                same &= compare(servers, questions, (end - seconds, end, query_step))
         finally:
             stop(servers)
+        return same
 
 
 if __name__ == "__main__":
-    same = run("hour", SERIES // 100, 15, 3600, 15, HOUR)
-    same &= run("month", 5, 30, DAYS * 86400, 3600, MONTH)
+    each = lambda queries: [[query] for query in queries]
+    same = run("hour", SERIES // 100, 15, 3600, [(each(HOUR), 15)])
+    same &= run("month", 5, 30, DAYS * 86400, [(INSTANTS, None), (each(MONTH), 3600)])
     sys.exit(0 if same else 1)
