@@ -11,7 +11,8 @@
 //! budget_remaining         1 untouched, 0 spent, negative overspent; null without events
 //! error_ratio              over the whole window; null without events
 //! windows[]                window, burn_rate, error_ratio; where it is event-exact coverage (0 to 1), good, total
-//! tiers[]                  name, severity, long, short, factor, holds, guard (what it says while the condition is met)
+//! tiers[]                  name, severity, long, short, factor, holds, guard (what it says while the condition is met), full_at (RFC 3339; while a
+//!                          part of its long window was not seen, for reasons of our own)
 //! exclusions[]             reason, author
 //! with_excluded            budget_remaining, error_ratio, as they would be without exclusions; only where something is excluded
 //! level                    of the budget policy: name, action, block; null where none holds
@@ -146,6 +147,9 @@ fn write_tier(json: &mut Json, slo: &SloStatus, index: usize, tier: &Tier) {
         {
             json.key("guard").string(&verdict.to_string());
         }
+        if let Some(seen) = slo.partly_seen.iter().find(|seen| *seen.tier == *tier.name) {
+            json.key("full_at").string(&seen.until.to_rfc3339());
+        }
     });
 }
 
@@ -261,6 +265,7 @@ mod tests {
             level: None,
             exclusions: Vec::new(),
             figures,
+            partly_seen: [].into(),
             alerts: vec![alert],
         };
         let expected = concat!(

@@ -78,7 +78,7 @@ fn parts(config: Config, scenario: &Scenario, dialect: Dialect) -> Parts {
         }
     }
     for file in config.slo_files {
-        evaluators.push(Box::new(SloGroup::new(file, config.global.evaluation_interval)));
+        evaluators.push(Box::new(SloGroup::new(file, config.global.evaluation_interval).with_full_windows()));
     }
     let external_url = "http://127.0.0.1:9597";
     Parts {

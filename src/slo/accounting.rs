@@ -526,6 +526,23 @@ impl Accounting {
         self.groups.get(group)?.outages.at(at)
     }
 
+    /// The first instant at which anything of any group was seen.
+    pub(super) fn first_seen(&self) -> Option<Timestamp> {
+        let of = |group: &GroupCounters| group.measured_since.into_iter().chain(group.coverage.start()).min();
+        self.groups.values().filter_map(of).min()
+    }
+
+    /// The parts of `spans` in which no target of any group was tried.
+    pub(super) fn untried(&self, mut spans: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)> {
+        for tried in self.groups.values().flat_map(|group| [&group.coverage, &group.failing]) {
+            if spans.is_empty() {
+                break;
+            }
+            spans = spans.into_iter().flat_map(|(start, end)| tried.gaps(start, end)).collect();
+        }
+        spans
+    }
+
     /// What counts of `group` in `(start, end]`: events, or slices of time.
     pub fn counts(&self, group: &Labels, start: Timestamp, end: Timestamp) -> Counts {
         let Some(counters) = self.groups.get(group) else { return Counts::default() };

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `SLOErrorBudgetBurn`, one per severity | a tier of that severity holds |
 //! | `SLOErrorBudgetSpent`, one per severity | a condition on the budget of that severity holds |
+//! | `SLOPartlyMeasured`, one for a file | a tier's window was seen in part only, for reasons of our own: [`super::partly`] |
 //! | `SLONotMeasured` | every target is down for as long as a tier takes to see a hundred percent of errors; no target was scraped for longer than the fastest tier's short window, though we were awake; or never; or a latency's bucket is missing; or the query over that window gives nothing |
 //!
 //! `SLONotMeasured` has the severity of the fastest tier, which is then blind, while targets are down or no group of the objective is
@@ -16,8 +17,7 @@
 //! **Invariants.** An alert's identity is its labels: objective, group and severity, never the tier, so that a faster tier does not make a
 //! second alert. A ticket does not start while the page of its group lives; one that was sent before goes on. Missing coverage keeps an
 //! alert from resolving, never from firing. An alert whose objective, group or labels vanish resolves.
-//! **Limits.** [`NEVER_MEASURED`]. Our own downtime, or a window that is still filling, raises nothing: the state and the
-//! coverage of the objective show them.
+//! **Limits.** [`NEVER_MEASURED`].
 //! Resending and `endsAt` are those of rules: [`crate::rules::RESOLVED_RETENTION`].
 
 use std::collections::BTreeMap;
@@ -28,6 +28,7 @@ use crate::model::{ALERT_NAME, Alert, Labels, METRIC_NAME, Series, Timestamp};
 use crate::rules::{Change, Environment, Recorded, Transition, sending};
 
 use super::figures::{Figures, SCRAPE_COVERS};
+use super::partly::{Notice, PartlySeen};
 use super::policy::{BudgetCondition, NotMeasured, Severity, Tier};
 use super::spec::Slo;
 use super::texts;
@@ -38,6 +39,8 @@ pub const BURN_ALERT: &str = "SLOErrorBudgetBurn";
 pub const SPENT_ALERT: &str = "SLOErrorBudgetSpent";
 /// The alert for an objective that nobody measures.
 pub const NOT_MEASURED_ALERT: &str = "SLONotMeasured";
+/// The alert for objectives of which we saw a part only.
+pub const PARTLY_MEASURED_ALERT: &str = "SLOPartlyMeasured";
 
 /// An objective whose total was not seen for this long after we woke raises a ticket: the selector is wrong, or nothing is deployed.
 pub const NEVER_MEASURED: Duration = Duration::from_secs(3600);
@@ -179,6 +182,7 @@ fn tier_of_outage<'a>(slo: &'a Slo, figures: &Figures) -> Option<&'a Tier> {
 /// One alert that fires, or has ended not long ago.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LiveAlert {
+    /// Empty of the one that is for a whole file.
     pub(super) slo: Arc<str>,
     pub(super) group: Labels,
     pub(super) severity: Severity,
@@ -196,6 +200,22 @@ pub(super) struct LiveAlert {
 }
 
 impl LiveAlert {
+    fn new(name: &'static str, severity: Severity, active_at: Timestamp) -> Self {
+        LiveAlert {
+            slo: "".into(),
+            group: Labels::empty(),
+            severity,
+            name,
+            tier: None,
+            annotations: Labels::empty(),
+            active_at,
+            resolved_at: None,
+            last_sent_at: None,
+            noted: None,
+            confirmed_at: active_at,
+        }
+    }
+
     fn is_due(&self, slot: Timestamp, resend_delay: Duration) -> bool {
         sending::is_due(self.last_sent_at, self.resolved_at, slot, resend_delay)
     }
@@ -206,7 +226,10 @@ impl LiveAlert {
             annotations: self.annotations.clone(),
             starts_at: self.active_at,
             ends_at: self.resolved_at.unwrap_or(valid_until),
-            generator_url: format!("{}/slos?slo={}", environment.external_url, self.slo),
+            generator_url: match &*self.slo {
+                "" => format!("{}/slos", environment.external_url),
+                slo => format!("{}/slos?slo={slo}", environment.external_url),
+            },
         }
     }
 
@@ -255,15 +278,9 @@ impl Alerts {
                     let alert = LiveAlert {
                         slo: slo.name.clone(),
                         group: group.clone(),
-                        severity,
-                        name,
                         annotations: texts::annotations(slo, group, figures, kind, &cause),
                         tier: cause.name().map(str::to_owned),
-                        active_at: figures.at,
-                        resolved_at: None,
-                        last_sent_at: None,
-                        noted: None,
-                        confirmed_at: figures.at,
+                        ..LiveAlert::new(name, severity, figures.at)
                     };
                     self.live.insert(labels, alert);
                 }
@@ -272,32 +289,46 @@ impl Alerts {
         }
     }
 
+    /// Takes what is known at `at` of the objectives that were measured in part only; empty: of none. What fires stays while `is_known` is not said of
+    /// all.
+    pub(super) fn step_partly(
+        &mut self,
+        notice: &Notice,
+        concerned: &[(Arc<str>, Arc<[PartlySeen]>)],
+        is_known: bool,
+        at: Timestamp,
+    ) {
+        let firing = self.live.get_mut(&notice.labels).filter(|alert| alert.resolved_at.is_none());
+        match firing {
+            Some(alert) if !concerned.is_empty() => {
+                alert.annotations = texts::partly_measured(notice, concerned);
+                alert.confirmed_at = at;
+            }
+            Some(alert) if !is_known => alert.confirmed_at = at,
+            None if !concerned.is_empty() => {
+                let annotations = texts::partly_measured(notice, concerned);
+                let new = LiveAlert::new(PARTLY_MEASURED_ALERT, Severity::Ticket, at);
+                self.live.insert(notice.labels.clone(), LiveAlert { annotations, ..new });
+            }
+            _ => {}
+        }
+    }
+
     /// Takes up the alerts of an objective that fired before a restart, from their `ALERTS_FOR_STATE`, so that they go on with their own
     /// start, stay while nothing can be seen, and are resolved when they have ended.
     pub(super) fn restore(&mut self, slo: &Slo, series: &[Series]) {
-        for Series { labels, samples, .. } in series {
-            let active_at_secs =
-                samples.last().and_then(|sample| sample.value.as_float()).filter(|secs| secs.is_finite());
-            let name = [BURN_ALERT, SPENT_ALERT, NOT_MEASURED_ALERT]
-                .into_iter()
-                .find(|name| labels.get(ALERT_NAME) == Some(name));
-            let severity = Severity::ALL.into_iter().find(|severity| labels.get("severity") == Some(severity.as_str()));
-            let (Some(active_at_secs), Some(name), Some(severity)) = (active_at_secs, name, severity) else { continue };
+        for (labels, alert) in taken_up(series, &[BURN_ALERT, SPENT_ALERT, NOT_MEASURED_ALERT]) {
             let group = labels.filtered(|label| slo.group_by.contains(&label.name));
-            let alert = LiveAlert {
-                slo: slo.name.clone(),
-                annotations: texts::restored(slo, &group),
-                group,
-                severity,
-                name,
-                tier: None,
-                active_at: Timestamp::from_secs_f64(active_at_secs),
-                resolved_at: None,
-                last_sent_at: None,
-                noted: Some(Change::Firing),
-                confirmed_at: Timestamp::MIN,
-            };
-            self.live.insert(labels.without_metric_name(), alert);
+            let annotations = texts::restored(slo, &group);
+            self.live.insert(labels, LiveAlert { slo: slo.name.clone(), group, annotations, ..alert });
+        }
+    }
+
+    /// Takes up that of a file, likewise.
+    pub(super) fn restore_partly(&mut self, series: &[Series]) {
+        for (labels, alert) in taken_up(series, &[PARTLY_MEASURED_ALERT]) {
+            let annotations = texts::restored_summary(PARTLY_MEASURED_ALERT);
+            self.live.insert(labels, LiveAlert { annotations, ..alert });
         }
     }
 
@@ -357,12 +388,26 @@ impl Alerts {
     }
 }
 
+/// The alerts of these names whose `ALERTS_FOR_STATE` are among `series`: they fire, nobody has confirmed them, and the history knows of them.
+fn taken_up(series: &[Series], names: &[&'static str]) -> Vec<(Labels, LiveAlert)> {
+    let of = |Series { labels, samples, .. }: &Series| {
+        let active_at_secs = samples.last()?.value.as_float().filter(|secs| secs.is_finite())?;
+        let name = names.iter().copied().find(|name| labels.get(ALERT_NAME) == Some(name))?;
+        let severity = Severity::ALL.into_iter().find(|severity| labels.get("severity") == Some(severity.as_str()))?;
+        let alert = LiveAlert::new(name, severity, Timestamp::from_secs_f64(active_at_secs));
+        let alert = LiveAlert { noted: Some(Change::Firing), confirmed_at: Timestamp::MIN, ..alert };
+        Some((labels.without_metric_name(), alert))
+    };
+    series.iter().filter_map(of).collect()
+}
+
 /// Whether the page that lives says it all already. Blindness is never kept silent.
 fn is_suppressed(kind: Kind, is_paging: bool) -> bool {
     is_paging && matches!(kind, Kind::Burn(Severity::Ticket) | Kind::Spent(Severity::Ticket))
 }
 
-fn alert_labels(slo: &Slo, group: &Labels, name: &str, severity: Severity) -> Labels {
+/// The identity of an alert of a group.
+pub(super) fn alert_labels(slo: &Slo, group: &Labels, name: &str, severity: Severity) -> Labels {
     let mut labels = slo.labels.to_builder();
     for label in slo.policy.texts(severity).labels.iter().chain(group) {
         labels.set(label.name.clone(), label.value.clone());

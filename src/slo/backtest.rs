@@ -7,7 +7,8 @@
 //!
 //! **Invariants.** The source is taken to hold everything that was scraped: a scrape without a series proves that it did not exist.
 //! A tier's runs are raw conditions at the instants of the grid. What alerts make of them (guard, holding, suppressing) are the
-//! notifications: the daemon's own alerts, stepped at the same instants.
+//! notifications: the daemon's own alerts, stepped at the same instants. Of the one that it makes for a whole file each objective tells when it would
+//! be named there; that says how much was recorded, not how the service did, so it is no notification.
 //! **Cost.** One pass over the samples, in slices of [`SLICE_MS`]; then two look-ups per window and instant, in a table of the grid where
 //! window and step allow it. Alerts are stepped only where they have something to do.
 
@@ -30,10 +31,12 @@ use super::fold::History;
 use super::forecast::Forecast;
 use super::group::excluded;
 use super::guard::Verdict;
+use super::partly::{self, Unseen};
 use super::policy::{BudgetWhen, Severity, Since};
 use super::query::Answers;
 use super::recording::Recording;
 use super::spec::{Indicator, Slo};
+use super::texts::partly_seen;
 use super::view::{Origin, View};
 
 /// The longest stretch of time fed at once, so that memory does not depend on the length of the recording.
@@ -77,6 +80,8 @@ pub struct Backtest {
     pub is_measured_at_end: bool,
     /// Runs of tiers of which nobody was told, by their place in `runs`, with the reason.
     pub held_back: Vec<(usize, String)>,
+    /// In order of time; empty where the policy does not tell of it.
+    pub partly_measured: Vec<PartlyMeasured>,
 }
 
 /// The budget at an instant.
@@ -126,6 +131,17 @@ pub struct Notified {
     pub reason: String,
 }
 
+/// A time in which tiers had windows of which a part was not seen, for reasons of the recorder's: the daemon tells of it once for a whole file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartlyMeasured {
+    /// When the daemon would have begun to tell of it.
+    pub start: Timestamp,
+    /// When all windows were full; `None` where they are not by the end.
+    pub end: Option<Timestamp>,
+    /// Why, and which tiers.
+    pub reason: String,
+}
+
 /// Replays all of `slos` over `recording`, composites with the counters of their members. One entry per objective and group, in order of `slos`,
 /// then of groups; the number is the objective's place. An error is that of a query, with the objective and the instant.
 pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Result<Vec<(usize, Backtest)>, String> {
@@ -142,6 +158,7 @@ pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Result<V
         .map(|slo| (composites_exist && needed(slo)).then(|| account(slo, recording, grid, reach(slo))))
         .collect();
     let engine = engine(slos, recording);
+    let awake = recording.awake();
     for (index, slo) in slos.iter().enumerate() {
         let (own, answers);
         let origin = if let Some(asked) = engine.as_ref().and_then(|engine| ask(slo, engine, grid)) {
@@ -156,6 +173,12 @@ pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Result<V
         let is_own = |group: &&Labels| group.is_empty() || origin.was_measured(group, grid.end);
         let from = recording.range().map_or(grid.start, |(first, _)| first.min(grid.start)) - slo.window.longest();
         let excluded_of = |slo: &Slo, group: &Labels| excluded(slo, group, from, grid.end);
+        let unseen = match origin {
+            Origin::Counted(accounting) => {
+                partly::unseen(accounting, &awake, (grid.start - partly::reach(&slo.policy.tiers), grid.end))
+            }
+            Origin::Asked(_) => Vec::new(),
+        };
         for group in origin.groups().into_iter().filter(is_own) {
             let member = |name: &str| {
                 let place = slos.iter().position(|slo| &*slo.name == name)?;
@@ -165,7 +188,7 @@ pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Result<V
             let mut view = View::of_composite(slo, group, excluded.clone(), member, excluded_of)
                 .unwrap_or_else(|| View::of(slo, origin, group, excluded));
             view.tabulate(grid.start, grid.step, grid.end);
-            result.push((index, Replay::new(&view, origin, grid).run()));
+            result.push((index, Replay::new(&view, origin, grid).run(&unseen)));
         }
     }
     Ok(result)
@@ -285,15 +308,17 @@ impl<'a> Replay<'a> {
                 notifications: Vec::new(),
                 is_measured_at_end: false,
                 held_back: Vec::new(),
+                partly_measured: Vec::new(),
             },
             untold: vec![None; tiers],
         }
     }
 
-    fn run(mut self) -> Backtest {
+    fn run(mut self, unseen: &[Unseen]) -> Backtest {
         for at in self.grid.instants() {
             let point = self.point(at);
             self.result.points.push(point);
+            self.step_partly(at, unseen);
             let are_met = self.step_tiers(at, point);
             if are_met || !self.firing.is_empty() || !self.is_quiet(at) {
                 self.step_alerts(at, point);
@@ -308,6 +333,22 @@ impl<'a> Replay<'a> {
         self.result.is_measured_at_end = last.is_some_and(|at| self.is_measured(at));
         self.result.sort();
         self.result
+    }
+
+    /// Whether the daemon's one alert for the file would name this objective.
+    fn step_partly(&mut self, at: Timestamp, unseen: &[Unseen]) {
+        let slo = self.view.slo;
+        let wants = slo.policy.tells_partly_measured && self.view.is_measured(at);
+        let concerned = if wants { partly::concerned(slo, unseen, at) } else { Vec::new() };
+        let open = self.result.partly_measured.last_mut().filter(|last| last.end.is_none());
+        match open {
+            None if !concerned.is_empty() => {
+                let reason = partly_seen(&[(slo.name.clone(), concerned.into())]);
+                self.result.partly_measured.push(PartlyMeasured { start: at, end: None, reason });
+            }
+            Some(open) if concerned.is_empty() => open.end = Some(at),
+            _ => {}
+        }
     }
 
     fn point(&self, at: Timestamp) -> Point {

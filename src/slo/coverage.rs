@@ -50,6 +50,27 @@ impl Coverage {
             .sum()
     }
 
+    /// The parts of `start..end` that are not covered, in order.
+    pub(super) fn gaps(&self, start: Timestamp, end: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let first = self.spans.partition_point(|(_, span_end)| *span_end <= start);
+        let (mut gaps, mut seen) = (Vec::new(), start);
+        for (span_start, span_end) in self.spans.range(first..).take_while(|(span_start, _)| *span_start < end) {
+            if *span_start > seen {
+                gaps.push((seen, *span_start));
+            }
+            seen = *span_end;
+        }
+        if seen < end {
+            gaps.push((seen, end));
+        }
+        gaps
+    }
+
+    /// The start of the first span.
+    pub(super) fn start(&self) -> Option<Timestamp> {
+        self.spans.front().map(|(start, _)| *start)
+    }
+
     /// The start of the first span that begins after `at`.
     pub(super) fn next_start(&self, at: Timestamp) -> Option<Timestamp> {
         self.spans.get(self.spans.partition_point(|(start, _)| *start <= at)).map(|(start, _)| *start)
@@ -121,6 +142,12 @@ mod tests {
         assert_eq!(coverage.spans, [(at(0), at(15)), (at(20), at(25)), (at(30), at(31))]);
         for (start, end, secs) in [(0, 40, 21), (-5, 3, 3), (14, 22, 3), (15, 20, 0), (31, 99, 0)] {
             assert_eq!(coverage.covered_ms(at(start), at(end)), secs * 1000, "{start}..{end}");
+        }
+        for (start, end, gaps) in
+            [(0, 40, &[(15, 20), (25, 30), (31, 40)][..]), (-5, 16, &[(-5, 0), (15, 16)]), (21, 24, &[])]
+        {
+            let gaps: Vec<_> = gaps.iter().map(|(start, end)| (at(*start), at(*end))).collect();
+            assert_eq!(coverage.gaps(at(start), at(end)), gaps, "{start}..{end}");
         }
         coverage.add(at(1), at(29));
         assert_eq!(coverage.spans, [(at(0), at(29)), (at(30), at(31))]);

@@ -26,6 +26,7 @@
 //!       page: {disable: false, labels: {}, annotations: {}}
 //!       ticket: {disable: true}
 //!       not_measured: {disable: false}   # the alert for an objective whose targets nobody scrapes
+//!       partly_measured: {disable: false}   # the ticket for windows that we saw in part only
 //!       tiers:                  # default: the four of `policy::default_tiers`
 //!         - {name: fast, severity: page, short: 5m, long: 1h, factor: 14.4}
 //!       guard: {bad_events: 5, confidence: 95}   # what a long window must have seen
@@ -73,7 +74,8 @@ const WINDOW_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
 pub const TIERS_MAX: usize = 16;
 
 /// Labels that we set, so that nobody else may.
-pub(super) const RESERVED_LABELS: [&str; 7] = ["alertname", "alertstate", "severity", "slo", "state", "window", "le"];
+pub(super) const RESERVED_LABELS: [&str; 8] =
+    ["alertname", "alertstate", "severity", "slo", "slo_file", "state", "window", "le"];
 
 /// A checked file.
 #[derive(Clone, Debug)]
@@ -356,10 +358,11 @@ fn default_policy(indicator: Option<&Indicator>, budgeting: Budgeting) -> Policy
         return Policy { not_measured: NotMeasured::StateOnly, ..Policy::default() };
     }
     if indicator.is_queried() {
-        return Policy::default(); // how many events there were is not known, so that no guard can tell
+        return Policy::default(); // how many events there were is not known, so that no guard can tell, nor what was seen
     }
     let is_of_time = indicator.is_of_time() || budgeting.is_of_slices();
-    Policy { guard: Some(if is_of_time { Guard::OF_TIME } else { Guard::OF_EVENTS }), ..Policy::default() }
+    let guard = Some(if is_of_time { Guard::OF_TIME } else { Guard::OF_EVENTS });
+    Policy { guard, tells_partly_measured: true, ..Policy::default() }
 }
 
 /// What the budget that is left means for changes.

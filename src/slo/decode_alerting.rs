@@ -38,6 +38,10 @@ pub(super) fn policy(
             Some(false) => policy.not_measured = NotMeasured::StateOnly,
             None => {}
         }
+        let wants_partly_measured = fields.optional("partly_measured", switch);
+        // Without tickets there is nothing to tell it by, unless it is wanted all the same.
+        policy.tells_partly_measured =
+            wants_partly_measured.unwrap_or(policy.tells_partly_measured && !ticket.is_disabled);
         if let Some(guard) = fields.optional("guard", |decoder, node| guard(decoder, node, policy.guard)) {
             policy.guard = guard;
         }

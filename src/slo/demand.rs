@@ -8,6 +8,7 @@ use super::accounting::MARGIN_MS;
 use super::alerts::OUTAGE_TOLERANCE;
 use super::decode::SloFile;
 use super::feed::sources;
+use super::partly;
 use super::spec::{Indicator, Slo};
 use crate::model::{METRIC_NAME, Matcher};
 use crate::promql::reach::{self, Reads};
@@ -16,7 +17,10 @@ use crate::store::{Demand, Rank, Reach};
 impl SloFile {
     /// What its objectives read, each by its name, where an instant selector looks back by `lookback_delta`.
     pub fn demands(&self, lookback_delta: Duration) -> Vec<Demand> {
-        self.slos.iter().flat_map(|slo| demands(slo, &self.slos, lookback_delta)).collect()
+        let reader = format!("slos {}", self.path).into();
+        let reach = Reach { window: OUTAGE_TOLERANCE, since: None };
+        let of_file = Demand { matchers: partly::fired(&self.path), reach, rank: Rank::Slo, reader };
+        self.slos.iter().flat_map(|slo| demands(slo, &self.slos, lookback_delta)).chain([of_file]).collect()
     }
 }
 
@@ -86,6 +90,7 @@ slos:
                 format!(r#"slo orders [__name__="up", job="shop"] {whole}"#),
                 format!(r#"slo orders [__name__="process_start_time_seconds", job="shop"] {whole}"#),
                 r#"slo orders [__name__="ALERTS_FOR_STATE", slo="orders"] 3600"#.to_owned(),
+                r#"slos slo.yml [__name__="ALERTS_FOR_STATE", slo_file="slo.yml"] 3600"#.to_owned(),
             ]
         );
     }
@@ -98,6 +103,6 @@ slos:
         let found: Vec<_> =
             demands.iter().map(|demand| (format!("{:?}", demand.matchers), demand.reach.window.as_secs())).collect();
         assert_eq!(found[0], (r#"[job="x", __name__="ok"]"#.to_owned(), 7 * 86_400 + 3600));
-        assert_eq!((&*demands[0].reader, found.len()), ("slo a", 2));
+        assert_eq!((&*demands[0].reader, found.len()), ("slo a", 3));
     }
 }

@@ -34,13 +34,15 @@ use crate::rules::{Environment, EvalContext, Evaluator, Outcome, Recorded};
 use crate::source::format_duration;
 
 use super::accounting::{Accounting, Sizes};
-use super::alerts::{Alerts, OUTAGE_TOLERANCE, Surroundings};
+use super::alerts::{Alerts, LiveAlert, OUTAGE_TOLERANCE, Surroundings};
+use super::coverage::Coverage;
 use super::decode::SloFile;
 use super::exclusion::Excluded;
 use super::feed;
 use super::figures::{Figures, State, tier_is_met};
 use super::forecast::Forecast;
 use super::levels::level_of;
+use super::partly::{self, Notice, PartlySeen};
 use super::policy::Since;
 use super::query::Answers;
 use super::snapshot::{self, Reader, Writer};
@@ -63,6 +65,13 @@ pub struct SloGroup {
     recorded: BTreeSet<Labels>,
     last_slot: Option<Timestamp>,
     awake_since: Timestamp,
+    /// When slots were evaluated, also by processes before this one.
+    awake: Coverage,
+    /// What tells that windows were seen in part only; `None` where no objective wants it.
+    notice: Option<Notice>,
+    is_notice_restored: bool,
+    /// Whether the time before the first sample is taken as seen.
+    has_full_windows: bool,
     /// How far amendments of the source have been looked at; `None` before the first slot, which reads all.
     amended: Option<u64>,
     /// Set where the configuration may have changed since the last slot: after this instant.
@@ -122,6 +131,10 @@ impl SloGroup {
         SloGroup {
             file: file.path.to_string(),
             interval: file.interval.unwrap_or(interval_default),
+            awake: Coverage::default(),
+            notice: Notice::of(&file.path, file.slos.iter()),
+            is_notice_restored: false,
+            has_full_windows: false,
             objectives: file.slos.into_iter().zip(reaches).map(track).collect(),
             alerts: Alerts::default(),
             recorded: BTreeSet::new(),
@@ -131,6 +144,11 @@ impl SloGroup {
             changed_after: None,
             status: Vec::new(),
         }
+    }
+
+    /// The same in a scripted test, which begins where it begins: nobody is told that windows are still filling.
+    pub fn with_full_windows(self) -> Self {
+        SloGroup { has_full_windows: true, ..self }
     }
 
     /// Takes over from the group that this one replaces after a reload: alerts, the series to end, and the counters of every
@@ -167,11 +185,12 @@ impl SloGroup {
         }
         // What fired is known; looking for it again would bring back what has been resolved at this very moment.
         self.objectives.iter_mut().for_each(|tracked| tracked.is_restored = true);
+        self.is_notice_restored = true;
         self.alerts = old.alerts;
         self.recorded = old.recorded;
         self.last_slot = old.last_slot;
         self.amended = old.amended;
-        self.awake_since = old.awake_since;
+        (self.awake, self.awake_since) = (old.awake, old.awake_since);
         self.status = old.status;
         self.changed_after = Some(old.last_slot.unwrap_or(Timestamp::MIN));
     }
@@ -180,6 +199,7 @@ impl SloGroup {
     pub fn save(&self) -> Vec<u8> {
         let mut out = Writer::default();
         out.unsigned(snapshot::VERSION);
+        self.awake.save(&mut out);
         let counted = self.objectives.iter().filter(|tracked| tracked.accounting.settled_through().is_some());
         out.unsigned(counted.clone().count() as u64);
         for tracked in counted {
@@ -209,7 +229,13 @@ impl SloGroup {
             }
             Some(())
         };
-        if input.unsigned() == Some(snapshot::VERSION) {
+        let awake = match input.unsigned() {
+            Some(1) => Some(Coverage::default()),
+            Some(snapshot::VERSION) => Coverage::load(&mut input),
+            _ => None,
+        };
+        if let Some(awake) = awake {
+            self.awake = awake;
             for _ in 0..input.count().unwrap_or(0) {
                 if one(&mut input, &mut self.objectives).is_none() {
                     break;
@@ -233,6 +259,7 @@ impl SloGroup {
         for tracked in self.objectives.iter_mut().filter(|tracked| !tracked.is_restored) {
             tracked.is_restored = restore(&mut self.alerts, &tracked.slo, querier, now).is_ok();
         }
+        let _ = self.restore_notice(querier, now); // else at the first slot
         self.alerts.remind(now, self.interval, environment)
     }
 
@@ -253,10 +280,14 @@ impl SloGroup {
 
     fn wake(&mut self, slot: Timestamp) {
         let gap_ms = AWAKE_GAP_MS.max(2 * i64::try_from(self.interval.as_millis()).unwrap_or(0));
-        if self.last_slot.is_none_or(|last| slot.ms_since(last) > gap_ms) {
+        let last_slot = self.last_slot.filter(|last| slot.ms_since(*last) <= gap_ms);
+        if last_slot.is_none() {
             self.awake_since = slot;
         }
         self.last_slot = Some(slot);
+        self.awake.add(last_slot.unwrap_or(slot), slot);
+        let reach = self.objectives.iter().map(|tracked| partly::reach(&tracked.slo.policy.tiers)).max();
+        self.awake.drop_before(slot - reach.unwrap_or_default());
         if let Some(after) = self.changed_after.take() {
             self.objectives.iter_mut().for_each(|tracked| tracked.accounting.distrust(after, slot));
         }
@@ -294,6 +325,7 @@ impl SloGroup {
 
     /// Computes the figures of all groups of an objective, steps its alerts, records its series.
     fn judge(&mut self, index: usize, slot: Timestamp, recorded: &mut Vec<Recorded>, status: &mut Vec<SloStatus>) {
+        let partly_seen = self.partly_seen(index, slot);
         // Taken out while views look at the rest.
         let mut states = std::mem::take(&mut self.objectives[index].groups);
         let mut alerts = std::mem::take(&mut self.alerts);
@@ -322,10 +354,43 @@ impl SloGroup {
             }
             alerts.step(slo, group, &figures, around);
             record(slo, group, &figures, view.events_total(slot), recorded);
-            status.push(new_status(slo, group, figures, state.trend.clone()));
+            let trend = state.trend.clone();
+            status.push(SloStatus { trend, partly_seen: partly_seen.clone(), ..new_status(slo, group, figures) });
         }
         self.objectives[index].groups = states;
         self.alerts = alerts;
+    }
+
+    /// The tiers of an objective whose windows we saw in part only.
+    fn partly_seen(&self, index: usize, slot: Timestamp) -> Arc<[PartlySeen]> {
+        let Tracked { slo, accounting, .. } = &self.objectives[index];
+        let from = slot - partly::reach(&slo.policy.tiers);
+        let mut stretches = partly::unseen(accounting, &self.awake, (from, slot));
+        stretches.retain(|stretch| stretch.since.is_some() || !self.has_full_windows);
+        partly::concerned(slo, &stretches, slot).into()
+    }
+
+    /// One alert for all objectives whose windows we saw in part only. `unread` are those that could not be read.
+    fn notify(&mut self, slot: Timestamp, unread: &BTreeSet<usize>, status: &[SloStatus], querier: &dyn Querier) {
+        let is_restored = self.restore_notice(querier, slot).is_ok();
+        let Some(notice) = &self.notice else { return };
+        let mut concerned: Vec<(Arc<str>, Arc<[PartlySeen]>)> = Vec::new();
+        for tracked in self.objectives.iter().filter(|tracked| tracked.slo.policy.tells_partly_measured) {
+            let name = &tracked.slo.name;
+            let seen = status.iter().find(|status| status.name == *name).map(|status| status.partly_seen.clone());
+            concerned.extend(seen.filter(|seen| !seen.is_empty()).map(|seen| (name.clone(), seen)));
+        }
+        self.alerts.step_partly(notice, &concerned, unread.is_empty() && is_restored, slot);
+    }
+
+    /// Finds what fired before a restart, if that has not been looked for yet.
+    fn restore_notice(&mut self, querier: &dyn Querier, slot: Timestamp) -> Result<(), QuerierError> {
+        if !self.is_notice_restored {
+            let matchers = partly::fired(&self.file);
+            self.alerts.restore_partly(&querier.select(&matchers, slot - OUTAGE_TOLERANCE, slot)?);
+            self.is_notice_restored = true;
+        }
+        Ok(())
     }
 
     fn view<'a>(&'a self, slo: &'a Slo, origin: Origin<'a>, group: &'a Labels, excluded: &Excluded) -> View<'a> {
@@ -357,8 +422,14 @@ impl SloGroup {
 
     fn attach_alerts(&mut self) {
         for status in &mut self.status {
-            let of_group =
-                self.alerts.firing().filter(|(_, alert)| alert.slo == status.name && alert.group == status.group);
+            let is_own = |alert: &LiveAlert| match &*alert.slo {
+                "" => {
+                    !status.partly_seen.is_empty()
+                        && self.notice.as_ref().is_some_and(|notice| notice.tells(&status.name))
+                }
+                slo => *slo == *status.name && alert.group == status.group,
+            };
+            let of_group = self.alerts.firing().filter(|(_, alert)| is_own(alert));
             status.alerts = of_group
                 .map(|(labels, alert)| SloAlert {
                     name: alert.name,
@@ -410,6 +481,7 @@ impl Evaluator for SloGroup {
             }
             self.judge(index, slot, &mut outcome.recorded, &mut status);
         }
+        self.notify(slot, &unread, &status, context.querier);
         (outcome.alerts, outcome.transitions) = self.alerts.finish(slot, self.interval, context.environment);
         self.alerts.record(slot, &mut outcome.recorded);
         self.mark_stale(slot, kept, &mut outcome.recorded);
@@ -514,7 +586,8 @@ fn restore(alerts: &mut Alerts, slo: &Slo, querier: &dyn Querier, slot: Timestam
     Ok(())
 }
 
-fn new_status(slo: &Slo, group: &Labels, figures: Figures, trend: Arc<[TrendPoint]>) -> SloStatus {
+/// Without what is made from time to time, and without alerts.
+fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {
     SloStatus {
         name: slo.name.clone(),
         group: group.clone(),
@@ -526,7 +599,8 @@ fn new_status(slo: &Slo, group: &Labels, figures: Figures, trend: Arc<[TrendPoin
         is_event_exact: !slo.indicator.is_queried(),
         tiers: slo.policy.tiers.clone(),
         guard: slo.policy.guard,
-        trend,
+        trend: Arc::default(),
+        partly_seen: Arc::default(),
         level: level_of(&slo.levels, figures.budget_remaining_ratio),
         exclusions: slo.exclusions.iter().filter(|exclusion| exclusion.is_for(slo, group)).cloned().collect(),
         figures,

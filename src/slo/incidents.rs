@@ -167,6 +167,7 @@ mod tests {
             ],
             is_measured_at_end: true,
             held_back: Vec::new(),
+            partly_measured: Vec::new(),
         };
         let incident =
             |name: &str, start, end| Incident { name: name.into(), start: at(start), end: at(end), slos: Vec::new() };

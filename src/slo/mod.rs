@@ -36,6 +36,7 @@ mod incidents;
 mod latency;
 mod levels;
 mod outage;
+mod partly;
 mod policy;
 mod query;
 mod recording;
@@ -54,8 +55,8 @@ mod window;
 mod tests;
 
 pub use accounting::{Accounting, GROUPS_MAX, MARGIN_MS, Role, Sizes};
-pub use alerts::{BURN_ALERT, NEVER_MEASURED, NOT_MEASURED_ALERT, SPENT_ALERT};
-pub use backtest::{Backtest, Grid, Notified, Point, TierRun, backtest, backtest_all};
+pub use alerts::{BURN_ALERT, NEVER_MEASURED, NOT_MEASURED_ALERT, PARTLY_MEASURED_ALERT, SPENT_ALERT};
+pub use backtest::{Backtest, Grid, Notified, PartlyMeasured, Point, TierRun, backtest, backtest_all};
 pub use compile::{Compiled, CompiledGroup, CompiledRule, Names, compile, groups_yaml};
 pub use curve::Counts;
 pub use decode::{SloFile, TIERS_MAX, WINDOW_MAX, WINDOW_MIN, parse_file, parse_policy, share_exclusions};
@@ -69,6 +70,7 @@ pub use guard::{EVIDENT, Guard, Verdict};
 pub use incidents::{Detected, Incident, Score, parse_incidents};
 pub use latency::MissingBucket;
 pub use levels::{LEVELS_MAX, Level, level_of};
+pub use partly::PartlySeen;
 pub use policy::{
     AlertTexts, BudgetCondition, BudgetWhen, Comparison, NotMeasured, Policy, Severity, Since, Tier, default_tiers,
 };

@@ -161,6 +161,8 @@ pub struct Policy {
     pub ticket: AlertTexts,
     /// Whether it alerts when nobody measures the objective.
     pub not_measured: NotMeasured,
+    /// Whether a ticket tells of windows that we saw in part only, for reasons of our own. Not for files of other tools, which have no such alert.
+    pub tells_partly_measured: bool,
     /// What a tier's long window must have seen before it alerts; `None`: its condition alone counts.
     pub guard: Option<Guard>,
     /// Alerts on what is left of the budget, the most urgent first.

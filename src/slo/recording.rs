@@ -15,6 +15,8 @@ use crate::model::{Labels, METRIC_NAME, Matcher, MetricKind, Sample, Series, Tim
 use crate::store::{Row, Store, StoreOptions};
 
 use super::accounting::Role;
+use super::coverage::Coverage;
+use super::fold::SCRAPE_COVERS_MS;
 
 /// All samples of a file.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +101,24 @@ impl Recording {
             }
         }
         store
+    }
+
+    /// When it was recorded at all: five minutes from each sample of any `up`, or of any series where there is none.
+    pub(super) fn awake(&self) -> Coverage {
+        let has_up = self.series.iter().any(|(_, role)| *role == Some(Role::Up));
+        let mut awake = Coverage::default();
+        for (series, _) in self.series.iter().filter(|(_, role)| !has_up || *role == Some(Role::Up)) {
+            let mut run: Option<(Timestamp, Timestamp)> = None;
+            for at in series.samples.iter().map(|sample| sample.at) {
+                let end = at.plus_ms(SCRAPE_COVERS_MS);
+                match &mut run {
+                    Some((_, covered)) if at <= *covered => *covered = end,
+                    _ => run.replace((at, end)).into_iter().for_each(|(start, end)| awake.add(start, end)),
+                }
+            }
+            run.into_iter().for_each(|(start, end)| awake.add(start, end));
+        }
+        awake
     }
 
     /// How many samples there are.

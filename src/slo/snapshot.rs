@@ -5,7 +5,7 @@
 //! that was killed loses no event and doubles none.
 //!
 //! ```text
-//! version | objectives: name, what is counted (a hash), reach, settled instant, memory of series and targets, groups with their curves
+//! version | when slots were evaluated (from version 2 on) | objectives: name, what is counted (a hash), reach, settled instant, memory of series and targets, groups with their curves
 //! numbers are variable-length, seven bits a byte; times and differences zigzag; floats eight bytes; texts with their length before
 //! ```
 //!
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::model::{Labels, LabelsBuilder, Timestamp};
 
 /// Changes with the layout.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 /// Bytes being written.
 #[derive(Default)]

@@ -8,6 +8,7 @@ use super::exclusion::Exclusion;
 use super::figures::Figures;
 use super::guard::Guard;
 use super::levels::Level;
+use super::partly::PartlySeen;
 use super::policy::{Severity, Tier};
 use super::spec::{About, Budgeting};
 use super::trend::TrendPoint;
@@ -44,6 +45,8 @@ pub struct SloStatus {
     pub level: Option<Level>,
     /// The exclusions that are for this group.
     pub exclusions: Vec<Exclusion>,
+    /// The tiers whose long window we saw in part only, for reasons of our own.
+    pub partly_seen: Arc<[PartlySeen]>,
     /// The alerts that fire.
     pub alerts: Vec<SloAlert>,
 }
@@ -51,7 +54,7 @@ pub struct SloStatus {
 /// An alert of an objective's group that fires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SloAlert {
-    /// `SLOErrorBudgetBurn`, `SLOErrorBudgetSpent` or `SLONotMeasured`.
+    /// `SLOErrorBudgetBurn`, `SLOErrorBudgetSpent`, `SLONotMeasured` or `SLOPartlyMeasured`.
     pub name: &'static str,
     /// Page or ticket.
     pub severity: Severity,

@@ -2,15 +2,18 @@
 //!
 //! In the flow: [`super::alerts`] asks for the annotations whenever an alert's cause is there. Annotations of the specification win over ours.
 
+use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Labels, LabelsBuilder};
+use crate::model::{Labels, LabelsBuilder, Timestamp};
 use crate::source::format_duration;
 
 use super::alerts::{Cause, Kind};
 use super::figures::Figures;
 use super::forecast::{Exhaustion, Forecast};
 use super::guard::{EVIDENT, Guard};
+use super::partly::{Notice, PartlySeen};
 use super::policy::{BudgetCondition, BudgetWhen, Tier};
 use super::spec::Slo;
 
@@ -18,6 +21,11 @@ use super::spec::Slo;
 const HELD: &str = "held";
 /// The annotation that marks what comes from queries.
 const EXACTNESS: &str = "exactness";
+/// What to do about windows that are filling.
+const FILL: &str = " The history of a Prometheus fills them: with the daemon stopped, almenara store import --storage.path DIR --from URL \
+                    --slo FILE.";
+/// So many objectives, or tiers, are named in an alert that is for several.
+const NAMED_MAX: usize = 10;
 
 /// The annotations of an alert whose cause is there.
 pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Kind, cause: &Cause) -> Labels {
@@ -40,10 +48,14 @@ pub(super) fn annotations(slo: &Slo, group: &Labels, figures: &Figures, kind: Ki
 
 /// The annotations of an alert that fired before a restart, until its cause is seen again or it has ended.
 pub(super) fn restored(slo: &Slo, group: &Labels) -> Labels {
-    let mut texts = LabelsBuilder::default();
-    texts.set("summary", format!("{} was firing before a restart of Almenara", title(slo, group)));
+    let mut texts = restored_summary(&title(slo, group)).to_builder();
     texts.set("owner", slo.about.owner.as_str()).set("runbook_url", slo.about.runbook.as_str());
     texts.build()
+}
+
+/// The summary alone.
+pub(super) fn restored_summary(title: &str) -> Labels {
+    Labels::from_pairs([("summary", format!("{title} was firing before a restart of Almenara"))])
 }
 
 /// The annotations of an alert that cannot be seen to have ended.
@@ -186,6 +198,73 @@ fn not_measured(texts: &mut LabelsBuilder, slo: &Slo, group: &Labels, figures: &
         None => "No sample of the total was ever seen: the selector finds nothing, or nothing is deployed.".to_owned(),
     };
     texts.set("description", description);
+}
+
+/// The annotations of the alert for what was seen in part only, of these objectives.
+pub(super) fn partly_measured(notice: &Notice, concerned: &[(Arc<str>, Arc<[PartlySeen]>)]) -> Labels {
+    let seen = || concerned.iter().flat_map(|(_, tiers)| tiers.iter());
+    let is_filling = seen().any(|seen| seen.since.is_none());
+    let mut names: Vec<&str> = concerned.iter().take(NAMED_MAX).map(|(name, _)| &**name).collect();
+    let more = format!("{} more", concerned.len().saturating_sub(NAMED_MAX));
+    names.extend((concerned.len() > NAMED_MAX).then_some(more.as_str()));
+    let mut texts = LabelsBuilder::default();
+    texts.set(
+        "summary",
+        match concerned {
+            [(name, _)] => format!("{name} is measured in part only"),
+            _ => format!(
+                "{} of {} objectives of {} are measured in part only",
+                concerned.len(),
+                notice.objectives.len(),
+                notice.file
+            ),
+        },
+    );
+    texts.set("description", partly_seen(concerned) + if is_filling { FILL } else { "" });
+    texts.set("objectives", names.join(", "));
+    texts.set("tiers", full_again(seen()));
+    if let Some(until) = seen().map(|seen| seen.until).max() {
+        texts.set("until", until.to_rfc3339());
+    }
+    for label in &notice.annotations {
+        texts.set(label.name.clone(), label.value.clone());
+    }
+    texts.build()
+}
+
+/// What was not seen, what that means, and what to do.
+pub(super) fn partly_seen(concerned: &[(Arc<str>, Arc<[PartlySeen]>)]) -> String {
+    let seen = || concerned.iter().flat_map(|(_, tiers)| tiers.iter());
+    let mut text = String::new();
+    let down = seen().filter_map(|seen| Some((seen.since?, seen.end)));
+    if let Some((since, end)) = down.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+        let _ = write!(text, "No scrape was tried from {} to {}. ", since.to_rfc3339(), end.to_rfc3339());
+    }
+    let first = seen().filter(|seen| seen.since.is_none()).map(|seen| seen.end).max();
+    if let Some(first) = first {
+        let _ = write!(text, "There are no samples from before {}, so windows are still filling. ", first.to_rfc3339());
+    }
+    let full = full_again(seen());
+    let _ = write!(
+        text,
+        "Full again: {full}. Until then errors of that time are missing there; what is measured alerts as ever."
+    );
+    text
+}
+
+/// The tiers, each with the instant at which its windows are full.
+fn full_again<'a>(seen: impl Iterator<Item = &'a PartlySeen>) -> String {
+    let mut by_tier: Vec<(&str, Timestamp)> = Vec::new();
+    for seen in seen {
+        match by_tier.iter_mut().find(|(tier, _)| *tier == &*seen.tier) {
+            Some((_, until)) => *until = seen.until.max(*until),
+            None => by_tier.push((&seen.tier, seen.until)),
+        }
+    }
+    by_tier.sort_by_key(|(_, until)| *until);
+    let texts: Vec<String> =
+        by_tier.iter().take(NAMED_MAX).map(|(tier, until)| format!("{tier} at {}", until.to_rfc3339())).collect();
+    texts.join(", ")
 }
 
 fn title(slo: &Slo, group: &Labels) -> String {

@@ -272,6 +272,9 @@ fn objective(slo: &SloStatus) -> Markup {
             }
             @if let Some(forecast) = &slo.figures.forecast { div.quiet { (outlook(forecast)) } }
             @if let Some(level) = &slo.level { div.error { "budget policy: " (level.name) @if !level.action.is_empty() { ": " (level.action) } } }
+            @if !slo.partly_seen.is_empty() {
+                div.quiet { "seen in part only; full again: " @for (index, seen) in slo.partly_seen.iter().enumerate() { @if index > 0 { ", " } (seen.tier) " at " time { (seen.until.to_rfc3339()) } } }
+            }
             @for verdict in slo.figures.verdicts.iter().flatten().filter(|verdict| **verdict != Verdict::Enough) { div.quiet { "an alert is " (verdict) } }
             @for alert in &slo.alerts { div.error { (alert.severity.as_str()) ": " (alert.annotations.get("summary").unwrap_or(alert.name)) } }
         }

@@ -71,6 +71,9 @@ fn section(replayed: &Replayed<'_>, grid: Grid) -> Markup {
                     } } }
                 }
             }
+            @for partly in &result.partly_measured { p.quiet {
+                "Measured in part only from " time { (partly.start.to_rfc3339()) } @if let Some(end) = partly.end { " to " time { (end.to_rfc3339()) } } ": " (partly.reason)
+            } }
             @if let Some(score) = score {
                 h3 { "Incidents" }
                 table { tbody { @for detected in &score.incidents { tr {

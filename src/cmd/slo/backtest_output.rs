@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::backtest::Replayed;
 use crate::model::{Labels, Timestamp};
-use crate::slo::{Backtest, Detected, Grid, Notified, Point, Slo, TierRun};
+use crate::slo::{Backtest, Detected, Grid, Notified, PartlyMeasured, Point, Slo, TierRun};
 use crate::source::format_duration;
 
 /// Every instant, in the form of the contract.
@@ -29,6 +29,9 @@ fn entry(replayed: &Replayed<'_>) -> Value {
         "notifications": result.notifications.iter().map(notification).collect::<Vec<_>>(),
         "summary": summary(slo, result),
     });
+    if !result.partly_measured.is_empty() {
+        entry["partly_measured"] = result.partly_measured.iter().map(partly_measured).collect();
+    }
     if slo.indicator.is_queried() {
         entry["event_exact"] = Value::from(false);
     }
@@ -52,6 +55,10 @@ fn notification(told: &Notified) -> Value {
         "budget_spent_at_start": told.budget_spent_at_start,
         "reason": told.reason,
     })
+}
+
+fn partly_measured(partly: &PartlyMeasured) -> Value {
+    json!({ "start": unix_secs(partly.start), "end": partly.end.map(unix_secs), "reason": partly.reason })
 }
 
 fn incident(detected: &Detected) -> Value {
@@ -156,6 +163,10 @@ fn write_told(text: &mut String, replayed: &Replayed<'_>) {
     let told = &replayed.result.notifications;
     let count = |page: bool| told.iter().filter(|told| (told.severity == crate::slo::Severity::Page) == page).count();
     let _ = writeln!(text, "  told         {} pages, {} tickets", count(true), count(false));
+    for PartlyMeasured { start, end, reason } in &replayed.result.partly_measured {
+        let end = end.map_or(String::new(), |end| format!(" to {}", end.to_rfc3339()));
+        let _ = writeln!(text, "  seen in part {}{end}: {reason}", start.to_rfc3339());
+    }
     let Some(score) = &replayed.score else { return };
     for detected in &score.incidents {
         let delay = |delay: Option<std::time::Duration>| delay.map_or("never".to_owned(), format_duration);
