@@ -51,6 +51,13 @@ pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("log-{number:010}"))
 }
 
+/// Takes `bytes` from the end of a log: a record that was being written when the process ended. In a log that is not the last one the next
+/// start would take them for damage.
+pub(super) fn cut(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(file.metadata()?.len().saturating_sub(bytes))
+}
+
 impl LogWriter {
     /// Begins the log `number`, which must not exist. If that fails, the writer says so as if a later write had.
     pub(super) fn create(folder: &Path, number: u64, states: BTreeMap<String, Vec<u8>>) -> Self {

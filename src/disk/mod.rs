@@ -164,6 +164,10 @@ impl Disk {
         for file in uncovered {
             recovered.read_log(file, file.number.0 == last, &mut sink);
         }
+        if recovered.interrupted_bytes > 0 {
+            // If the disk takes no writing, beginning the next log will tell.
+            let _ = log::cut(&log::path(folder, last), recovered.interrupted_bytes);
+        }
         let writer = LogWriter::create(folder, last + 1, recovered.states.clone());
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),

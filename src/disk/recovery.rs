@@ -160,6 +160,10 @@ impl Recovered {
     pub(super) fn read_log(&mut self, file: &Numbered, is_last: bool, sink: &mut dyn Sink) {
         let Some(bytes) = self.read(&file.path) else { return };
         self.logs += 1;
+        if bytes.is_empty() {
+            // The process ended before it had begun.
+            return;
+        }
         let Some(rest) = bytes.strip_prefix(log::MAGIC) else {
             // The process ended while it began this log.
             if is_last && log::MAGIC.starts_with(&bytes) {

@@ -65,12 +65,16 @@ fn a_log_that_ends_anywhere_gives_whole_commits() {
     for len in 0..=whole.len() {
         let cut = tempfile::tempdir().unwrap();
         fs::write(log::path(cut.path(), 1), &whole[..len]).unwrap();
-        let (store, _disk, recovered) = open(cut.path());
+        let (store, disk, recovered) = open(cut.path());
         let commits =
             prefixes.iter().position(|prefix| *prefix == contents(&store)).expect("a whole number of commits");
         assert_eq!(recovered.losses, [], "a record that was being written is no damage");
         assert!(recovered.interrupted_bytes < 200);
         seen.push(commits);
+        drop((store, disk));
+        let (store, _disk, recovered) = open(cut.path());
+        assert_eq!((recovered.losses, recovered.interrupted_bytes), (Vec::new(), 0), "nor is it in the next life");
+        assert_eq!(prefixes[commits], contents(&store));
     }
     assert!(seen.is_sorted());
     assert_eq!((seen[0], seen[whole.len()]), (0, 6));
