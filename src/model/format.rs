@@ -31,11 +31,22 @@ const TIE_DIGITS_MIN: usize = 16;
 /// `value`: below a power of two the next float is only half as far away. `exponent` follows the digits of `text`.
 fn even_of_tie(text: String, exponent: &str, value: f64) -> String {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    if digits < TIE_DIGITS_MIN || !may_be_tie(&text, exponent, value) {
+        text
+    } else {
+        lower_if_tie(text, exponent, value)
+    }
+}
+
+/// Quickly, whether the exact value may have one digit more than the text, as a tie has. Of integers beyond 2^53 it is not told.
+fn may_be_tie(text: &str, exponent: &str, value: f64) -> bool {
+    value.abs() >= INTEGER_END || decimals(value) == shown_decimals(text, exponent) + 1
+}
+
+/// See [`even_of_tie`].
+fn lower_if_tie(text: String, exponent: &str, value: f64) -> String {
     let odd_last = text.bytes().rposition(|byte| byte.is_ascii_digit() && byte != b'0');
-    let Some(last) = odd_last.filter(|last| digits >= TIE_DIGITS_MIN && (text.as_bytes()[*last] - b'0') % 2 == 1)
-    else {
-        return text;
-    };
+    let Some(last) = odd_last.filter(|last| (text.as_bytes()[*last] - b'0') % 2 == 1) else { return text };
     let mut even = text.clone().into_bytes();
     even[last] -= 1;
     let even = String::from_utf8(even).expect("BUG: digits are ASCII");
@@ -54,6 +65,25 @@ fn even_of_tie(text: String, exponent: &str, value: f64) -> String {
     if is_five(QUICK_DIGITS) && is_five(EXACT_DIGITS_MAX) { even } else { text }
 }
 
+/// From here on floats are integers.
+const INTEGER_END: f64 = 9_007_199_254_740_992.0;
+
+/// How many decimals the exact value has: as many as binary places.
+fn decimals(value: f64) -> i32 {
+    let bits = value.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as i32;
+    let fraction = bits & ((1 << 52) - 1);
+    let mantissa = if exponent == 0 { fraction } else { fraction | 1 << 52 };
+    (1075 - exponent.max(1) - mantissa.trailing_zeros() as i32).max(0)
+}
+
+/// How many of the decimals of a value are shown by digits to which an exponent as `e-7` belongs, or none; less than none, if the last
+/// digit stands for tens or more.
+fn shown_decimals(digits: &str, exponent: &str) -> i32 {
+    let after_point = digits.find('.').map_or(0, |point| digits.len() - point - 1) as i32;
+    after_point - exponent.get(1..).map_or(0, |exponent| exponent.parse().unwrap_or(0))
+}
+
 /// A float's exact value can go on for hundreds of digits; hardly any has so many zeros after its five unless it ends there.
 const QUICK_DIGITS: usize = 8;
 /// No float has more digits.
@@ -61,7 +91,26 @@ const EXACT_DIGITS_MAX: usize = 780;
 
 #[cfg(test)]
 mod tests {
-    use super::{format_exponent, format_float};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_cannot_be_a_tie_is_none(
+            value in prop_oneof![any::<f64>(), any::<u64>().prop_map(|bits| bits as f64 / 1024.0), -1e15..1e15f64, 0.0..1.0f64],
+        ) {
+            prop_assume!(value.is_finite());
+            let (plain, scientific) = (format!("{value}"), format!("{value:e}"));
+            let (digits, exponent) = scientific.split_at(scientific.find('e').unwrap());
+            for (text, exponent) in [(plain.as_str(), ""), (digits, exponent)] {
+                let enough = text.bytes().filter(u8::is_ascii_digit).count() >= TIE_DIGITS_MIN;
+                if enough && !may_be_tie(text, exponent, value) {
+                    prop_assert_eq!(lower_if_tie(text.to_owned(), exponent, value), text);
+                }
+            }
+        }
+    }
 
     #[test]
     fn like_go() {

@@ -88,12 +88,15 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub(super) fn read(&mut self, width: u32) -> u64 {
         if width > ONE_LOAD_WIDTH_MAX {
-            let high = self.read(width - 32);
-            return high << 32 | self.read(32);
+            let high = self.read_narrow(width - 32);
+            return high << 32 | self.read_narrow(32);
         }
-        if width == 0 {
-            return 0;
-        }
+        if width == 0 { 0 } else { self.read_narrow(width) }
+    }
+
+    /// Reads 1 to [`ONE_LOAD_WIDTH_MAX`] bits.
+    #[inline]
+    fn read_narrow(&mut self, width: u32) -> u64 {
         let window = self.load(self.position / 8) << (self.position % 8);
         self.position += width as usize;
         assert!(self.position <= self.bytes.len() * 8, "BUG: read past the end of a chunk");
@@ -105,21 +108,34 @@ impl<'a> BitReader<'a> {
         self.position += bits;
     }
 
-    /// The sum of the next `count` numbers of `width` bits, modulo 2^64. Takes as many numbers from a load as it holds.
+    /// The sum of the next `count` numbers of `width` bits, modulo 2^64. Takes as many numbers from a load as it holds, and adds up the
+    /// narrow ones of many loads side by side.
     pub(super) fn sum(mut self, width: u32, count: usize) -> u64 {
         if width == 0 {
             return 0;
         }
-        let (mut sum, mut left) = (0u64, count);
-        let at_once = (ONE_LOAD_WIDTH_MAX / width) as usize;
-        let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
-        while at_once > 1 && left >= at_once {
-            let mut group = self.read(at_once as u32 * width);
-            for _ in 0..at_once {
-                sum = sum.wrapping_add(group & mask);
-                group >>= width;
+        let mut left = count;
+        let mut sum = 0u64;
+        let at_once = ONE_LOAD_WIDTH_MAX / width;
+        if at_once > 1 {
+            // Every other number of a load, each with room for a sum of twice its width.
+            let lane = (1u64 << width) - 1;
+            let lanes = (0..at_once.div_ceil(2)).fold(0, |lanes, index| lanes | lane << (2 * width * index));
+            // The last one may have less room than twice its width; so many rounds need six bits more than its width.
+            let rounds_max = 1usize << (width - 1).min(6);
+            while left >= at_once as usize {
+                let rounds = (left / at_once as usize).min(rounds_max);
+                let mut sums = 0u64;
+                for _ in 0..rounds {
+                    let group = self.read_narrow(at_once * width);
+                    sums += (group & lanes) + (group >> width & lanes);
+                }
+                left -= rounds * at_once as usize;
+                while sums > 0 {
+                    sum = sum.wrapping_add(sums & ((1 << (2 * width)) - 1));
+                    sums >>= 2 * width;
+                }
             }
-            left -= at_once;
         }
         for _ in 0..left {
             sum = sum.wrapping_add(self.read(width));
@@ -134,7 +150,24 @@ impl<'a> BitReader<'a> {
     }
 
     /// See [`BitWriter::write_varint`].
+    #[inline]
     pub(super) fn read_varint(&mut self) -> u64 {
+        let mut ahead = self.load(self.position / 8) << (self.position % 8);
+        let mut value = 0;
+        for index in 0..ONE_LOAD_WIDTH_MAX / 8 {
+            let group = ahead >> 56;
+            value |= (group & 0x7f) << (7 * index);
+            if group < 1 << 7 {
+                self.position += 8 * (index as usize + 1);
+                assert!(self.position <= self.bytes.len() * 8, "BUG: read past the end of a chunk");
+                return value;
+            }
+            ahead <<= 8;
+        }
+        self.read_long_varint()
+    }
+
+    fn read_long_varint(&mut self) -> u64 {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let group = self.read(8);
@@ -193,6 +226,21 @@ mod tests {
             }
             prop_assert_eq!(reader.read_signed_varint(), extra);
             prop_assert_eq!(reader.read_varint(), extra as u64);
+        }
+
+        #[test]
+        fn adds_up_what_it_would_read(
+            numbers in prop::collection::vec(prop_oneof![any::<u64>(), Just(u64::MAX)], 0..130), width in 0..=64u32, before in 0..9u32,
+        ) {
+            let mut writer = BitWriter::default();
+            writer.write(0, before);
+            numbers.iter().for_each(|number| writer.write(*number, width));
+            writer.write(u64::MAX, 64);
+            let bytes = writer.into_bytes();
+            let mut reader = BitReader::new(&bytes);
+            reader.read(before);
+            let sum = reader.clone().sum(width, numbers.len());
+            prop_assert_eq!(sum, numbers.iter().fold(0, |sum: u64, _| sum.wrapping_add(reader.read(width))));
         }
     }
 }

@@ -300,9 +300,11 @@ impl Block {
         })
     }
 
-    /// The newest live sample at or before `at` and the oldest after it, if both are in one chunk without staleness markers.
-    pub(super) fn around(&self, at: Timestamp) -> Option<[Place; 2]> {
-        let chunk = self.metas.partition_point(|meta| self.time(meta.first) <= at).checked_sub(1)?;
+    /// The newest live sample at or before `at` and the oldest after it, if both are in one chunk without staleness markers. `near`: the
+    /// chunk where to look first, and then the one that was found.
+    pub(super) fn around(&self, at: Timestamp, near: &mut usize) -> Option<[Place; 2]> {
+        *near = last_begun(self.metas.len(), *near, |chunk| self.time(self.metas[chunk].first) <= at)?;
+        let chunk = *near;
         let meta = &self.metas[chunk];
         if meta.has_stale || self.time(meta.last) <= at {
             return None;
@@ -359,6 +361,20 @@ impl Block {
     fn time(&self, offset: u32) -> Timestamp {
         self.base.plus_ms(i64::from(offset))
     }
+}
+
+/// The last of `len` pieces in order of time that has begun, of which `has_begun` tells; that is mostly the one at `near` or the next.
+pub(super) fn last_begun(len: usize, near: usize, has_begun: impl Fn(usize) -> bool) -> Option<usize> {
+    let is_last = |index: usize| index < len && has_begun(index) && (index + 1 == len || !has_begun(index + 1));
+    if let Some(found) = (near..near + 2).find(|index| is_last(*index)) {
+        return Some(found);
+    }
+    let (mut begun, mut past) = (0, len);
+    while begun < past {
+        let middle = begun + (past - begun) / 2;
+        if has_begun(middle) { begun = middle + 1 } else { past = middle }
+    }
+    begun.checked_sub(1)
 }
 
 /// Adds the summary of a run to a table that is there.

@@ -90,22 +90,19 @@ impl Chunk<'_> {
 
     /// The time of its last sample.
     pub(super) fn last(&self) -> Timestamp {
-        let mut space = [0; SAMPLES_MAX];
-        let times = Times::read(&mut BitReader::new(self.bytes), self.first, &mut space[..self.len]);
+        let times = Times::read(&mut BitReader::new(self.bytes), self.first, self.len);
         Timestamp::from_ms(times.at(self.len - 1))
     }
 
     /// How many of its samples lie at or before `at`.
     pub(super) fn count_through(&self, at: Timestamp) -> usize {
-        let mut space = [0; SAMPLES_MAX];
-        Times::read(&mut BitReader::new(self.bytes), self.first, &mut space[..self.len]).count_through(at.as_ms())
+        Times::read(&mut BitReader::new(self.bytes), self.first, self.len).count_through(at.as_ms())
     }
 
     /// The sample at `index`, which is less than `len`.
     pub(super) fn sample(&self, index: usize) -> (Timestamp, f64) {
-        let mut space = [0; SAMPLES_MAX];
         let mut reader = BitReader::new(self.bytes);
-        let at = Times::read(&mut reader, self.first, &mut space[..self.len]).at(index);
+        let at = Times::read(&mut reader, self.first, self.len).at(index);
         let [value] = self.values(&mut reader, index);
         (Timestamp::from_ms(at), value)
     }
@@ -113,9 +110,8 @@ impl Chunk<'_> {
     /// The neighbours between which `at` lies, and the index of the earlier one, which may be at `at`. It is not before the first sample, and
     /// before the last.
     pub(super) fn around(&self, at: Timestamp) -> (usize, [(Timestamp, f64); 2]) {
-        let mut space = [0; SAMPLES_MAX];
         let mut reader = BitReader::new(self.bytes);
-        let times = Times::read(&mut reader, self.first, &mut space[..self.len]);
+        let times = Times::read(&mut reader, self.first, self.len);
         let index = times.count_through(at.as_ms()) - 1;
         let [before, after] = self.values(&mut reader, index);
         let at = |index| Timestamp::from_ms(times.at(index));

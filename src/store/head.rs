@@ -21,6 +21,7 @@ use super::late::{Amendment, Amendments, BEHIND_MS};
 use super::limits::Denials;
 use super::lookup::{TimedFloat, Windowed};
 use super::moments::{Moments, Trend};
+use super::open::Company;
 use super::persist::{BadPiece, CommitLog, Piece, StartList};
 use super::postings::Postings;
 use super::retention::Classes;
@@ -166,6 +167,7 @@ impl Store {
         let mut head = self.head.write();
         head.epoch += 1;
         let mut noted = None;
+        let mut company = Company::default();
         // Measured from what was there before, as Prometheus does.
         let oldest = match lateness {
             Lateness::Refused => None,
@@ -178,7 +180,9 @@ impl Store {
                 head.warm(soon.iter().map(|row| row.series));
             }
             let is_taken = lateness != Lateness::Samples || !row.value.is_stale();
-            match head.append(row, oldest.filter(|_| is_taken)) {
+            let before = index.checked_sub(1).map(|index| &rows[index]);
+            company.is_there = before.into_iter().chain(rows.get(index + 1)).any(|other| other.at == row.at);
+            match head.append(row, oldest.filter(|_| is_taken), &mut company) {
                 Ok(Some(name)) => {
                     committed.appended += 1;
                     // Rows of a scrape mostly have the name and the time of the row before.
@@ -368,7 +372,12 @@ impl Head {
 
     /// The metric name of a series that has a new sample; `None` if the sample was there already. One that is older than the newest of
     /// its series is taken if it is not older than `oldest`.
-    fn append(&mut self, row: &Row, oldest: Option<Timestamp>) -> Result<Option<NameHash>, Refusal> {
+    fn append(
+        &mut self,
+        row: &Row,
+        oldest: Option<Timestamp>,
+        company: &mut Company,
+    ) -> Result<Option<NameHash>, Refusal> {
         let Some(slot) = self.slots.get_mut(row.series.slot()) else { return Err(Refusal::Gone) };
         let is_it = slot.generation == row.series.generation();
         let series = slot.series.as_mut().filter(|_| is_it).ok_or(Refusal::Gone)?;
@@ -377,7 +386,7 @@ impl Head {
         }
         let newest = self.newest.max(Some(row.at));
         let slept = series.sleeps(newest.unwrap_or(row.at));
-        let appended = series.append(row, oldest, &mut self.held)?;
+        let appended = series.append(row, oldest, (&mut self.held, company))?;
         let (name, pairs) = (series.name, series.pairs);
         match appended {
             Appended::Known => return Ok(None),
@@ -482,9 +491,10 @@ impl Head {
         starts: StartList<'_>,
         space: &mut Columns,
     ) -> Result<(), BadPiece> {
+        let mut alone = Company::default();
         for (at, value) in piece.samples(space)?.iter() {
             // What is refused is there already.
-            let _ = self.append(&Row { series, at, value, start: starts.at(at) }, Some(Timestamp::MIN));
+            let _ = self.append(&Row { series, at, value, start: starts.at(at) }, Some(Timestamp::MIN), &mut alone);
         }
         Ok(())
     }

@@ -25,9 +25,10 @@
 use super::block::Place;
 use super::chunk::Columns;
 use super::late;
-use super::sealed::Found;
+use super::open::Open;
+use super::sealed::{Found, Near};
 use super::selection::{Edges, Point, Window};
-use super::series::{Open, StoredSeries};
+use super::series::StoredSeries;
 use super::summary::Summary;
 use crate::model::{Histogram, Sample, Timestamp, Value, is_stale};
 
@@ -55,7 +56,8 @@ impl StoredSeries {
     pub(super) fn last_in(&self, start: Timestamp, end: Timestamp) -> Point {
         let newest = match &self.open {
             Open::Floats { at, values, .. } => {
-                count_through(at, end).checked_sub(1).map(|index| (at[index], Point::Float(at[index], values[index])))
+                let newest = at.count_through(end).checked_sub(1).map(|index| (at.get(index), values[index]));
+                newest.map(|(at, value)| (at, Point::Float(at, value)))
             }
             Open::Histograms(samples) => {
                 let newest = samples.partition_point(|(at, _)| *at <= end).checked_sub(1).map(|index| &samples[index]);
@@ -86,9 +88,9 @@ impl StoredSeries {
         }
         match &self.open {
             Open::Floats { at, values, .. } => {
-                let from = count_through(at, start);
-                let inside = from..count_through(at, end).max(from);
-                window.at.extend_from_slice(&at[inside.clone()]);
+                let from = at.count_through(start);
+                let inside = from..at.count_through(end).max(from);
+                window.at.extend(at.range(inside.clone()));
                 window.values.extend_from_slice(&values[inside]);
             }
             Open::Histograms(samples) => window.note_histograms(samples, start, end),
@@ -111,9 +113,10 @@ impl StoredSeries {
     }
 
     /// The newest live sample at or before `at`, and the oldest after it, each with the number of its part, of a series without histograms.
-    pub(super) fn around(&self, at: Timestamp) -> [Option<(usize, Place)>; 2] {
+    /// Where it looks first `near` says, which follows.
+    pub(super) fn around(&self, at: Timestamp, near: &mut Near) -> [Option<(usize, Place)>; 2] {
         if self.open.first().is_none_or(|first| first > at)
-            && let Some((part, [before, after])) = self.sealed.around(at)
+            && let Some((part, [before, after])) = self.sealed.around(at, near)
         {
             return [Some((part, before)), Some((part, after))];
         }
@@ -154,17 +157,20 @@ impl StoredSeries {
     /// is empty.
     fn edges_in_open(&self, start: Timestamp, end: Timestamp) -> Option<Option<Edges>> {
         let Open::Floats { at, values, rises } = &self.open else { return None };
-        let has_sealed = at.first().is_none_or(|first| *first > start) && self.sealed.parts() > 0;
+        let has_sealed = at.first().is_none_or(|first| first > start) && self.sealed.parts() > 0;
         if has_sealed || !self.late_in(start, end).is_empty() {
             return None;
         }
-        let from = count_through(at, start);
-        let inside = from..count_through(at, end).max(from);
-        let (at, values) = (&at[inside.clone()], &values[inside]);
-        if *rises {
-            return Some(Edges::of_rising(at, values));
+        let inside = at.count_through(start)..at.count_through(end);
+        if inside.is_empty() {
+            return Some(None);
         }
-        (!values.iter().any(|value| is_stale(*value))).then(|| Edges::of(at, values))
+        let ends = (at.get(inside.start), at.get(inside.end - 1));
+        let values = &values[inside];
+        if *rises {
+            return Some(Some(Edges::of_rising(ends, values)));
+        }
+        (!values.iter().any(|value| is_stale(*value))).then(|| Some(Edges::between(ends, values)))
     }
 
     pub(super) fn scanned_edges(&self, start: Timestamp, end: Timestamp, scratch: &mut Window) -> Option<Edges> {
@@ -279,7 +285,7 @@ impl StoredSeries {
                 S::of(columns.samples().skip(from).take(len))
             }
             (None, Open::Floats { at, values, .. }) => {
-                let samples = at.iter().map(|at| at.as_ms()).zip(values.iter().copied());
+                let samples = at.range(0..at.len()).map(|at| at.as_ms()).zip(values.iter().copied());
                 S::of(samples.skip(from).take(len))
             }
             (None, Open::Histograms(_)) => unreachable!("BUG: a summary of histograms"),
@@ -309,9 +315,9 @@ impl StoredSeries {
     fn oldest_open(&self, after: Timestamp) -> Option<Found> {
         match &self.open {
             Open::Floats { at, values, .. } => {
-                let from = count_through(at, after);
+                let from = at.count_through(after);
                 let index = (from..at.len()).find(|&index| !is_stale(values[index]))?;
-                Some(self.open_place(at[index], values, index))
+                Some(self.open_place(at.get(index), values, index))
             }
             Open::Histograms(samples) => {
                 let is_live = samples.iter().any(|(at, histogram)| *at > after && !is_stale(histogram.sum));
@@ -324,9 +330,9 @@ impl StoredSeries {
     fn newest_open(&self, through: Timestamp) -> Option<Found> {
         match &self.open {
             Open::Floats { at, values, .. } => {
-                let end = count_through(at, through);
+                let end = at.count_through(through);
                 let index = (0..end).rev().find(|&index| !is_stale(values[index]))?;
-                Some(self.open_place(at[index], values, index))
+                Some(self.open_place(at.get(index), values, index))
             }
             Open::Histograms(samples) => {
                 let is_live = samples.iter().any(|(at, histogram)| *at <= through && !is_stale(histogram.sum));
@@ -354,14 +360,6 @@ fn point_of(sample: &Sample) -> Point {
 
 fn histogram_point(histogram: &Histogram) -> Point {
     if is_stale(histogram.sum) { Point::Absent } else { Point::Histogram }
-}
-
-/// How many of `times` are not after `at`. Most questions are about the newest ones.
-fn count_through(times: &[Timestamp], at: Timestamp) -> usize {
-    match times.last() {
-        Some(last) if *last <= at => times.len(),
-        _ => times.partition_point(|time| *time <= at),
-    }
 }
 
 #[cfg(test)]

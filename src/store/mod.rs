@@ -5,7 +5,7 @@
 //! **No clock, no I/O.** Times are milliseconds since the epoch; ranges include both ends.
 //!
 //! ```text
-//! labels ──► symbols ──► series ──┬─ open run: plain columns, the newest samples
+//! labels ──► symbols ──► series ──┬─ open run: plain columns, the newest samples; times are shared by a scrape's series
 //!               │                 ├─ changes of start time, where samples have any
 //!               │                 ├─ late samples, until they are merged
 //!               │                 └─ sealed: blocks of chunks of at most 120 samples, compressed, shared with readers
@@ -53,6 +53,7 @@ mod lookup;
 mod memory;
 mod metadata;
 mod moments;
+mod open;
 mod persist;
 mod postings;
 mod resets;

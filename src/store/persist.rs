@@ -13,9 +13,9 @@ use std::sync::Arc;
 use super::block::{SPAN_MAX_MS, Span};
 use super::chunk::{self, Chunk, Columns};
 use super::head::Store;
+use super::open::Open;
 use super::resets::RunResets;
 use super::sealed::TimedHistogram;
-use super::series::Open;
 use super::{Committed, Row, SeriesRef};
 use crate::model::{Histogram, Labels, StartTime, Timestamp, Value};
 
@@ -122,8 +122,8 @@ impl Store {
             let open = match &stored.open {
                 Open::Floats { at, values, .. } => {
                     let mut columns = Vec::new();
-                    chunk::seal(at, values, &mut columns);
-                    Piece::Floats { first: at[0], len: at.len(), columns, facts: None }
+                    chunk::seal(&at.to_vec(), values, &mut columns);
+                    Piece::Floats { first: at.get(0), len: at.len(), columns, facts: None }
                 }
                 Open::Histograms(samples) => Piece::Histograms(samples.clone()),
             };

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::block::{Block, Place};
+use super::block::{Block, Place, last_begun};
 use super::chunk;
 use super::persist::{Piece, Unread};
 use super::resets::{Resets, RunResets};
@@ -42,6 +42,13 @@ pub(super) struct Sealed {
 pub(super) enum Run {
     Floats(Arc<Block>),
     Histograms(Arc<[TimedHistogram]>),
+}
+
+/// Where something was found, as a guess where the next thing is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Near {
+    part: usize,
+    chunk: usize,
 }
 
 /// A sample of a series.
@@ -282,12 +289,16 @@ impl Sealed {
 
     /// The newest live sample at or before `at` and the oldest after it, with the number of their part, if both are in one chunk without
     /// staleness markers.
-    pub(super) fn around(&self, at: Timestamp) -> Option<(usize, [Place; 2])> {
-        let part = match &self.tail {
-            Some(tail) if tail.first() <= at => self.runs.len(),
-            _ => self.runs.partition_point(|run| run.first() <= at).checked_sub(1)?,
+    pub(super) fn around(&self, at: Timestamp, near: &mut Near) -> Option<(usize, [Place; 2])> {
+        let has_begun = |part: usize| match (self.runs.get(part), &self.tail) {
+            (Some(run), _) => run.first() <= at,
+            (None, tail) => tail.as_ref().is_some_and(|tail| tail.first() <= at),
         };
-        Some((part, self.block(part)?.around(at)?))
+        let part = last_begun(self.parts(), near.part, has_begun)?;
+        if part != near.part {
+            *near = Near { part, chunk: 0 };
+        }
+        Some((part, self.block(part)?.around(at, &mut near.chunk)?))
     }
 
     /// Whether all of it is floats.

@@ -161,18 +161,22 @@ pub struct Edges {
 }
 
 impl Edges {
-    /// As [`Edges::of`], for values of which none is less than the one before.
-    pub(super) fn of_rising(at: &[Timestamp], values: &[f64]) -> Option<Edges> {
-        let (first, last) = ((*at.first()?, values[0]), (*at.last()?, values[values.len() - 1]));
-        Some(Edges { count: at.len(), first, last, increase: last.1 - first.1 })
+    /// As [`Edges::between`], for values of which none is less than the one before.
+    pub(super) fn of_rising(ends: (Timestamp, Timestamp), values: &[f64]) -> Edges {
+        let (first, last) = (values[0], values[values.len() - 1]);
+        Edges { count: values.len(), first: (ends.0, first), last: (ends.1, last), increase: last - first }
+    }
+
+    /// Of values, at least one, with the times of the first and the last of them.
+    pub(super) fn between(ends: (Timestamp, Timestamp), values: &[f64]) -> Edges {
+        let rising = Edges::of_rising(ends, values);
+        let resets = values.windows(2).filter(|pair| pair[1] < pair[0]);
+        Edges { increase: resets.fold(rising.increase, |increase, pair| increase + pair[0]), ..rising }
     }
 
     /// From the columns of a window; `None` if it is empty.
     pub fn of(at: &[Timestamp], values: &[f64]) -> Option<Edges> {
-        let (first, last) = ((*at.first()?, values[0]), (*at.last()?, values[values.len() - 1]));
-        let resets = values.windows(2).filter(|pair| pair[1] < pair[0]);
-        let increase = resets.fold(last.1 - first.1, |increase, pair| increase + pair[0]);
-        Some(Edges { count: at.len(), first, last, increase })
+        Some(Edges::between((*at.first()?, *at.last()?), values))
     }
 }
 

@@ -8,22 +8,15 @@ use std::sync::Arc;
 
 use super::block::SPAN_MAX_MS;
 use super::changes::{IDLE_MS, NameHash, PairBits};
-use super::chunk::{self, SAMPLES_MAX};
 use super::late::{self, Late, LateSample, PENDING_MAX};
+use super::open::{Company, Open, bytes_of};
 use super::persist::{Piece, Samples, StartList, Unread};
 use super::retention::ClassId;
-use super::sealed::{Run, Sealed, TimedHistogram};
+use super::sealed::{Run, Sealed};
 use super::starts::{self, Change, StartChanges};
 use super::symbols::Pair;
 use super::{Refusal, Row};
 use crate::model::{Histogram, Labels, Sample, Series, StartTime, StartTimes, Timestamp, Value, is_stale};
-
-/// A time and a value in the columns of an open run.
-const OPEN_FLOAT_BYTES: u64 = (size_of::<Timestamp>() + size_of::<f64>()) as u64;
-
-/// By how many samples the columns of an open run grow. All series of a target grow at the same scrapes: doubling would leave holes in
-/// memory that nobody fills, and half of the last step unused.
-const GROWTH: usize = 12;
 
 pub(super) struct StoredSeries {
     /// In order of name.
@@ -51,24 +44,6 @@ pub(super) enum Appended {
     Late,
     /// It was there already.
     Known,
-}
-
-/// The newest samples as plain columns, cheap to append to and to read.
-pub(super) enum Open {
-    Floats {
-        at: Vec<Timestamp>,
-        values: Vec<f64>,
-        /// No staleness marker is among them, and no value is less than the one before: the increase of any window is the
-        /// difference of its ends.
-        rises: bool,
-    },
-    Histograms(Vec<TimedHistogram>),
-}
-
-impl Default for Open {
-    fn default() -> Self {
-        Open::Floats { at: Vec::new(), values: Vec::new(), rises: true }
-    }
 }
 
 /// What a reader takes with it from under the lock.
@@ -100,7 +75,7 @@ impl StoredSeries {
         &mut self,
         row: &Row,
         oldest: Option<Timestamp>,
-        held: &mut Held,
+        (held, company): (&mut Held, &mut Company),
     ) -> Result<Appended, Refusal> {
         match self.last() {
             Some(last) if row.at < last => match oldest {
@@ -116,14 +91,19 @@ impl StoredSeries {
                 }
             }
             _ => {
-                self.push(row.at, &row.value, row.start, held);
+                self.push((row.at, &row.value, row.start), held, company);
                 Ok(Appended::Newest)
             }
         }
     }
 
     /// Appends a sample that is newer than all others.
-    fn push(&mut self, at: Timestamp, value: &Value, start: Option<StartTime>, held: &mut Held) {
+    fn push(
+        &mut self,
+        (at, value, start): (Timestamp, &Value, Option<StartTime>),
+        held: &mut Held,
+        company: &mut Company,
+    ) {
         if self.must_seal(at, value) {
             // Merging seals what it can, and may leave room.
             self.settle(held);
@@ -134,13 +114,13 @@ impl StoredSeries {
         held.chunks += u64::from(self.open.len() == 0);
         held.samples += 1;
         held.bytes += bytes_of(value);
-        self.open.push(at, value);
+        self.open.push(at, value, company);
         self.note_start(at, start, held);
     }
 
     fn must_seal(&self, at: Timestamp, value: &Value) -> bool {
         let is_long = self.open.first().is_some_and(|first| at.ms_since(first) > SPAN_MAX_MS);
-        self.open.len() == SAMPLES_MAX || is_long || !self.open.takes(value)
+        self.open.is_full() || is_long || !self.open.takes(value)
     }
 
     /// Takes a sample that is older than the newest: into the open run if it fits there, else beside the series.
@@ -186,8 +166,9 @@ impl StoredSeries {
         if let (Some(noted), Some(first)) = (&mut self.starts, samples.first()) {
             held.bytes -= noted.cut(first.at);
         }
+        let mut alone = Company::default();
         for (index, sample) in samples.iter().enumerate() {
-            self.push(sample.at, &sample.value, starts.get(index), held);
+            self.push((sample.at, &sample.value, starts.get(index)), held, &mut alone);
         }
     }
 
@@ -366,21 +347,7 @@ impl StoredSeries {
             return;
         }
         *held -= self.open.held();
-        *held += match &mut self.open {
-            Open::Floats { at, values, rises } => {
-                let sealed = self.sealed.push_floats(at, values);
-                // Emptied, not dropped: the next run is mostly as long, and the columns need not grow again.
-                at.clear();
-                values.clear();
-                *rises = true;
-                sealed
-            }
-            Open::Histograms(samples) => {
-                let sealed = self.sealed.push_histograms(samples);
-                self.open = Open::default();
-                sealed
-            }
-        };
+        *held += self.open.seal_into(&mut self.sealed);
     }
 }
 
@@ -415,142 +382,13 @@ impl Taken {
     }
 }
 
-impl Open {
-    fn held(&self) -> Held {
-        Held { samples: self.len() as u64, chunks: 1, bytes: self.bytes() }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Open::Floats { at, .. } => at.len(),
-            Open::Histograms(samples) => samples.len(),
-        }
-    }
-
-    /// Whether it has a sample of this instant.
-    fn has(&self, time: Timestamp) -> bool {
-        match self {
-            Open::Floats { at, .. } => at.binary_search(&time).is_ok(),
-            Open::Histograms(samples) => samples.binary_search_by_key(&time, |(at, _)| *at).is_ok(),
-        }
-    }
-
-    /// Inserts a sample that is older than the newest and newer than the oldest, if there is room for it and it is of this kind.
-    fn insert(&mut self, time: Timestamp, value: &Value) -> bool {
-        if self.len() == SAMPLES_MAX || self.first().is_none_or(|first| time < first) {
-            return false;
-        }
-        match (self, value) {
-            (Open::Floats { at, values, rises }, Value::Float(value)) => {
-                let place = at.partition_point(|at| *at < time);
-                let falls = *value < values[place - 1] || values.get(place).is_some_and(|next| next < value);
-                *rises &= !falls && !is_stale(*value);
-                at.insert(place, time);
-                values.insert(place, *value);
-                true
-            }
-            (Open::Histograms(samples), Value::Histogram(histogram)) => {
-                let place = samples.partition_point(|(at, _)| *at < time);
-                samples.insert(place, (time, histogram.clone()));
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether `value` is of the kind of this run, which may still become any kind while it is empty.
-    fn takes(&self, value: &Value) -> bool {
-        matches!((self, value), (Open::Floats { .. }, Value::Float(_)) | (Open::Histograms(_), Value::Histogram(_)))
-    }
-
-    fn push(&mut self, time: Timestamp, value: &Value) {
-        match (&mut *self, value) {
-            (Open::Floats { at, values, rises }, Value::Float(value)) => {
-                if at.len() == at.capacity() {
-                    at.reserve_exact(GROWTH);
-                    values.reserve_exact(GROWTH);
-                }
-                let falls = values.last().is_some_and(|last| value < last);
-                *rises &= !falls && !is_stale(*value);
-                at.push(time);
-                values.push(*value);
-            }
-            (Open::Histograms(samples), Value::Histogram(histogram)) => samples.push((time, histogram.clone())),
-            (Open::Floats { at, .. }, Value::Histogram(histogram)) => {
-                assert!(at.is_empty(), "BUG: a run of floats was not sealed before a histogram");
-                *self = Open::Histograms(vec![(time, histogram.clone())]);
-            }
-            (Open::Histograms(_), Value::Float(_)) => unreachable!("BUG: sealing leaves an open run of floats"),
-        }
-    }
-
-    pub(super) fn first(&self) -> Option<Timestamp> {
-        match self {
-            Open::Floats { at, .. } => at.first().copied(),
-            Open::Histograms(samples) => samples.first().map(|(at, _)| *at),
-        }
-    }
-
-    fn last(&self) -> Option<Timestamp> {
-        match self {
-            Open::Floats { at, .. } => at.last().copied(),
-            Open::Histograms(samples) => samples.last().map(|(at, _)| *at),
-        }
-    }
-
-    /// Whether the newest sample holds `value`, bit for bit: NaN equals the same NaN here.
-    fn is_last_value(&self, value: &Value) -> bool {
-        match (self, value) {
-            (Open::Floats { values, .. }, Value::Float(value)) => {
-                values.last().is_some_and(|last| last.to_bits() == value.to_bits())
-            }
-            (Open::Histograms(samples), Value::Histogram(histogram)) => {
-                samples.last().is_some_and(|(_, last)| is_same_histogram(last, histogram))
-            }
-            _ => false,
-        }
-    }
-
-    fn read(&self, start: Timestamp, end: Timestamp) -> Vec<Sample> {
-        match self {
-            Open::Floats { at, values, .. } => {
-                let from = at.partition_point(|at| *at < start);
-                let to = at.partition_point(|at| *at <= end).max(from);
-                let samples = at[from..to].iter().zip(&values[from..to]);
-                samples.map(|(at, value)| Sample::float(*at, *value)).collect()
-            }
-            Open::Histograms(samples) => {
-                let inside = samples.iter().filter(|(at, _)| (start..=end).contains(at));
-                inside.map(|(at, histogram)| Sample { at: *at, value: Value::Histogram(histogram.clone()) }).collect()
-            }
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        match self {
-            Open::Floats { at, .. } => at.len() as u64 * OPEN_FLOAT_BYTES,
-            Open::Histograms(samples) => {
-                samples.iter().map(|(_, histogram)| chunk::bytes_of(histogram)).sum::<usize>() as u64
-            }
-        }
-    }
-}
-
 /// What a sample holds beside others.
 fn held_by(value: &Value) -> Held {
     Held { samples: 1, chunks: 0, bytes: bytes_of(value) }
 }
 
-/// What an open run holds for `value`.
-fn bytes_of(value: &Value) -> u64 {
-    match value {
-        Value::Float(_) => OPEN_FLOAT_BYTES,
-        Value::Histogram(histogram) => chunk::bytes_of(histogram) as u64,
-    }
-}
-
 /// Equality with NaN equal to itself, as a staleness marker of histograms has it.
-fn is_same_histogram(a: &Histogram, b: &Histogram) -> bool {
+pub(super) fn is_same_histogram(a: &Histogram, b: &Histogram) -> bool {
     let floats = |h: &Histogram| {
         let scalars = [h.zero_threshold, h.zero_count, h.count, h.sum];
         let lists = h.positive_buckets.iter().chain(&h.negative_buckets).chain(&h.custom_values);

@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use super::block::Place;
 use super::lookup::Windowed;
+use super::sealed::Near;
 use super::selection::{Edges, Window};
 use super::series::StoredSeries;
 use super::summary::{Extremes, Summary, Sums, Transitions};
@@ -311,9 +312,11 @@ impl StoredSeries {
         let is_plain = self.is_plain(start, end);
         let border = |at: Timestamp| at.max(shown.floor).min(shown.through);
         let lag = if is_plain { grid.lag() } else { None };
+        let mut near = [Near::default(); 2];
+        let [near_start, near_end] = &mut near;
         space.firsts.clear();
         for index in 0..lag.unwrap_or(0) {
-            let [_, first] = self.around(border(grid.start(index)));
+            let [_, first] = self.around(border(grid.start(index)), near_start);
             space.firsts.push(first);
         }
         for index in 0..grid.count {
@@ -327,13 +330,13 @@ impl StoredSeries {
                 edges.into_iter().for_each(|edges| take(index, edges));
                 continue;
             }
-            let [last, next] = self.around(end);
+            let [last, next] = self.around(end, near_end);
             let first = match lag {
                 Some(_) => {
                     space.firsts.push(next);
                     space.firsts[index]
                 }
-                None => self.around(start)[1],
+                None => self.around(start, near_start)[1],
             };
             if let (Some(first), Some(last)) = (first, last)
                 && first.1.at <= end

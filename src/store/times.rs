@@ -16,6 +16,7 @@
 //! 14, 17, 20 and 64 bits wide: ours starts lower, for jitter is a few milliseconds).
 
 use super::bits::{BitReader, BitWriter};
+use super::chunk::SAMPLES_MAX;
 use crate::model::Timestamp;
 
 /// Widths of the classes above and the number of one bits before the zero that ends the prefix.
@@ -74,17 +75,21 @@ pub(super) fn read(reader: &mut BitReader<'_>, first: Timestamp, times: &mut [i6
 }
 
 /// A column of times to look into.
-pub(super) enum Times<'a> {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "It lives on the stack, and is not moved; clearing room for a list would cost each look-up more."
+)]
+pub(super) enum Times {
     /// The first, the distance and the count.
     Regular { first: i64, step: u64, len: usize },
     /// All of them.
-    Listed(&'a [i64]),
+    Listed([i64; SAMPLES_MAX], usize),
 }
 
-impl<'a> Times<'a> {
-    /// Reads a column of as many times as `space` holds, which is where they go if they are not regular.
-    pub(super) fn read(reader: &mut BitReader<'_>, first: Timestamp, space: &'a mut [i64]) -> Self {
-        let len = space.len();
+impl Times {
+    /// Reads a column of `len` times, at most [`SAMPLES_MAX`].
+    #[inline]
+    pub(super) fn read(reader: &mut BitReader<'_>, first: Timestamp, len: usize) -> Self {
         if len < 2 {
             return Times::Regular { first: first.as_ms(), step: 1, len };
         }
@@ -94,15 +99,16 @@ impl<'a> Times<'a> {
             *reader = ahead;
             return Times::Regular { first: first.as_ms(), step, len };
         }
-        read(reader, first, space);
-        Times::Listed(space)
+        let mut times = [0; SAMPLES_MAX];
+        read(reader, first, &mut times[..len]);
+        Times::Listed(times, len)
     }
 
     /// The time at `index`.
     pub(super) fn at(&self, index: usize) -> i64 {
         match self {
             Times::Regular { first, step, .. } => first.wrapping_add(step.wrapping_mul(index as u64) as i64),
-            Times::Listed(times) => times[index],
+            Times::Listed(times, _) => times[index],
         }
     }
 
@@ -114,7 +120,7 @@ impl<'a> Times<'a> {
                 let steps = at.wrapping_sub(*first) as u64 / step;
                 steps.saturating_add(1).min(*len as u64) as usize
             }
-            Times::Listed(times) => times.partition_point(|time| *time <= at),
+            Times::Listed(times, len) => times[..*len].partition_point(|time| *time <= at),
         }
     }
 }
