@@ -9,21 +9,22 @@
 //! [`super::curve`] for sizes.
 //! **Differs:** a series or target that returns after more than that is a new one.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Labels, LabelsBuilder, Series, Timestamp};
+use crate::model::{Labels, Series, Timestamp};
 
 use super::coverage::Coverage;
 use super::curve::{Counts, Curve, Totals};
-pub(super) use super::fold::TargetKey;
-use super::fold::{Fold, History, Kind, Point, SCRAPE_COVERS_MS};
+use super::entry::{Entry, Instant, Pairs, Point, Source, TargetKey, labels_of};
+use super::fold::{Fold, History, Kind, SCRAPE_COVERS_MS, TargetState};
 use super::latency::{Bounds, MissingBucket, Threshold};
 use super::outage::Outages;
+use super::replicas::{Followed, Verdict};
 use super::slices::Slices;
 use super::snapshot::{Reader, Writer};
-use super::spec::{Budgeting, Indicator, PartIs, Slo};
+use super::spec::{Budgeting, Copies, Indicator, PartIs, Slo};
 
 /// Kept beyond the window: the age of a check point and a scrape's reach.
 pub const MARGIN_MS: i64 = 10 * 60 * 1000;
@@ -52,6 +53,8 @@ pub enum Role {
     StartTime,
     /// Other counters of the same targets: their falls show restarts.
     Witness,
+    /// What such counters tell together: at each instant, since when one had fallen (Unix ms, far below zero where none had).
+    Falls,
 }
 
 /// The counters of one objective, for all of its groups.
@@ -62,6 +65,7 @@ pub struct Accounting {
     budgeting: Budgeting,
     threshold: Option<Threshold>,
     group_by: Vec<Arc<str>>,
+    copies: Copies,
     keep_ms: i64,
     fold: Fold,
     checkpoint: Option<(Timestamp, Fold)>,
@@ -127,28 +131,6 @@ struct GroupCounters {
     bounds: Bounds,
 }
 
-/// A series of a batch, resolved once.
-struct Entry<'a> {
-    series: &'a Series,
-    kind: Kind,
-    /// How often an event of this counter counts for the partial one, and for all.
-    part: f64,
-    total: f64,
-    group: Labels,
-    /// Of a latency: what buckets and their totals have in common.
-    stem: Labels,
-}
-
-impl Entry<'_> {
-    fn is_part(&self) -> bool {
-        self.part != 0.0
-    }
-
-    fn is_total(&self) -> bool {
-        self.total != 0.0
-    }
-}
-
 impl Accounting {
     /// Counters that have seen nothing. Look-ups may reach as far back from the newest sample as the objective's window at its longest.
     pub fn new(slo: &Slo) -> Self {
@@ -170,6 +152,7 @@ impl Accounting {
             budgeting: slo.budgeting,
             threshold: Threshold::of(indicator),
             group_by: group_by.clone(),
+            copies: slo.copies.clone(),
             keep_ms: reach_ms + MARGIN_MS,
             fold: Fold::default(),
             checkpoint: None,
@@ -186,25 +169,28 @@ impl Accounting {
     /// in several roles; staleness markers, NaN, infinities and histograms count nothing.
     pub fn feed(&mut self, batch: &[(Role, &[Series])], through: Timestamp, history: History) {
         let (entries, bounds) = self.entries(batch);
-        let mut keys: Vec<TargetKey> = entries.iter().map(|entry| target_key(&entry.series.labels)).collect();
-        let of_entry = keys.clone();
-        keys.sort();
-        keys.dedup();
-        let rank: HashMap<&TargetKey, usize> = keys.iter().enumerate().map(|(rank, key)| (key, rank)).collect();
+        let none = Labels::empty();
+        let of_entry: Vec<Source> =
+            entries.iter().map(|(series, _)| self.copies.source(&series.labels, &none)).collect();
+        let sources: Vec<&Source> = of_entry.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let rank: HashMap<&Source, usize> = sources.iter().enumerate().map(|(rank, source)| (*source, rank)).collect();
 
         let mut samples: Vec<(Timestamp, usize, usize, f64)> = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let target = rank[&of_entry[index]];
-            let all = &entry.series.samples;
+        for (index, (series, _)) in entries.iter().enumerate() {
+            let source = rank[&of_entry[index]];
+            let all = &series.samples;
             let first = self.fed_through.map_or(0, |fed| all.partition_point(|sample| sample.at <= fed));
             let past = all.partition_point(|sample| sample.at <= through).max(first);
             let values = all[first..past].iter().filter_map(|sample| Some((sample.at, sample.value.as_float()?)));
             let finite = values.filter(|(_, value)| value.is_finite());
-            samples.extend(finite.map(|(at, value)| (at, target, index, value)));
+            samples.extend(finite.map(|(at, value)| (at, source, index, value)));
         }
-        samples.sort_unstable_by_key(|(at, target, index, _)| (*at, *target, *index));
+        samples.sort_unstable_by_key(|(at, source, index, _)| (*at, *source, *index));
         for scrape in samples.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            self.step(&keys[scrape[0].1], &entries, scrape, history);
+            let (at, source, ..) = scrape[0];
+            let point = |(_, _, index, value): &(_, _, usize, f64)| Point { entry: &entries[*index].1, value: *value };
+            let points: Vec<Point<'_>> = scrape.iter().map(point).collect();
+            self.take(sources[source], at, &points, history);
         }
         self.fed_through = self.fed_through.max(Some(through));
         self.disorder.seen_through = self.disorder.seen_through.max(self.fed_through);
@@ -219,14 +205,14 @@ impl Accounting {
 
     /// Joins what the roles say about each series, in order of label set. Of a histogram only the bucket of the threshold is an entry; the
     /// bounds of the others are told by group.
-    fn entries<'a>(&self, batch: &[(Role, &'a [Series])]) -> (Vec<Entry<'a>>, BTreeMap<Labels, Bounds>) {
-        let mut entries: BTreeMap<&'a Labels, Entry<'a>> = BTreeMap::new();
+    fn entries<'a>(&self, batch: &[(Role, &'a [Series])]) -> (Vec<(&'a Series, Entry)>, BTreeMap<Labels, Bounds>) {
+        let mut entries: BTreeMap<&'a Labels, (&'a Series, Entry)> = BTreeMap::new();
         let mut bounds: BTreeMap<Labels, Bounds> = BTreeMap::new();
         for (role, all) in batch {
             for series in *all {
                 if let (Some(threshold), Role::Part) = (&self.threshold, role) {
                     let Some(bound) = threshold.bound(&series.labels) else { continue };
-                    bounds.entry(group_labels(&self.group_by, &series.labels)).or_default().add(bound, threshold);
+                    bounds.entry(labels_of(&self.group_by, &series.labels)).or_default().add(bound, threshold);
                     if !threshold.is_met_by(bound) {
                         continue;
                     }
@@ -237,54 +223,70 @@ impl Accounting {
                     Role::Up => Kind::Up,
                     Role::StartTime => Kind::StartTime,
                     Role::Witness => Kind::Witness,
+                    Role::Falls => Kind::Falls,
                 };
-                let entry = entries.entry(&series.labels).or_insert_with(|| {
-                    let group = group_labels(&self.group_by, &series.labels);
-                    let stem = self.threshold.as_ref().map(|threshold| threshold.stem(&series.labels, &group));
-                    let stem = stem.unwrap_or_default();
-                    Entry { series, kind, part: 0.0, total: 0.0, group, stem }
-                });
+                let new = || (series, self.entry(self.copies.merged(&series.labels)));
+                let (_, entry) = entries.entry(&series.labels).or_insert_with(new);
                 entry.kind = entry.kind.min(kind); // an indicator's own series is that first, whatever else it is
                 match role {
                     Role::Part => entry.part += 1.0,
                     Role::PartLess => entry.part -= 1.0,
                     Role::Total => entry.total += 1.0,
                     Role::TotalLess => entry.total -= 1.0,
-                    Role::Up | Role::StartTime | Role::Witness => {}
+                    Role::Up | Role::StartTime | Role::Witness | Role::Falls => {}
                 }
             }
         }
         (entries.into_values().collect(), bounds)
     }
 
-    /// All samples of one target at one instant.
-    fn step(
-        &mut self,
-        key: &TargetKey,
-        entries: &[Entry<'_>],
-        scrape: &[(Timestamp, usize, usize, f64)],
-        history: History,
-    ) {
-        let at = scrape[0].0;
-        let points: Vec<Point<'_>> = scrape
-            .iter()
-            .map(|(_, _, index, value)| Point {
-                labels: &entries[*index].series.labels,
-                kind: entries[*index].kind,
-                value: *value,
-            })
-            .collect();
-        let pairs = self.threshold.as_ref().map(|_| Pairs::of(entries, scrape));
+    /// The entry of a series of which nothing is known but its labels.
+    fn entry(&self, labels: Labels) -> Entry {
+        let group = labels_of(&self.group_by, &labels);
+        let stem = self.threshold.as_ref().map(|threshold| threshold.stem(&labels, &group)).unwrap_or_default();
+        Entry { labels, kind: Kind::Falls, part: 0.0, total: 0.0, group, stem } // any other kind comes first
+    }
+
+    /// All samples of one copy of a target at one instant.
+    fn take(&mut self, source: &Source, at: Timestamp, points: &[Point<'_>], history: History) {
+        let (key, now) = (&source.target, Instant { at, counted_at: at });
+        if self.copies.replica_labels.is_empty() {
+            return self.step(key, now, points, history);
+        }
+        match self.fold.followed.judge(source, at, points) {
+            Verdict::Counts(before) => {
+                for held in before {
+                    self.step(key, Instant { at: held.at, ..now }, &held.points(), history);
+                }
+                self.step(key, now, points, history);
+            }
+            Verdict::Lives => self.live(key, at, points, history),
+            Verdict::Passed => {}
+        }
+    }
+
+    /// A scrape of a target that does not count, but shows that the target lives.
+    fn live(&mut self, key: &TargetKey, at: Timestamp, points: &[Point<'_>], history: History) {
+        let pairs = self.threshold.as_ref().map(|_| Pairs::of(points));
         let before = self.fold.last_at(key);
-        let (increases, target) = self.fold.step(key, at, &points, history);
+        let Some(target) = self.fold.live(key, at, history) else { return };
+        let seen = seen_groups(target, pairs.as_ref());
+        self.note_scrape(&seen, at, 0, before);
+    }
+
+    /// All samples of one target at one instant.
+    fn step(&mut self, key: &TargetKey, now: Instant, points: &[Point<'_>], history: History) {
+        let Instant { at, counted_at } = now;
+        let pairs = self.threshold.as_ref().map(|_| Pairs::of(points));
+        let before = self.fold.last_at(key);
+        let (increases, target) = self.fold.step(key, at, points, history);
         if let Some(pairs) = &pairs
             && self.disorder.seen_through.is_none_or(|seen| at > seen)
-            && pairs.has_disorder(entries, scrape, &increases)
+            && pairs.has_disorder(points, &increases)
         {
             self.disorder.scrapes += 1;
         }
-        for ((_, _, index, value), increase) in scrape.iter().zip(increases) {
-            let entry = &entries[*index];
+        for (Point { entry, value }, increase) in points.iter().zip(increases) {
             if !entry.is_part() && !entry.is_total() {
                 continue;
             }
@@ -309,7 +311,7 @@ impl Accounting {
                 Some(gauge) => (f64::from(u8::from(gauge.is_bad(at, *value))), increase),
                 None => (entry.part * increase, entry.total * increase),
             };
-            group.curve.add(at, part, total);
+            group.curve.add(counted_at, part, total);
             if entry.is_total() {
                 group.measured_since = Some(group.measured_since.map_or(at, |since| since.min(at)));
                 if target.groups.insert(entry.group.clone()) {
@@ -318,9 +320,7 @@ impl Accounting {
                 }
             }
         }
-        let is_blind = |group: &Labels| pairs.as_ref().is_some_and(|pairs| pairs.lack_all_of(group));
-        let (failures, seen) = (target.failures, target.groups.iter().filter(|group| !is_blind(group)).cloned());
-        let seen: Vec<Labels> = seen.collect();
+        let (failures, seen) = (target.failures, seen_groups(target, pairs.as_ref()));
         self.note_scrape(&seen, at, failures, before);
     }
 
@@ -443,7 +443,10 @@ impl Accounting {
         out.unsigned(self.reach().as_millis() as u64);
         out.instant(self.settled_through());
         let Some((through, fold)) = &self.checkpoint else { return };
-        fold.save(out);
+        fold.save(&self.copies, out);
+        if !self.copies.replica_labels.is_empty() {
+            fold.followed.save(&self.copies, out);
+        }
         out.unsigned(self.groups.len() as u64);
         for (name, group) in &self.groups {
             out.labels(name);
@@ -460,7 +463,10 @@ impl Accounting {
     pub(super) fn load(&mut self, input: &mut Reader<'_>) -> Option<()> {
         let reach_ms = u128::from(input.unsigned()?);
         let through = input.instant()??;
-        let fold = Fold::load(input)?;
+        let mut fold = Fold::load(&self.copies, input)?;
+        if !self.copies.replica_labels.is_empty() {
+            fold.followed = Followed::load(&self.copies, input, &|labels| self.entry(labels))?;
+        }
         let mut groups = BTreeMap::new();
         for _ in 0..input.count()? {
             let name = input.labels()?;
@@ -575,8 +581,10 @@ impl Accounting {
     /// Facts for limits and our own metrics: points kept, series remembered, samples refused beyond a limit.
     pub fn sizes(&self) -> Sizes {
         let (series, series_refused) = self.fold.series_counts();
+        let (replica_changes, replicas_refused) = self.fold.followed.counts();
         let points = self.groups.values().map(|group| group.curve.len()).sum();
-        Sizes { points, series, refused: series_refused + self.groups_refused, disordered: self.disorder.scrapes }
+        let refused = series_refused + replicas_refused + self.groups_refused;
+        Sizes { points, series, refused, disordered: self.disorder.scrapes, replica_changes }
     }
 }
 
@@ -587,10 +595,12 @@ pub struct Sizes {
     pub points: usize,
     /// Series remembered.
     pub series: usize,
-    /// Samples not counted because of [`super::SERIES_MAX`] or [`GROUPS_MAX`].
+    /// Samples not counted because of [`super::SERIES_MAX`] or [`GROUPS_MAX`], scrapes not looked at because of too many replicas.
     pub refused: u64,
     /// Scrapes of a target in which a latency's bucket gained more events than its total; the figures take the total then.
     pub disordered: u64,
+    /// How often another replica of a target has been followed.
+    pub replica_changes: u64,
 }
 
 /// Whether every target of the group that was tried in the last five minutes failed; a target alone, twice.
@@ -610,62 +620,8 @@ fn is_total_outage(fold: &Fold, group: &Labels, at: Timestamp) -> bool {
     count > 1 || failures_max > 1
 }
 
-/// Which buckets of the threshold stand beside their totals in one scrape of a target.
-struct Pairs<'a> {
-    /// By stem: the group, whether the bucket is there, whether the total is.
-    by_stem: BTreeMap<&'a Labels, (&'a Labels, bool, bool)>,
-}
-
-impl<'a> Pairs<'a> {
-    fn of(entries: &'a [Entry<'_>], scrape: &[(Timestamp, usize, usize, f64)]) -> Self {
-        let mut by_stem = BTreeMap::new();
-        let own =
-            scrape.iter().map(|(_, _, index, _)| &entries[*index]).filter(|entry| entry.is_part() || entry.is_total());
-        for entry in own {
-            let (_, has_bucket, has_total) = by_stem.entry(&entry.stem).or_insert((&entry.group, false, false));
-            *has_bucket |= entry.is_part();
-            *has_total |= entry.is_total();
-        }
-        Pairs { by_stem }
-    }
-
-    fn is_complete(&self, stem: &Labels) -> bool {
-        self.by_stem.get(stem).is_some_and(|(_, has_bucket, has_total)| *has_bucket && *has_total)
-    }
-
-    /// Whether totals of `group` are there and none has its bucket.
-    fn lack_all_of(&self, group: &Labels) -> bool {
-        let totals = || self.by_stem.values().filter(|(of, _, has_total)| *of == group && *has_total);
-        totals().count() > 0 && totals().all(|(_, has_bucket, _)| !has_bucket)
-    }
-
-    /// Whether the bucket of a pair gained more than its total.
-    fn has_disorder(
-        &self,
-        entries: &[Entry<'_>],
-        scrape: &[(Timestamp, usize, usize, f64)],
-        increases: &[f64],
-    ) -> bool {
-        let mut excess: BTreeMap<&Labels, f64> = BTreeMap::new();
-        for ((_, _, index, _), increase) in scrape.iter().zip(increases) {
-            let entry = &entries[*index];
-            *excess.entry(&entry.stem).or_default() += (entry.part - entry.total) * increase;
-        }
-        excess.iter().any(|(stem, excess)| *excess > 0.0 && self.is_complete(stem))
-    }
-}
-
-pub(super) fn target_key(labels: &Labels) -> TargetKey {
-    let value = |name| labels.get_arc(name).cloned().unwrap_or_default();
-    (value("job"), value("instance"))
-}
-
-fn group_labels(group_by: &[Arc<str>], labels: &Labels) -> Labels {
-    let mut group = LabelsBuilder::default();
-    for name in group_by {
-        if let Some(value) = labels.get_arc(name) {
-            group.set(name.clone(), value.clone());
-        }
-    }
-    group.build()
+/// The groups that a target has totals in, without those that its scrape is blind for.
+fn seen_groups(target: &TargetState, pairs: Option<&Pairs<'_>>) -> Vec<Labels> {
+    let is_blind = |group: &Labels| pairs.is_some_and(|pairs| pairs.lack_all_of(group));
+    target.groups.iter().filter(|group| !is_blind(group)).cloned().collect()
 }

@@ -21,10 +21,11 @@ use crate::promql::Dialect;
 use crate::promql::plan::Engine;
 use crate::rules::{Environment, EvalContext};
 
-use super::accounting::{Accounting, Role, TargetKey, target_key};
+use super::accounting::{Accounting, Role};
 use super::alerts::{Alerts, BURN_ALERT, LiveAlert, Surroundings};
 use super::curve::Counts;
 use super::demand::reads;
+use super::entry::TargetKey;
 use super::feed::sources;
 use super::figures::Figures;
 use super::fold::History;
@@ -250,18 +251,20 @@ fn batch<'a>(slo: &Slo, recording: &'a Recording) -> Vec<(Role, &'a [Series])> {
     let sources = sources(&slo.indicator);
     let is_counted = |role: &Role| !matches!(role, Role::Up | Role::StartTime | Role::Witness);
     let mut batch: Vec<(Role, &[Series])> = Vec::new();
+    let none = Labels::empty();
+    let target = |series: &Series| slo.copies.source(&series.labels, &none).target;
     let mut targets: HashSet<TargetKey> = HashSet::new();
     for (role, matchers) in sources.iter().filter(|(role, _)| is_counted(role)) {
         for (series, _) in recording.series() {
             if matchers.iter().all(|test| test.matches_labels(&series.labels)) {
-                targets.insert(target_key(&series.labels));
+                targets.insert(target(series));
                 batch.push((*role, std::slice::from_ref(series)));
             }
         }
     }
     for (series, role) in recording.series() {
         // A scrape that failed altogether may be of a target that showed none of the counters yet.
-        let is_of_targets = targets.contains(&target_key(&series.labels));
+        let is_of_targets = targets.contains(&target(series));
         let is_source = |(of, tests): &(Role, Vec<_>)| {
             !is_counted(of) && tests.iter().all(|test: &Matcher| test.matches_labels(&series.labels))
         };

@@ -4,7 +4,7 @@
 //!
 //! Three groups per objective, with Sloth's series: error ratios per window, what is derived from them, and one alert per severity. Windows up
 //! to [`RAW_MAX`] read the counters; longer ones add up counts of five minutes that a rule records, so that they cost little whatever their length.
-//! Queries of an objective are written as they are, over each window.
+//! Queries of an objective are written as they are, over each window. Of replicas the mean is taken.
 //!
 //! **Differs** from our own counting, and by how much is printed ([`Compiled::bounds`]): `increase` extrapolates, leaves out the first value of a
 //! series that is born, and what lies between two ranges; a calendar's window becomes a rolling one; nothing is held while targets are down.
@@ -155,6 +155,13 @@ fn bounds(slo: &Slo, scrape_interval: Duration) -> Vec<String> {
             slo.window
         ));
     }
+    if !slo.copies.replica_labels.is_empty() {
+        bounds.push(format!(
+            "copies of a target: each count is the mean of them, since rules cannot follow one. While all of them scrape, figures are those of one copy; \
+             what only m of n saw counts m/n of itself in the ranges in which the others came or went: the windows up to {}, and ranges of 5m in longer ones",
+            format_duration(RAW_MAX)
+        ));
+    }
     if !slo.exclusions.is_empty() {
         bounds.push("exclusions are not in the rules: no bound".to_owned());
     }
@@ -173,6 +180,8 @@ struct Counters {
     part_is: PartIs,
     total: Vec<Counter>,
     by: String,
+    /// In which copies differ.
+    replica_labels: String,
 }
 
 struct Counter {
@@ -214,7 +223,7 @@ impl Counters {
             Indicator::Availability(_) => PartIs::Good,
             _ => slo.indicator.part_is(),
         };
-        Ok(Counters { part, part_is, total, by })
+        Ok(Counters { part, part_is, total, by, replica_labels: slo.copies.replica_labels.join(", ") })
     }
 
     fn sum(&self, counters: &[Counter], range: Duration) -> String {
@@ -228,7 +237,12 @@ impl Counters {
                 (_, false) => " + ",
                 (_, true) => " - ",
             };
-            let _ = write!(text, "{sign}sum{by} ({function}({selector}[{range}]))");
+            // The mean goes with buckets and totals alike; the highest of two buckets may exceed the total that was read with it.
+            let of_one = match self.replica_labels.as_str() {
+                "" => format!("{function}({selector}[{range}])"),
+                labels => format!("avg without ({labels}) ({function}({selector}[{range}]))"),
+            };
+            let _ = write!(text, "{sign}sum{by} ({of_one})");
         }
         text
     }

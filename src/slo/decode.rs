@@ -16,6 +16,8 @@
 //!     time_zone: Europe/Madrid  # of a calendar's boundaries; default UTC
 //!     budgeting: occurrences    # or {time_slices: {slice: 5m, target: 99}}, {ratio_time_slices: {slice: 5m}}
 //!     group_by: [region]        # one budget for each
+//!     replica_labels: [prometheus_replica]   # copies of the same counters differ in these
+//!     target_labels: [cluster]  # what tells targets apart beside job and instance
 //!     indicator:                # required; exactly one kind, see `decode_indicator`
 //!       errors:                 #   counters: bad or good, and total
 //!         bad: http_requests_total{job="checkout",code=~"5.."}
@@ -51,6 +53,7 @@ use crate::source::yaml::{self, Node};
 use crate::source::{Diagnostics, SourceFile, Span, suggest};
 
 use super::decode_alerting::policy;
+use super::decode_copies;
 use super::decode_exclusion;
 use super::decode_indicator::{self, Read};
 use super::decode_latency::Implied;
@@ -294,6 +297,7 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
     let budgeting = fields
         .or("budgeting", Budgeting::Occurrences, |decoder, node| decode_window::budgeting(decoder, node, &window));
     let group_by = fields.or("group_by", Vec::new(), |decoder, node| group_by(decoder, node, &labels));
+    let copies = decode_copies::read(&mut fields, &group_by, indicator.as_ref());
     let alerting = fields.node("alerting");
     decode_query::check_group_by(fields.decoder, node.get("group_by"), indicator.as_ref());
     decode_query::check_alerting(fields.decoder, alerting, indicator.as_ref());
@@ -323,6 +327,7 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, names: &mut HashSet<Arc<str>>) ->
         labels: Labels::from_pairs(labels.into_iter().map(|(name, _, value)| (name, value))),
         indicator: indicator?,
         group_by,
+        copies,
         objective: objective?,
         window,
         budgeting,

@@ -17,18 +17,17 @@
 //! meanwhile is counted at the next scrape.
 //!
 //! **Differs:** start timestamps of stored samples are not read, and the daemon looks for witnesses among the counters of the
-//! indicator and `process_start_time_seconds`; a backtest may feed every counter of the target.
+//! indicator and `process_start_time_seconds`; a backtest looks at every counter of the target ([`super::witnesses`]).
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use crate::model::{Labels, Timestamp};
 
 use super::coverage::Coverage;
+use super::entry::{Point, TargetKey};
+use super::replicas::Followed;
 use super::snapshot::{Reader, Writer};
-
-/// The `job` and `instance` of a series; either may be empty.
-pub(super) type TargetKey = (Arc<str>, Arc<str>);
+use super::spec::Copies;
 
 /// What the fed samples prove about what is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +52,16 @@ pub(super) enum Kind {
     StartTime,
     /// A counter that is not of the indicator: a fall shows a restart.
     Witness,
+    /// What such counters tell together ([`super::Role::Falls`]).
+    Falls,
 }
 
-/// A sample of one series among those of its target's instant.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Point<'a> {
-    pub(super) labels: &'a Labels,
-    pub(super) kind: Kind,
-    pub(super) value: f64,
+impl Kind {
+    /// The kind of that number, as it is saved.
+    pub(super) fn from_number(number: u64) -> Option<Kind> {
+        let all = [Kind::Counter, Kind::Gauge, Kind::Up, Kind::StartTime, Kind::Witness, Kind::Falls];
+        all.into_iter().find(|kind| *kind as u64 == number)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub(super) struct TargetState {
 pub(super) struct Fold {
     series: HashMap<Labels, SeriesState>,
     targets: HashMap<TargetKey, TargetState>,
+    /// Which copies of targets count; nothing where none are told apart.
+    pub(super) followed: Followed,
     /// After the first of these instants, scrapes at or before the second prove nothing about what was not in them: the selection may have changed.
     distrusted: Option<(Timestamp, Timestamp)>,
     /// Samples of series refused because there were too many.
@@ -116,9 +119,8 @@ impl Fold {
         self.witness(key, at, points);
         let increases = points.iter().map(|point| self.count(key, at, *point)).collect();
         let target = self.targets.get_mut(key).expect("BUG: a target vanished within a step");
-        let sees_own = points.iter().any(|point| matches!(point.kind, Kind::Counter | Kind::Gauge));
-        target.has_own |= sees_own;
-        let succeeded = points.iter().any(|point| point.kind != Kind::Up || point.value == 1.0);
+        target.has_own |= points.iter().any(Point::is_own);
+        let succeeded = points.iter().any(|point| point.entry.kind != Kind::Up || point.value == 1.0);
         if succeeded && (target.has_own || history == History::Complete) {
             target.last_scrape = Some(at);
             target.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
@@ -140,11 +142,15 @@ impl Fold {
             groups: BTreeSet::new(),
         });
         for point in points {
-            let Some(state) = self.series.get(point.labels) else { continue };
-            let shows_restart = match point.kind {
+            if point.entry.kind == Kind::Falls {
+                target.fell_from = target.fell_from.max(Some(Timestamp::from_ms(point.value as i64)));
+                continue;
+            }
+            let Some(state) = self.series.get(&point.entry.labels) else { continue };
+            let shows_restart = match point.entry.kind {
                 Kind::Counter | Kind::Witness => point.value < state.last,
                 Kind::StartTime => point.value != state.last,
-                Kind::Gauge | Kind::Up => false,
+                Kind::Gauge | Kind::Up | Kind::Falls => false,
             };
             if shows_restart {
                 target.fell_from = target.fell_from.max(Some(state.last_at));
@@ -153,14 +159,14 @@ impl Fold {
     }
 
     fn count(&mut self, key: &TargetKey, at: Timestamp, point: Point<'_>) -> f64 {
-        match point.kind {
+        match point.entry.kind {
             Kind::Gauge => return 1.0,
-            Kind::Up => return 0.0,
+            Kind::Up | Kind::Falls => return 0.0,
             Kind::Counter | Kind::StartTime | Kind::Witness => {}
         }
         let target = &self.targets[key];
         let is_full = self.series.len() >= SERIES_MAX;
-        match self.series.get_mut(point.labels) {
+        match self.series.get_mut(&point.entry.labels) {
             Some(state) => {
                 let was_missing = target.last_scrape > Some(state.last_at);
                 let restarted = was_missing && target.fell_from >= Some(state.last_at);
@@ -174,12 +180,23 @@ impl Fold {
                 0.0
             }
             None => {
-                self.series.insert(point.labels.clone(), SeriesState { last: point.value, last_at: at });
+                self.series.insert(point.entry.labels.clone(), SeriesState { last: point.value, last_at: at });
                 let is_distrusted =
                     self.distrusted.is_some_and(|(after, through)| at > after && target.last_scrape <= Some(through));
                 if target.last_scrape.is_some() && !is_distrusted { point.value } else { 0.0 }
             }
         }
+    }
+
+    /// A scrape of a copy that does not count shows that the target lives, and nothing of its series.
+    pub(super) fn live(&mut self, key: &TargetKey, at: Timestamp, history: History) -> Option<&TargetState> {
+        let target = self.targets.get_mut(key)?;
+        if target.has_own || history == History::Complete {
+            target.coverage.add(at, at.plus_ms(SCRAPE_COVERS_MS));
+        }
+        target.failures = 0;
+        target.last_at = at;
+        Some(target)
     }
 
     /// The last sample of any kind of a target.
@@ -197,8 +214,8 @@ impl Fold {
         self.distrusted = Some((after, through));
     }
 
-    /// Writes what is remembered.
-    pub(super) fn save(&self, out: &mut Writer) {
+    /// Writes what is remembered, but for the copies that are followed.
+    pub(super) fn save(&self, copies: &Copies, out: &mut Writer) {
         out.instant(self.distrusted.map(|(after, _)| after));
         out.instant(self.distrusted.map(|(_, through)| through));
         let mut series: Vec<(&Labels, &SeriesState)> = self.series.iter().collect();
@@ -212,9 +229,8 @@ impl Fold {
         let mut targets: Vec<(&TargetKey, &TargetState)> = self.targets.iter().collect();
         targets.sort_by_key(|(key, _)| *key);
         out.unsigned(targets.len() as u64);
-        for ((job, instance), target) in targets {
-            out.bytes(job.as_bytes());
-            out.bytes(instance.as_bytes());
+        for (key, target) in targets {
+            key.save(copies, out);
             out.instant(target.last_scrape);
             out.unsigned(u64::from(target.has_own));
             out.instant(target.fell_from);
@@ -227,7 +243,7 @@ impl Fold {
     }
 
     /// Reads what [`Fold::save`] wrote.
-    pub(super) fn load(input: &mut Reader<'_>) -> Option<Fold> {
+    pub(super) fn load(copies: &Copies, input: &mut Reader<'_>) -> Option<Fold> {
         let (after, through) = (input.instant()?, input.instant()?);
         let mut fold = Fold { distrusted: after.zip(through), ..Fold::default() };
         for _ in 0..input.count()? {
@@ -236,7 +252,7 @@ impl Fold {
             fold.series.insert(labels, state);
         }
         for _ in 0..input.count()? {
-            let key = (input.text()?, input.text()?);
+            let key = TargetKey::load(copies, input)?;
             let mut target = TargetState {
                 last_scrape: input.instant()?,
                 has_own: input.unsigned()? == 1,
@@ -258,6 +274,7 @@ impl Fold {
     pub(super) fn drop_before(&mut self, at: Timestamp) {
         self.series.retain(|_, state| state.last_at >= at);
         self.targets.retain(|_, target| target.last_at >= at);
+        self.followed.drop_before(at);
         self.targets.values_mut().for_each(|target| target.coverage.drop_before(at));
     }
 

@@ -46,7 +46,7 @@ use super::partly::{self, Notice, PartlySeen};
 use super::policy::Since;
 use super::query::Answers;
 use super::snapshot::{self, Reader, Writer};
-use super::spec::{PartIs, Slo};
+use super::spec::{Copies, PartIs, Slo};
 use super::status::{SloAlert, SloStatus};
 use super::trend::{TrendPoint, trend};
 use super::view::{Origin, View};
@@ -161,6 +161,7 @@ impl SloGroup {
                 old.slo.name == new.slo.name
                     && old.slo.indicator == new.slo.indicator
                     && old.slo.group_by == new.slo.group_by
+                    && old.slo.copies == new.slo.copies
                     && old.slo.budgeting == new.slo.budgeting
                     && old.accounting.reach() >= new.accounting.reach()
             };
@@ -538,7 +539,9 @@ impl Tracked {
 
     /// Tells what is counted, and how: another indicator or grouping is another generation.
     fn counted(&self) -> u64 {
-        snapshot::hash(&format!("{:?}", (&self.slo.indicator, &self.slo.group_by, self.slo.budgeting)))
+        let Slo { indicator, group_by, budgeting, copies, .. } = &self.slo;
+        let told_apart = if *copies == Copies::default() { String::new() } else { format!("{copies:?}") };
+        snapshot::hash(&(format!("{:?}", (indicator, group_by, budgeting)) + &told_apart))
     }
 }
 

@@ -17,6 +17,7 @@ mod coverage;
 mod curve;
 mod decode;
 mod decode_alerting;
+mod decode_copies;
 mod decode_exclusion;
 mod decode_indicator;
 mod decode_latency;
@@ -24,6 +25,7 @@ mod decode_query;
 mod decode_template;
 mod decode_window;
 mod demand;
+mod entry;
 mod exclusion;
 mod feed;
 mod figures;
@@ -41,6 +43,7 @@ mod policy;
 mod query;
 mod recording;
 mod recurrence;
+mod replicas;
 mod selector;
 mod slices;
 mod snapshot;
@@ -77,7 +80,9 @@ pub use policy::{
 pub use query::{Queried, Query};
 pub use recording::{Recording, RecordingError};
 pub use recurrence::Recurrence;
-pub use spec::{About, Budgeting, Indicator, JoinedBy, Member, Objective, PartIs, Selector, Slo, Term, TotalIs};
+pub use spec::{
+    About, Budgeting, Copies, Indicator, JoinedBy, Member, Objective, PartIs, Selector, Slo, Term, TotalIs,
+};
 pub use status::{SloAlert, SloStatus};
 pub use texts::outlook;
 pub use trend::TrendPoint;

@@ -5,7 +5,8 @@
 //! that was killed loses no event and doubles none.
 //!
 //! ```text
-//! version | when slots were evaluated (from version 2 on) | objectives: name, what is counted (a hash), reach, settled instant, memory of series and targets, groups with their curves
+//! version | when slots were evaluated (from version 2 on) | objectives: name, what is counted (a hash), reach, settled instant, memory of series and targets,
+//! of replicas where they are told apart, groups with their curves
 //! numbers are variable-length, seven bits a byte; times and differences zigzag; floats eight bytes; texts with their length before
 //! ```
 //!

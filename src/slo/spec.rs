@@ -27,6 +27,8 @@ pub struct Slo {
     pub indicator: Indicator,
     /// One budget for each combination of these labels' values.
     pub group_by: Vec<Arc<str>>,
+    /// What tells copies of the counters and targets apart.
+    pub copies: Copies,
     /// The share of events that must be good.
     pub objective: Objective,
     /// What the budget is for.
@@ -39,6 +41,15 @@ pub struct Slo {
     pub exclusions: Arc<[Exclusion]>,
     /// What the budget that is left means for changes; the fullest level first. Empty: releases wait while it is overspent.
     pub levels: Vec<Level>,
+}
+
+/// What tells copies of the same counters apart, and what targets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Copies {
+    /// Series that differ in nothing but these labels are one counter, read by several scrapers; its events count once.
+    pub replica_labels: Vec<Arc<str>>,
+    /// Beside `job` and `instance`, targets differ in these.
+    pub target_labels: Vec<Arc<str>>,
 }
 
 /// What an objective is a share of. Slices are aligned to the epoch; one counts where it lies in the window as a whole and had events.

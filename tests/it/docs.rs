@@ -51,6 +51,7 @@ const DECODERS: &[(&str, &str)] = &[
     ("rules/policy.rs", "rules.md"),
     ("slo/decode.rs", "slos.md"),
     ("slo/decode_alerting.rs", "slos.md"),
+    ("slo/decode_copies.rs", "slos.md"),
     ("slo/decode_exclusion.rs", "slos.md"),
     ("slo/decode_indicator.rs", "slos.md"),
     ("slo/decode_latency.rs", "slos.md"),

@@ -40,6 +40,7 @@ fn the_schema_has_the_keys_that_are_read() {
     let files = [
         "decode",
         "decode_alerting",
+        "decode_copies",
         "decode_exclusion",
         "decode_indicator",
         "decode_latency",

@@ -110,6 +110,7 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -
             labels: joined(&[told_apart.as_slice()], service.as_deref()),
             indicator: indicator.clone(),
             group_by: group_by.clone(),
+            copies: Default::default(),
             objective,
             window: window.clone(),
             budgeting,

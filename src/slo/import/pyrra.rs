@@ -107,6 +107,7 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node) -> Option<Slo> {
         labels: Default::default(),
         indicator,
         group_by,
+        copies: Default::default(),
         objective,
         window: Window::Rolling(window),
         budgeting: Budgeting::Occurrences,

@@ -112,6 +112,7 @@ fn slo(decoder: &mut Decoder<'_>, node: &Node, service: &Service, keys: &'static
         labels: joined(&[&service.labels, &own_labels], service.name.as_deref()),
         indicator,
         group_by,
+        copies: Default::default(),
         objective,
         window: Window::Rolling(PERIOD),
         budgeting: Budgeting::Occurrences,

@@ -111,7 +111,7 @@ fn scrapes_before_a_reload_prove_nothing() {
 
 /// What one target does at one step.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Unscraped,
     Failed,
     /// Whether the process restarted before; per series how much it grew, `None` where it is not in the scrape.
@@ -119,16 +119,16 @@ enum Step {
 }
 
 const CODES: [&str; 3] = ["200", "404", "500"];
-const TARGETS: usize = 3;
+pub(super) const TARGETS: usize = 3;
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let scraped =
         (prop::bool::weighted(0.15), prop::collection::vec(prop::option::weighted(0.75, 0u8..4), CODES.len()));
     prop_oneof![1 => Just(Step::Unscraped), 1 => Just(Step::Failed), 6 => scraped.prop_map(|(r, g)| Step::Scraped(r, g))]
 }
 
 /// Plays steps: gaps between them in seconds, and what each target does. Counters keep growing while they are not shown.
-fn play(gaps: &[i64], steps: &[Vec<Step>]) -> Tape {
+pub(super) fn play(gaps: &[i64], steps: &[Vec<Step>]) -> Tape {
     let mut tape = Tape::default();
     let mut values = [[40.0; CODES.len()]; TARGETS];
     let mut started = [1.0; TARGETS];

@@ -11,6 +11,7 @@ mod partly;
 mod peak_hour;
 mod policies;
 mod queries;
+mod replicas;
 mod specs;
 mod timelines;
 
