@@ -9,7 +9,8 @@
 //! A tier's runs are raw conditions at the instants of the grid. What alerts make of them (guard, holding, suppressing) are the
 //! notifications: the daemon's own alerts, stepped at the same instants. Of the one that it makes for a whole file each objective tells when it would
 //! be named there; that says how much was recorded, not how the service did, so it is no notification.
-//! **Cost.** One pass over the samples, in slices of [`SLICE_MS`]; then two look-ups per window and instant, in a table of the grid where
+//! **Cost.** One pass over all samples ([`super::witnesses`]), and for each objective one over those of its counters, in slices of [`SLICE_MS`]; then
+//! two look-ups per window and instant, in a table of the grid where
 //! window and step allow it. Alerts are stepped only where they have something to do.
 
 use std::collections::{BTreeSet, HashSet};
@@ -36,9 +37,10 @@ use super::partly::{self, Unseen};
 use super::policy::{BudgetWhen, Severity, Since};
 use super::query::Answers;
 use super::recording::Recording;
-use super::spec::{Indicator, Slo};
+use super::spec::{Copies, Indicator, Slo};
 use super::texts::partly_seen;
 use super::view::{Origin, View};
+use super::witnesses::Witnesses;
 
 /// The longest stretch of time fed at once, so that memory does not depend on the length of the recording.
 const SLICE_MS: i64 = 6 * 3600 * 1000;
@@ -152,12 +154,12 @@ pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Result<V
     };
     let mut result = Vec::new();
     let needed = |slo: &Slo| slos.iter().any(|other| other.indicator.is_made_of(&slo.name));
+    let witnesses = Witnessed::of(slos, recording);
+    let account = |slo: &Slo| account(slo, recording, &witnesses, (grid, reach(slo)));
     let composites_exist = slos.iter().any(|slo| matches!(slo.indicator, Indicator::Composite { .. }));
     // Counters are kept only as long as somebody asks: those of a thousand objectives need not be there at once.
-    let kept: Vec<Option<Accounting>> = slos
-        .iter()
-        .map(|slo| (composites_exist && needed(slo)).then(|| account(slo, recording, grid, reach(slo))))
-        .collect();
+    let kept: Vec<Option<Accounting>> =
+        slos.iter().map(|slo| (composites_exist && needed(slo)).then(|| account(slo))).collect();
     let engine = engine(slos, recording);
     let awake = recording.awake();
     for (index, slo) in slos.iter().enumerate() {
@@ -168,7 +170,7 @@ pub fn backtest_all(slos: &[Slo], recording: &Recording, grid: Grid) -> Result<V
         } else if let Some(kept) = &kept[index] {
             Origin::Counted(kept)
         } else {
-            own = account(slo, recording, grid, reach(slo));
+            own = account(slo);
             Origin::Counted(&own)
         };
         let is_own = |group: &&Labels| group.is_empty() || origin.was_measured(group, grid.end);
@@ -228,10 +230,35 @@ fn ask(slo: &Slo, engine: &Engine, grid: Grid) -> Option<Result<Answers, String>
     Some(Ok(answers))
 }
 
+/// What the counters of targets tell, for each way in which objectives tell targets apart: mostly there is one.
+pub(super) struct Witnessed(Vec<(Copies, Witnesses)>);
+
+impl Witnessed {
+    pub(super) fn of(slos: &[Slo], recording: &Recording) -> Self {
+        let mut all: Vec<(Copies, Witnesses)> = Vec::new();
+        let counted = slos.iter().filter(|slo| !sources(&slo.indicator).is_empty());
+        for copies in counted.map(|slo| &slo.copies).filter(|copies| copies.replica_labels.is_empty()) {
+            if !all.iter().any(|(known, _)| known == copies) {
+                all.push((copies.clone(), Witnesses::of(recording, copies)));
+            }
+        }
+        Witnessed(all)
+    }
+
+    fn of_target(&self, slo: &Slo, target: &TargetKey) -> &[Series] {
+        self.0.iter().find(|(copies, _)| *copies == slo.copies).map_or(&[], |(_, all)| all.of_target(target))
+    }
+}
+
 /// Counts everything up to the end of the grid.
-fn account(slo: &Slo, recording: &Recording, grid: Grid, reach: Duration) -> Accounting {
+pub(super) fn account(
+    slo: &Slo,
+    recording: &Recording,
+    witnessed: &Witnessed,
+    (grid, reach): (Grid, Duration),
+) -> Accounting {
     let Some((first, last)) = recording.range() else { return Accounting::new(slo) };
-    let batch = batch(slo, recording);
+    let batch = batch(slo, recording, witnessed);
     let reach = reach + grid.end.max(last).since(first.min(grid.start));
     let mut accounting = Accounting::reaching(slo, reach);
     // Only slices with samples: a timestamp that is far off must not cost a slice for each hour up to it.
@@ -247,28 +274,28 @@ fn account(slo: &Slo, recording: &Recording, grid: Grid, reach: Duration) -> Acc
 }
 
 /// The indicator's series, and what else tells of scrapes and restarts of the same targets.
-fn batch<'a>(slo: &Slo, recording: &'a Recording) -> Vec<(Role, &'a [Series])> {
-    let sources = sources(&slo.indicator);
-    let is_counted = |role: &Role| !matches!(role, Role::Up | Role::StartTime | Role::Witness);
-    let mut batch: Vec<(Role, &[Series])> = Vec::new();
+fn batch<'a>(slo: &Slo, recording: &'a Recording, witnessed: &'a Witnessed) -> Vec<(Role, &'a [Series])> {
+    let (counted, others): (Vec<_>, Vec<_>) =
+        sources(&slo.indicator).into_iter().partition(|(role, _)| !matches!(role, Role::Up | Role::StartTime));
+    let passes = |tests: &[Matcher], series: &Series| tests.iter().all(|test| test.matches_labels(&series.labels));
     let none = Labels::empty();
     let target = |series: &Series| slo.copies.source(&series.labels, &none).target;
+    let mut batch: Vec<(Role, &[Series])> = Vec::new();
     let mut targets: HashSet<TargetKey> = HashSet::new();
-    for (role, matchers) in sources.iter().filter(|(role, _)| is_counted(role)) {
-        for (series, _) in recording.series() {
-            if matchers.iter().all(|test| test.matches_labels(&series.labels)) {
-                targets.insert(target(series));
-                batch.push((*role, std::slice::from_ref(series)));
-            }
+    for (role, tests) in &counted {
+        for (series, _) in recording.series().filter(|(series, _)| passes(tests, series)) {
+            targets.insert(target(series));
+            batch.push((*role, std::slice::from_ref(series)));
         }
     }
-    for (series, role) in recording.series() {
+    batch.extend(targets.iter().map(|target| (Role::Falls, witnessed.of_target(slo, target))));
+    // Which samples of copies follow each other is not known before they are counted: then each counter tells for itself.
+    let has_copies = !slo.copies.replica_labels.is_empty();
+    for (series, role) in recording.series().filter_map(|(series, role)| Some((series, role?))) {
         // A scrape that failed altogether may be of a target that showed none of the counters yet.
-        let is_of_targets = targets.contains(&target(series));
-        let is_source = |(of, tests): &(Role, Vec<_>)| {
-            !is_counted(of) && tests.iter().all(|test: &Matcher| test.matches_labels(&series.labels))
-        };
-        if let Some(role) = role.filter(|_| is_of_targets || sources.iter().any(is_source)) {
+        let is_source = || others.iter().any(|(of, tests)| *of == role && passes(tests, series));
+        let tells = role == Role::Up || has_copies;
+        if (tells && targets.contains(&target(series))) || role != Role::Witness && is_source() {
             batch.push((role, std::slice::from_ref(series)));
         }
     }

@@ -53,6 +53,7 @@ mod texts;
 mod trend;
 mod view;
 mod window;
+mod witnesses;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ mod queries;
 mod replicas;
 mod specs;
 mod timelines;
+mod witnesses;
 
 use std::time::Duration;
 
