@@ -18,7 +18,7 @@ use crate::source::format_duration;
 
 use super::policy::{Severity, Tier};
 use super::query::Queried;
-use super::spec::{Budgeting, Indicator, PartIs, Slo, Term};
+use super::spec::{Indicator, PartIs, Slo, Term};
 use super::texts::percent;
 use super::window::Window;
 
@@ -79,7 +79,7 @@ pub struct CompiledRule {
 
 /// The rules of `slo` for targets scraped every `scrape_interval`; why there are none where that cannot be said in rules.
 pub fn compile(slo: &Slo, names: Names, scrape_interval: Duration) -> Result<Compiled, String> {
-    if slo.budgeting != Budgeting::Occurrences {
+    if slo.budgeting.is_of_slices() && !slo.indicator.is_queried() {
         return Err("slices of time are not events: rules would have to be evaluated once for each slice".to_owned());
     }
     let source = match &slo.indicator {

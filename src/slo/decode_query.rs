@@ -39,7 +39,7 @@ impl Read {
     /// One less it.
     pub(super) fn complement(self) -> Read {
         // On a line of its own, should the query end in a comment.
-        Read { query: Query::new(&format!("1 - (\n{}\n)", self.query.text())), expr: self.expr }
+        Read { query: self.query.within("1 - (\n", "\n)"), expr: self.expr }
     }
 }
 

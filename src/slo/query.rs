@@ -21,6 +21,7 @@
 //! exclusions, forecast and guard do not exist.
 //! **A new process** asks at up to [`HELD_ASKS_MAX`] earlier instants also, over the longest `for` of a tier: since when a condition is met is
 //! not counted anew after a restart. In between those instants nobody looked.
+//! **Slices of time** are steps of a subquery; a window asks for those that lie in it as a whole, and a shorter one than a slice has no events.
 //! **Limits.** [`GROUPS_MAX`] groups. A group is remembered for the objective's window after its total was last there.
 //! **Cost.** One evaluation per query, window and instant. Windows of a fixed length are prepared once; that of a calendar changes all the time.
 
@@ -48,6 +49,8 @@ pub(super) const HELD_ASKS_MAX: u32 = 60;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     text: Arc<str>,
+    /// Of a share of slices of time: their length.
+    slice: Option<Duration>,
 }
 
 /// What is asked for each window.
@@ -122,7 +125,17 @@ pub(super) fn places(text: &str) -> Vec<(usize, usize)> {
 impl Query {
     /// `text` has a place for the window and is PromQL once it is filled.
     pub(super) fn new(text: &str) -> Self {
-        Query { text: text.into() }
+        Query { text: text.into(), slice: None }
+    }
+
+    /// The same for a text in which the window is the range of a subquery whose steps are ends of slices: it gets those of whole slices only.
+    pub(super) fn of_slices(text: &str, slice: Duration) -> Self {
+        Query { text: text.into(), slice: Some(slice) }
+    }
+
+    /// Between two texts.
+    pub(super) fn within(self, before: &str, after: &str) -> Self {
+        Query { text: format!("{before}{}{after}", self.text).into(), ..self }
     }
 
     /// As written.
@@ -132,7 +145,9 @@ impl Query {
 
     /// The text over `window`.
     pub fn over(&self, window: Duration) -> String {
-        let length = format_duration(window);
+        // From the end of the first slice that begins with the window or later; the start of a range is not in it.
+        let of_slices = |slice| window.saturating_sub(slice) + Duration::from_millis(1);
+        let length = format_duration(self.slice.map_or(window, of_slices));
         let mut text = String::with_capacity(self.text.len());
         let mut done = 0;
         for (start, len) in places(&self.text) {
@@ -304,8 +319,12 @@ impl Answers {
                     &mut of_now
                 }
             };
-            let counts = counts(&self.queried, &self.group_by, prepared, at, context);
-            found.push(counts.map_err(|error| format!("over {}: {error}", format_duration(length)))?);
+            let mut counts = counts(&self.queried, &self.group_by, prepared, at, context)
+                .map_err(|error| format!("over {}: {error}", format_duration(length)))?;
+            if self.queried.queries().iter().any(|(_, query)| query.slice.is_some_and(|slice| length < slice)) {
+                counts.values_mut().for_each(|counts| *counts = Counts::default()); // no slice fits in
+            }
+            found.push(counts);
         }
         Ok(found)
     }

@@ -7,13 +7,14 @@
 //! |---|---|---|---|
 //! | Sloth `prometheus/v1`, its custom resource | `sum(rate(SELECTOR[{{.window}}]))`, sums and differences of such; other queries are asked | 30 days | our default ones, which are Sloth's |
 //! | Pyrra `v1alpha1` | plain selectors; native histograms are asked | its own | Pyrra's four, with their `for` |
-//! | OpenSLO `v1` | plain selectors of counters, or the rates of them; other queries are asked | rolling or calendar | its alert policies |
+//! | OpenSLO `v1` | plain selectors of counters, or the rates of them; other queries, raw ratios and measured values are asked | rolling or calendar | its alert policies |
 //!
 //! **Differs** from those tools, always: events are counted from raw samples and nothing is extrapolated or averaged; no bad series beside a
 //! total means no bad events; no total means not measured.
 //! **Differs:** alerts have our names and labels. A query that is not made of counters is evaluated as a query over each window, the objective's
 //! own included (Sloth averages recorded ratios of five minutes), is marked as not event-exact, and tells so with its place.
 
+mod measured;
 mod openslo;
 mod pyrra;
 mod queried;

@@ -2,8 +2,9 @@
 //!
 //! **Source.** OpenSLO v1 (2025-09), its Go library for what the text leaves open: a month is 30 days, a quarter 90, a year 365 where they
 //! roll; a bare number of a slice's window is minutes.
-//! **Differs:** composites and threshold metrics are refused. A raw ratio, and counts that are not made of counters, are evaluated as queries: over the
-//! window that `{{.window}}` or `$window` stands for, or else as their mean over each window. An SLO with several objectives is several, told apart by the
+//! **Differs:** composites are refused. A raw ratio, and counts that are not made of counters, are evaluated as queries: over the
+//! window that `{{.window}}` or `$window` stands for, or else as their mean over each window. A threshold metric is compared minute by minute, also
+//! within slices of time, which OpenSLO may ask once each. An SLO with several objectives is several, told apart by the
 //! label `objective`. A condition that burns *below* a threshold is taken at its word, with a warning: early examples had it by mistake.
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::promql::ast::{Expr, ExprKind};
+use crate::source::Span;
 use crate::source::decode::{Decoder, Fields};
 use crate::source::yaml::Node;
 
@@ -21,6 +23,7 @@ use super::super::decode_window;
 use super::super::policy::{Comparison, Policy, Severity, Tier};
 use super::super::spec::{About, Budgeting, Objective, PartIs, Slo};
 use super::super::window::{Calendar, Unit, Window};
+use super::measured::{self, Measured, Threshold};
 use super::queried::{self, Given, Sli};
 use super::{joined, objective, terms};
 
@@ -73,43 +76,38 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -
         let help = "write indicator or indicatorRef; composites, with indicators at the objectives, are not read";
         fields.decoder.error_with_help(span, "the SLO has no indicator", help);
     }
-    let sli = sli.and_then(|node| indicator(fields.decoder, node));
+    let measured = sli.and_then(|node| indicator(fields.decoder, node));
     let window = fields.or("timeWindow", Window::Rolling(Duration::from_secs(30 * 86_400)), time_window);
-    let method = fields.required("budgetingMethod", |decoder, node| {
-        let method = decoder.non_empty_string(node)?;
-        let is_known = ["Occurrences", "Timeslices", "RatioTimeslices"].contains(&method.as_str());
-        if !is_known {
-            let help = "OpenSLO has Occurrences, Timeslices and RatioTimeslices";
-            decoder.error_with_help(node.span, format!("{method:?} is not a budgeting method"), help);
-        }
-        is_known.then_some(method)
-    });
+    let method = fields.required("budgetingMethod", method);
     let method_span = fields.key_span("budgetingMethod").unwrap_or(span);
     let objectives = fields.required("objectives", |decoder, node| {
-        decoder.list(node, |decoder, node| read_objective(decoder, node, method.as_deref(), &window))
+        decoder
+            .list(node, |decoder, node| read_objective(decoder, node, method.as_deref(), (&window, measured.as_ref())))
     });
     let objectives_span = fields.key_span("objectives").unwrap_or(fields.span);
     let tiers = fields.or("alertPolicies", Vec::new(), |decoder, node| {
         decoder.list(node, |decoder, node| alert_policy(decoder, node, index))
     });
     fields.finish();
-    let (Some((indicator, group_by)), Some(objectives)) = (sli, objectives) else { return None };
-    if indicator.is_queried() && objectives.iter().any(|(_, budgeting)| budgeting.is_of_slices()) {
-        let message = "slices of time need counters: a query gives one figure for a whole window";
-        decoder.error(method_span, message);
+    let (Some(measured), Some(objectives)) = (measured, objectives) else { return None };
+    if matches!(measured, Measured::Threshold(_)) && objectives.len() > 1 {
+        let help = "write an SLO for each";
+        decoder.error_with_help(objectives_span, "with a thresholdMetric OpenSLO has one objective", help);
     }
+    let indicators = indicators(decoder, &measured, &objectives, method_span);
     let is_several = objectives.len() > 1;
-    for (objective, _) in &objectives {
+    for Target { objective, .. } in &objectives {
         warn_of_unreachable(decoder, objectives_span, &tiers, *objective);
     }
-    let slo = |(objective, budgeting): (Objective, Budgeting)| {
+    let slo = |(Target { objective, budgeting, .. }, sli): (Target, Option<Sli>)| {
+        let (indicator, group_by) = sli?;
         let told_apart = is_several.then(|| ("objective".to_owned(), objective.percent().to_string()));
-        Slo {
+        Some(Slo {
             name: name.into(),
             about: About { description: description.clone(), ..About::default() },
             labels: joined(&[told_apart.as_slice()], service.as_deref()),
-            indicator: indicator.clone(),
-            group_by: group_by.clone(),
+            indicator,
+            group_by,
             copies: Default::default(),
             objective,
             window: window.clone(),
@@ -117,9 +115,33 @@ fn spec(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'_>) -
             policy: Policy { tiers: tiers.clone(), ..Policy::default() },
             exclusions: Default::default(),
             levels: Vec::new(),
-        }
+        })
     };
-    Some(objectives.into_iter().map(slo).collect())
+    objectives.into_iter().zip(indicators).map(slo).collect()
+}
+
+fn method(decoder: &mut Decoder<'_>, node: &Node) -> Option<String> {
+    let method = decoder.non_empty_string(node)?;
+    let is_known = ["Occurrences", "Timeslices", "RatioTimeslices"].contains(&method.as_str());
+    if !is_known {
+        let help = "OpenSLO has Occurrences, Timeslices and RatioTimeslices";
+        decoder.error_with_help(node.span, format!("{method:?} is not a budgeting method"), help);
+    }
+    is_known.then_some(method)
+}
+
+/// The indicator of each objective; those of one budgeting have one, which is told of once.
+fn indicators(decoder: &mut Decoder<'_>, measured: &Measured, objectives: &[Target], span: Span) -> Vec<Option<Sli>> {
+    let mut made: Vec<(Budgeting, Option<Sli>)> = Vec::new();
+    let of = |Target { budgeting, threshold, .. }: &Target| {
+        if let Some((_, sli)) = made.iter().find(|(known, _)| known == budgeting) {
+            return sli.clone();
+        }
+        let sli = measured::indicator(decoder, measured, *threshold, (*budgeting, span));
+        made.push((*budgeting, sli.clone()));
+        sli
+    };
+    objectives.iter().map(of).collect()
 }
 
 /// The document that `node` names.
@@ -142,17 +164,21 @@ fn spec_of<'n>(decoder: &mut Decoder<'_>, node: &'n Node, what: &'static str) ->
     spec
 }
 
-fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
+fn indicator(decoder: &mut Decoder<'_>, node: &Node) -> Option<Measured> {
     let spec = spec_of(decoder, node, "indicator")?;
     let mut fields = decoder.fields(spec, "indicator")?;
     fields.optional("description", Decoder::string);
-    fields.unsupported("thresholdMetric", "a measured value is no count of events; write ratioMetric with counters");
-    let ratio = fields.required("ratioMetric", ratio_metric);
+    let span = fields.span;
+    let ratio = fields.optional("ratioMetric", ratio_metric);
+    let value = fields.optional("thresholdMetric", metric).map(Measured::Threshold);
+    if fields.key_span("ratioMetric").is_some() == fields.key_span("thresholdMetric").is_some() {
+        fields.decoder.error(span, "an indicator has a ratioMetric or a thresholdMetric");
+    }
     fields.finish();
-    ratio
+    ratio.or(value)
 }
 
-fn ratio_metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
+fn ratio_metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<Measured> {
     let mut fields = decoder.fields(node, "ratioMetric")?;
     let span = fields.span;
     let is_counter = fields.or("counter", false, Decoder::bool);
@@ -171,9 +197,13 @@ fn ratio_metric(decoder: &mut Decoder<'_>, node: &Node) -> Option<Sli> {
     }
     fields.finish();
     match (good, bad, total, raw) {
-        (Some(good), None, Some(total), None) => counts(decoder, node, [&good, &total], PartIs::Good, is_counter),
-        (None, Some(bad), Some(total), None) => counts(decoder, node, [&bad, &total], PartIs::Bad, is_counter),
-        (None, None, None, Some(raw)) => raw_ratio(decoder, &raw, is_success?),
+        (Some(good), None, Some(total), None) => {
+            counts(decoder, node, [&good, &total], PartIs::Good, is_counter).map(Measured::Events)
+        }
+        (None, Some(bad), Some(total), None) => {
+            counts(decoder, node, [&bad, &total], PartIs::Bad, is_counter).map(Measured::Events)
+        }
+        (None, None, None, Some(ratio)) => Some(Measured::Raw { ratio, is_success: is_success? }),
         _ => None,
     }
 }
@@ -206,27 +236,9 @@ fn counts(decoder: &mut Decoder<'_>, node: &Node, both: [&Given; 2], part_is: Pa
             decoder.error_with_help(given.span, "an expression of counters is no counter", help);
             return None;
         }
-        tell_of_mean(decoder, given);
+        given.tell_of_mean(decoder);
     }
     queried::asked(decoder, node, (part, part.mean()), part_is, (total, total.mean()))
-}
-
-fn raw_ratio(decoder: &mut Decoder<'_>, raw: &Given, is_success: bool) -> Option<Sli> {
-    let share = if raw.has_window() {
-        decoder.warning(raw.span, "a ratio is evaluated as a query over each window, and not counted event by event");
-        raw.as_written()
-    } else {
-        tell_of_mean(decoder, raw);
-        raw.mean()
-    };
-    let share = if is_success { share.complement() } else { share };
-    queried::ratio(decoder, raw, share)
-}
-
-fn tell_of_mean(decoder: &mut Decoder<'_>, given: &Given) {
-    let message =
-        "the query has no window: what counts is its mean over each window, every minute alike, and not event by event";
-    decoder.warning(given.span, message);
 }
 
 /// Whether an expression has a range vector in it.
@@ -314,7 +326,7 @@ fn length((count, unit): (u16, char)) -> Duration {
     Duration::from_secs(u64::from(count) * unit_secs)
 }
 
-fn rolling(decoder: &mut Decoder<'_>, span: crate::source::Span, count: u16, unit: char) -> Option<Duration> {
+fn rolling(decoder: &mut Decoder<'_>, span: Span, count: u16, unit: char) -> Option<Duration> {
     use super::super::decode::{WINDOW_MAX, WINDOW_MIN};
     let window = length((count, unit));
     if !(WINDOW_MIN..=WINDOW_MAX).contains(&window) {
@@ -340,12 +352,20 @@ fn calendar(decoder: &mut Decoder<'_>, node: &Node) -> Option<(DateTime, TimeZon
     Some((start?, zone?))
 }
 
+/// What an objective says.
+struct Target {
+    objective: Objective,
+    budgeting: Budgeting,
+    /// Of a measured value.
+    threshold: Option<Threshold>,
+}
+
 fn read_objective(
     decoder: &mut Decoder<'_>,
     node: &Node,
     method: Option<&str>,
-    window: &Window,
-) -> Option<(Objective, Budgeting)> {
+    (window, measured): (&Window, Option<&Measured>),
+) -> Option<Target> {
     let mut fields = decoder.fields(node, "objective")?;
     fields.optional("displayName", Decoder::string);
     let target = fields.optional("target", |decoder, node| {
@@ -369,9 +389,7 @@ fn read_objective(
         is_ratio.then_some(ratio)
     });
     let slice = fields.optional("timeSliceWindow", |decoder, node| slice(decoder, node, window));
-    for key in ["op", "value"] {
-        fields.unsupported(key, "they are of threshold metrics");
-    }
+    let threshold = threshold(&mut fields, measured);
     for key in ["indicator", "indicatorRef", "compositeWeight"] {
         fields.unsupported(key, "composites are not read");
     }
@@ -393,7 +411,27 @@ fn read_objective(
         _ => Some(Budgeting::Occurrences),
     };
     fields.finish();
-    Some((target.or(target_percent)?, budgeting?))
+    Some(Target { objective: target.or(target_percent)?, budgeting: budgeting?, threshold: threshold? })
+}
+
+/// `op` and `value`, which a measured value needs and nothing else has; the outer `None` where they are wrong.
+fn threshold(fields: &mut Fields<'_, '_, '_>, measured: Option<&Measured>) -> Option<Option<Threshold>> {
+    if !matches!(measured, None | Some(Measured::Threshold(_))) {
+        for key in ["op", "value"] {
+            fields.unsupported(key, "they are of threshold metrics");
+        }
+        return Some(None);
+    }
+    let comparison = fields.optional("op", comparison);
+    let value = fields.optional("value", Decoder::float);
+    measured?; // else what it is has been told to be wrong
+    for key in ["op", "value"] {
+        if fields.key_span(key).is_none() {
+            let span = fields.span;
+            fields.decoder.error(span, format!("the objective of a thresholdMetric needs {key}"));
+        }
+    }
+    Some(Some(Threshold { comparison: comparison?, value: value? }))
 }
 
 /// A bare number is minutes.
@@ -458,7 +496,13 @@ fn condition(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'
             }
             is_known.then_some(())
         });
-        let comparison = fields.or("op", Comparison::Above, comparison);
+        let comparison = fields.or("op", Comparison::Above, |decoder, node| {
+            let comparison = comparison(decoder, node)?;
+            if matches!(comparison, Comparison::Below | Comparison::AtMost) {
+                decoder.warning(node.span, "this alert holds while the budget burns slowly; gt or gte may be meant");
+            }
+            Some(comparison)
+        });
         let factor = fields.required("threshold", Decoder::float);
         let lookback = fields.required("lookbackWindow", units).map(length);
         let hold = fields.or("alertAfter", Duration::ZERO, |decoder, node| {
@@ -480,18 +524,14 @@ fn condition(decoder: &mut Decoder<'_>, node: &Node, name: &str, index: &Index<'
 }
 
 fn comparison(decoder: &mut Decoder<'_>, node: &Node) -> Option<Comparison> {
-    let comparison = match node.as_str() {
-        Some("gt") => Comparison::Above,
-        Some("gte") => Comparison::AtLeast,
-        Some("lt") => Comparison::Below,
-        Some("lte") => Comparison::AtMost,
+    match node.as_str() {
+        Some("gt") => Some(Comparison::Above),
+        Some("gte") => Some(Comparison::AtLeast),
+        Some("lt") => Some(Comparison::Below),
+        Some("lte") => Some(Comparison::AtMost),
         _ => {
             decoder.error_with_help(node.span, "not an operator", "write gt, gte, lt or lte");
-            return None;
+            None
         }
-    };
-    if matches!(comparison, Comparison::Below | Comparison::AtMost) {
-        decoder.warning(node.span, "this alert holds while the budget burns slowly; gt or gte may be meant");
     }
-    Some(comparison)
 }

@@ -45,6 +45,11 @@ impl Given {
         !places(&self.text).is_empty()
     }
 
+    /// Whether it gives a number, and no elements.
+    pub(super) fn is_scalar(&self) -> bool {
+        self.expr.value_type() == ValueType::Scalar
+    }
+
     /// As it is.
     pub(super) fn as_written(&self) -> Read {
         Read { query: Query::new(&self.text), expr: self.expr.clone() }
@@ -54,8 +59,7 @@ impl Given {
     /// unknown one, and must not make a month unknown.
     pub(super) fn mean(&self) -> Read {
         let written = &self.expr;
-        let is_scalar = written.value_type() == ValueType::Scalar;
-        let vector = if is_scalar { format!("vector({written})") } else { format!("({written})") };
+        let vector = if self.is_scalar() { format!("vector({written})") } else { format!("({written})") };
         let text = format!("avg_over_time(({vector} >= -Inf)[$window:1m]) or avg_over_time({vector}[$window:1m])");
         let expr = parse(&text).unwrap_or_else(|_| written.clone());
         Read { query: Query::new(&text), expr }
@@ -68,6 +72,12 @@ impl Given {
             self.span,
             format!("{why}: it is evaluated as a query over each window, and not counted event by event"),
         );
+    }
+
+    /// Tells that its mean counts.
+    pub(super) fn tell_of_mean(&self, decoder: &mut Decoder<'_>) {
+        let message = "the query has no window: what counts is its mean over each window, every minute alike, and not event by event";
+        decoder.warning(self.span, message);
     }
 
     /// Whether it gives elements or a number, and so can be asked.

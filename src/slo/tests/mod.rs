@@ -7,6 +7,7 @@ mod event_log;
 mod forecasts;
 mod late;
 mod latency;
+mod measured;
 mod partly;
 mod peak_hour;
 mod policies;
