@@ -7,6 +7,8 @@
 //! objective                in percent, as it was written
 //! window                   of the budget, as it was written: "30d", "month"
 //! event_exact              whether events are counted one by one; false of queries over windows
+//! at                       of which instant the figures are (RFC 3339)
+//! evaluated                false from the start of the process to the first evaluation: the figures are of what was durable, if anything was
 //! state                    met │ at_risk │ breached │ not_measured
 //! budget_remaining         1 untouched, 0 spent, negative overspent; null without events
 //! error_ratio              over the whole window; null without events
@@ -20,8 +22,8 @@
 //! alerts[]                 what fires: name, severity, tier, labels, annotations, active_at (RFC 3339)
 //! ```
 //!
-//! `/slos/NAME` gives the groups of one objective, 404 where there is none of that name; `/slos/NAME/budget` how its budget went since the window
-//! began (`time`, `budget_remaining`, `burn_rate`), `/slos/NAME/burn_rates`, `/slos/NAME/alerts` and `/slos/NAME/forecast` these parts alone, each with `group`.
+//! `/slos/NAME` gives the groups of one objective, 404 where no objective has that name; `/slos/NAME/budget` how its budget went since the window
+//! began (`time`, `budget_remaining`, `burn_rate`), `/slos/NAME/burn_rates`, `/slos/NAME/alerts` and `/slos/NAME/forecast` these parts alone, each with `group` and `evaluated`.
 //!
 //! **Units.** Ratios go from 0 to 1; `good` and `total` count events.
 
@@ -59,6 +61,7 @@ pub(super) async fn part(State(state): State<AppState>, Path((name, part)): Path
     of_name(&state, &name, |json, slo| {
         json.object(|json| {
             json.key("group").labels(&slo.group);
+            json.key("evaluated").truth(slo.is_evaluated);
             write(json, slo);
         });
     })
@@ -93,6 +96,8 @@ fn write_slo(json: &mut Json, slo: &SloStatus) {
         json.key("objective").number(slo.objective_percent);
         json.key("window").string(&slo.window.to_string());
         json.key("event_exact").truth(slo.is_event_exact);
+        json.key("at").string(&figures.at.to_rfc3339());
+        json.key("evaluated").truth(slo.is_evaluated);
         json.key("state").string(figures.state.as_str());
         if let Some(missing) = &figures.missing_bucket {
             json.key("reason").string(&missing.to_string());
@@ -259,6 +264,7 @@ mod tests {
             window: Window::Rolling(Duration::from_secs(3_600)),
             budgeting: Default::default(),
             is_event_exact: true,
+            is_evaluated: true,
             tiers: Vec::new(),
             guard: None,
             trend: Vec::new().into(),
@@ -270,7 +276,7 @@ mod tests {
         };
         let expected = concat!(
             r#"{"name":"a","group":{"zone":"z"},"labels":{"service":"shop"},"objective":99,"window":"1h","#,
-            r#""event_exact":true,"state":"breached","budget_remaining":-24,"error_ratio":0.25,"windows":["#,
+            r#""event_exact":true,"at":"1970-01-01T00:00:05Z","evaluated":true,"state":"breached","budget_remaining":-24,"error_ratio":0.25,"windows":["#,
             r#"{"window":"5m","burn_rate":null,"error_ratio":null,"coverage":0.5,"good":0,"total":0},"#,
             r#"{"window":"1h","burn_rate":25,"error_ratio":0.25,"coverage":0.5,"good":3,"total":4}],"#,
             r#""tiers":[],"level":null,"forecast":null,"#,

@@ -282,7 +282,10 @@ impl Start<'_> {
     }
 
     fn slos(&self, starting: StartingSlos) -> SloGroups {
-        let start = |(key, group, before)| (key, self.start(group, before, slo_status));
+        let start = |(key, mut group, before): (_, SloGroup, _)| {
+            group.announce(self.now);
+            (key, self.start(group, before, slo_status))
+        };
         starting.into_iter().map(start).collect()
     }
 

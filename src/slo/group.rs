@@ -264,6 +264,41 @@ impl SloGroup {
         self.alerts.remind(now, self.interval, environment)
     }
 
+    /// Makes known how each objective stands before it is first evaluated here: as of what was durable, or not measured. `now` is the start of a process
+    /// or of a configuration.
+    pub fn announce(&mut self, now: Timestamp) {
+        let known = std::mem::take(&mut self.status);
+        self.status = self.complete(known, now);
+        self.attach_alerts();
+    }
+
+    /// With the objectives that are missing in `status`, in order of the file: those that have not been evaluated, and those of which no group is
+    /// known.
+    fn complete(&self, status: Vec<SloStatus>, at: Timestamp) -> Vec<SloStatus> {
+        let mut by_name: BTreeMap<Arc<str>, Vec<SloStatus>> = BTreeMap::new();
+        for status in status {
+            by_name.entry(status.name.clone()).or_default().push(status);
+        }
+        let known = |tracked: &Tracked| by_name.remove(&tracked.slo.name).unwrap_or_else(|| self.unjudged(tracked, at));
+        self.objectives.iter().flat_map(known).collect()
+    }
+
+    fn unjudged(&self, tracked: &Tracked, at: Timestamp) -> Vec<SloStatus> {
+        let (slo, origin, none) = (&tracked.slo, tracked.origin(), Labels::empty());
+        let at = tracked.accounting.settled_through().unwrap_or(at);
+        let mut groups: Vec<&Labels> =
+            origin.groups().into_iter().filter(|group| group.is_empty() || origin.was_measured(group, at)).collect();
+        if groups.is_empty() {
+            groups.push(&none);
+        }
+        let of_group = |group: &Labels| {
+            let excluded = excluded(slo, group, at - tracked.accounting.reach(), at.plus_ms(1));
+            let figures = Figures::compute(&self.view(slo, origin, group, &excluded), at, None);
+            SloStatus { is_evaluated: false, ..new_status(slo, group, figures) }
+        };
+        groups.into_iter().map(of_group).collect()
+    }
+
     /// How each group of each objective stood at the last slot, in order of the file, then of groups.
     pub fn status(&self) -> Vec<SloStatus> {
         self.status.clone()
@@ -486,7 +521,7 @@ impl Evaluator for SloGroup {
         (outcome.alerts, outcome.transitions) = self.alerts.finish(slot, self.interval, context.environment);
         self.alerts.record(slot, &mut outcome.recorded);
         self.mark_stale(slot, kept, &mut outcome.recorded);
-        self.status = status;
+        self.status = self.complete(status, slot);
         self.attach_alerts();
         outcome
     }
@@ -600,6 +635,7 @@ fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {
         window: slo.window.clone(),
         budgeting: slo.budgeting,
         is_event_exact: !slo.indicator.is_queried(),
+        is_evaluated: true,
         tiers: slo.policy.tiers.clone(),
         guard: slo.policy.guard,
         trend: Arc::default(),

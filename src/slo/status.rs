@@ -14,7 +14,7 @@ use super::spec::{About, Budgeting};
 use super::trend::TrendPoint;
 use super::window::Window;
 
-/// How one group of one objective stood at the last slot.
+/// How one group of one objective stood at the last slot; before the first one of a process, as far as that is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SloStatus {
     /// The objective's name.
@@ -33,6 +33,8 @@ pub struct SloStatus {
     pub budgeting: Budgeting,
     /// Whether events are counted one by one; queries over windows do not.
     pub is_event_exact: bool,
+    /// Whether the figures are of an evaluation, and not of what was durable when this process began.
+    pub is_evaluated: bool,
     /// The tiers of its policy.
     pub tiers: Vec<Tier>,
     /// All figures: windows with events, error ratio, burn rate and coverage; the budget; the state.

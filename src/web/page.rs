@@ -247,6 +247,7 @@ fn objective(slo: &SloStatus) -> Markup {
                 span.quiet { (slo.objective_percent) " % " (slo.window.phrase()) }
             }
             @if !slo.about.description.is_empty() { div.quiet { (slo.about.description) } }
+            @if !slo.is_evaluated { div.quiet { "not evaluated yet since the start; as of " (slo.figures.at.to_rfc3339()) } }
             div class={ "bar " (kind) } role="img" aria-label={ "budget left " (percent(remaining)) } { i style={ "width:" (format!("{width:.2}")) "%" } {} }
             div.burns {
                 span { strong { (percent(remaining)) } " of the budget left" }

@@ -6,7 +6,7 @@ use super::{Tape, environment, file, labels, secs};
 use crate::model::{Labels, Timestamp, Value};
 use crate::promql::{Querier, QuerierError};
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
-use crate::slo::{SloGroup, State};
+use crate::slo::{SloGroup, SloStatus, State};
 
 const SPEC: &str = r#"
 slos:
@@ -428,6 +428,52 @@ fn counters_outlive_kills_and_the_retention_of_samples() {
         status.iter().map(|slo| (slo.group.clone(), slo.figures.whole, slo.figures.state)).collect::<Vec<_>>()
     };
     assert_eq!(play(true), play(false));
+}
+
+#[test]
+fn an_objective_is_known_before_it_is_evaluated() {
+    let spec = format!("{SPEC}  - {{name: plain, objective: 99, indicator: {{availability: up}}}}\n");
+    let told = |group: &SloGroup| -> Vec<_> {
+        let of = |slo: SloStatus| {
+            (
+                slo.name.to_string(),
+                slo.group.to_string(),
+                slo.figures.state,
+                slo.is_evaluated,
+                slo.figures.whole.counts.total,
+            )
+        };
+        group.status().into_iter().map(of).collect()
+    };
+    let mut world = World::new(&spec);
+    world.group.announce(secs(world.now));
+    let nothing = |name: &str| (name.to_owned(), "{}".to_owned(), State::NotMeasured, false, 0.0);
+    assert_eq!(told(&world.group), [nothing("requests"), nothing("plain")]);
+
+    // Bad at first, so that it is breached; then all is well, and it is killed a minute after what was saved.
+    world.run(600, [Some((0.5, 10.0)), FINE]);
+    let saved = world.group.save();
+    world.run(60, [FINE, FINE]);
+    let alive = told(&world.group);
+    assert!(alive.iter().all(|(_, _, _, is_evaluated, _)| *is_evaluated), "{alive:?}");
+    let mut next = SloGroup::new(file(&spec), Duration::from_secs(15));
+    next.restore(&saved, secs(world.now));
+    next.announce(secs(world.now));
+    let known = told(&next);
+    assert_eq!(known.len(), 3);
+    for ((before, now), total) in alive.iter().zip(&known).zip([5250.0, 5250.0, 72.0]) {
+        assert_eq!((&before.0, &before.1, before.2), (&now.0, &now.1, now.2));
+        // As of what is settled, a minute before it was saved.
+        assert_eq!((now.3, now.4), (false, total), "{now:?}");
+    }
+
+    // A reload keeps what is known, adds what is new, and lets go what is gone.
+    let other = spec.replace("name: plain", "name: other");
+    let mut reloaded = SloGroup::new(file(&other), Duration::from_secs(15));
+    reloaded.adopt_state(world.group.clone());
+    reloaded.announce(secs(world.now));
+    assert_eq!(told(&reloaded)[..2], alive[..2]);
+    assert_eq!(told(&reloaded)[2..], [nothing("other")]);
 }
 
 #[test]
