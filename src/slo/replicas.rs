@@ -223,8 +223,8 @@ impl Followed {
             self.changes += 1;
         }
         if !shown.tells() {
-            let is_alone = copies.other_succeeds(place, at);
-            return if is_alone { Verdict::Passed } else { Verdict::Counts(VecDeque::new()) };
+            let is_scrapers_trouble = copies.other_succeeds(place, at);
+            return if is_scrapers_trouble { Verdict::Passed } else { Verdict::Counts(VecDeque::new()) };
         }
         if copies.followed == *name {
             let before = std::mem::take(&mut copies.all[place].held);
