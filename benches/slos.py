@@ -5,15 +5,18 @@ usage: benches/slos.py [ALMENARA [FOLDER_OF_PEERS]]    (a release build; prometh
 
 SLOS (1000) objectives of errors with the default tiers, over four counters each. Both import DAYS (3) of samples at 30 s, scrape the same exporter
 each 30 s, and evaluate each 30 s: here the windows of 5m 30m 1h 2h 6h 1d 3d 30d, there seventeen rules an objective, in which 30d is a mean of
-what 5m was. After the first evaluations CYCLES (6) are measured. Then the budgets are compared: figures over 3d of both.
+what 5m was. After the first evaluations CYCLES (6) are measured. Then the budgets are compared: figures over 3d of both. With INDICATOR=queried the
+objectives are queries, asked once for each window, instead of counters; WINDOW (30d) is that of their budgets.
 Network traffic is on loopback; only what was started here is ended.
 """
 import http.server, json, os, subprocess, sys, tempfile, threading, time, urllib.parse, urllib.request
-from ranges import ALMENARA, PEERS, Server, free_port
+from queries import ALMENARA, PEERS, Server, free_port
 
 SLOS = int(os.environ.get("SLOS", "1000"))
 DAYS = int(os.environ.get("DAYS", "3"))
 CYCLES = int(os.environ.get("CYCLES", "6"))
+IS_QUERIED = os.environ.get("INDICATOR", "counted") == "queried"
+WINDOW = os.environ.get("WINDOW", "30d")
 STEP = 30
 CODES = ("200", "404", "500", "503")
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
@@ -61,8 +64,11 @@ def write_objectives(path):
     with open(path, "w") as out:
         out.write("slos:\n")
         for number in range(SLOS):
-            out.write(f"- name: requests-{number:04}\n  service: svc{number:04}\n  objective: {OBJECTIVE}\n")
-            out.write(f"  indicator: {{errors: {{bad: '{bad(number)}', total: '{total(number)}'}}}}\n")
+            out.write(f"- name: requests-{number:04}\n  service: svc{number:04}\n  objective: {OBJECTIVE}\n  window: {WINDOW}\n")
+            kind, part, all_of = "errors", bad(number), total(number)
+            if IS_QUERIED:
+                kind, part, all_of = "events", f"sum(rate({part}[$window]))", f"sum(rate({all_of}[$window]))"
+            out.write(f"  indicator: {{{kind}: {{bad: '{part}', total: '{all_of}'}}}}\n")
 
 
 def write_rules(path):

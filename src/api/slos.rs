@@ -272,6 +272,7 @@ mod tests {
             exclusions: Vec::new(),
             figures,
             partly_seen: [].into(),
+            sizes: Default::default(),
             alerts: vec![alert],
         };
         let expected = concat!(

@@ -3,7 +3,7 @@
 //! In the flow: a server is read in slices of time, oldest first, through remote read or, where it has none, through range selectors of
 //! its query API; [`Imported`] puts the samples into a store.
 //!
-//! **Units.** Slices begin with [`SLICE_MS`] and are as long as [`SLICE_SAMPLES_AIM`] samples need.
+//! **Units.** Slices are as long as [`SLICE_SAMPLES_AIM`] samples need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use clap::ArgMatches;
 use super::explain::instant;
 use super::imported::Imported;
 use super::progress::Progress;
-use super::query::{ANSWER_BYTES_MAX, TIMEOUT, USER_AGENT};
-use crate::http::{Client, ClientConfig};
-use crate::model::{Labels, Matcher, Sample, Series, Timestamp};
+use super::query::USER_AGENT;
+use crate::http::ClientConfig;
+use crate::model::{Matcher, Sample, Series, Timestamp};
 use crate::promql::eval::QueryOptions;
 use crate::promql::parse_metric_selector;
-use crate::remote::read::ReadClient;
+use crate::remote::history::{History, HistoryApi, Slices};
 use crate::slo::parse_file;
 use crate::source::decode::Decoder;
 use crate::source::{SourceFile, parse_duration, yaml};
@@ -27,12 +27,6 @@ use crate::store::{Row, Store};
 
 pub(super) type Failure = Box<dyn std::error::Error>;
 
-/// The first slice of time that is asked for.
-const SLICE_MS: i64 = 2 * 3600 * 1000;
-/// The longest: longer answers do not cost less each.
-const SLICE_MS_MAX: i64 = 24 * 3600 * 1000;
-/// The shortest.
-const SLICE_MS_MIN: i64 = 60 * 1000;
 /// Samples of a slice, by order of magnitude: some ten MB on the wire.
 const SLICE_SAMPLES_AIM: u64 = 5_000_000;
 /// How far back is imported unless it is said, or follows from objectives.
@@ -45,37 +39,23 @@ pub(super) fn server(store: &Store, origin: &Origin, imported: &mut Imported) ->
 }
 
 async fn slices(store: &Store, origin: &Origin, imported: &mut Imported) -> Result<(), Failure> {
-    let client = Client::new(origin.config.clone(), USER_AGENT)?;
-    let added = external_labels(&client, origin).await;
-    let reader = ReadClient::new(format!("{}/api/v1/read", origin.url), origin.config.clone(), USER_AGENT, TIMEOUT)?;
+    let history = History::of(&origin.url, origin.config.clone(), origin.api, USER_AGENT).await?;
     let mut progress = Progress::start(format!("importing {}", origin.url));
-    let (mut from, mut slice_ms) = (origin.start, SLICE_MS);
-    while from <= origin.end {
-        let through = from.plus_ms(slice_ms - 1).min(origin.end);
+    let mut slices = Slices::of((origin.start, origin.end), SLICE_SAMPLES_AIM);
+    while let Some((from, through)) = slices.current() {
         let mut received = 0;
         for matchers in &origin.selectors {
-            let mut take = |series: Series| {
+            let take = |series: Series| {
                 received += series.samples.len() as u64;
-                let labels = if origin.is_read { without(&series.labels, &added) } else { series.labels };
-                let handle = store.series_ref(&labels);
+                let handle = store.series_ref(&series.labels);
                 let row = |sample: Sample| Row::new(handle, sample.at, sample.value);
                 imported.commit(store, &series.samples.into_iter().map(row).collect::<Vec<_>>());
             };
-            match origin.is_read {
-                true => drop(reader.read(matchers, (from, through), take).await?),
-                false => {
-                    let left_out = query(&client, origin, matchers, (from, through), &mut take).await?;
-                    imported.left_out += left_out;
-                }
-            }
+            let left_out = history.read(matchers, (from, through), take).await?;
+            imported.left_out += left_out;
         }
         progress.at(through.ms_since(origin.start) as f64 / origin.end.ms_since(origin.start).max(1) as f64);
-        slice_ms = match received {
-            many if many > 2 * SLICE_SAMPLES_AIM => (slice_ms / 2).max(SLICE_MS_MIN),
-            few if few < SLICE_SAMPLES_AIM / 4 => (slice_ms * 2).min(SLICE_MS_MAX),
-            _ => slice_ms,
-        };
-        from = through.plus_ms(1);
+        slices.advance(received);
     }
     Ok(())
 }
@@ -85,8 +65,7 @@ pub(super) struct Origin {
     /// Without a slash at its end.
     pub(super) url: String,
     config: ClientConfig,
-    /// By remote read; otherwise by queries.
-    is_read: bool,
+    api: HistoryApi,
     selectors: Vec<Vec<Matcher>>,
     start: Timestamp,
     end: Timestamp,
@@ -117,7 +96,7 @@ impl Origin {
         Ok(Some(Origin {
             url: url.trim_end_matches('/').to_owned(),
             config: text("http.config.file").map_or(Ok(ClientConfig::default()), http_config)?,
-            is_read: text("api") != Some("query"),
+            api: if text("api") == Some("query") { HistoryApi::Query } else { HistoryApi::Read },
             selectors,
             start: time("start", now - ago)?,
             end: time("end", now)?,
@@ -158,71 +137,4 @@ fn http_config(path: &str) -> Result<ClientConfig, Failure> {
     let mut config = config.filter(|_| !diagnostics.has_errors()).ok_or_else(|| diagnostics.to_string())?;
     config.resolve_paths(Path::new(path).parent().unwrap_or(Path::new("")));
     Ok(config)
-}
-
-/// What a Prometheus adds to each series that it gives by remote read, and stores nowhere. Other servers do not tell, and add nothing.
-async fn external_labels(client: &Client, origin: &Origin) -> Labels {
-    let url = format!("{}/api/v1/status/config", origin.url);
-    let Ok(answer) = json(client, &url).await else { return Labels::empty() };
-    let text = answer["data"]["yaml"].as_str().unwrap_or_default().to_owned();
-    let root = yaml::parse(&SourceFile::new("config", text)).0;
-    let labels = root.as_ref().and_then(|root| root.get("global")?.get("external_labels"));
-    let Some(yaml::Node { kind: yaml::NodeKind::Mapping(pairs), .. }) = labels else { return Labels::empty() };
-    Labels::from_pairs(pairs.iter().filter_map(|(name, value)| Some((name.as_str()?, value.as_str()?))))
-}
-
-fn without(labels: &Labels, added: &Labels) -> Labels {
-    if added.is_empty() {
-        return labels.clone();
-    }
-    let own = labels.iter().filter(|label| added.get(&label.name) != Some(&label.value));
-    Labels::from_pairs(own.map(|label| (label.name.clone(), label.value.clone())))
-}
-
-async fn json(client: &Client, url: &str) -> Result<serde_json::Value, Failure> {
-    let answer = client.get(url, &[], TIMEOUT).await?;
-    let (is_success, status) = (answer.is_success(), answer.status_text());
-    let body = answer.bytes(ANSWER_BYTES_MAX).await?;
-    let answer: serde_json::Value = serde_json::from_slice(&body).map_err(|error| format!("{status}: {error}"))?;
-    match answer["error"].as_str() {
-        Some(error) if !is_success => Err(format!("{status}: {error}").into()),
-        _ => Ok(answer),
-    }
-}
-
-/// The raw samples in `start..=end`, by a range selector. Gives how many native histograms were left out.
-async fn query(
-    client: &Client,
-    origin: &Origin,
-    matchers: &[Matcher],
-    (start, end): (Timestamp, Timestamp),
-    take: &mut impl FnMut(Series),
-) -> Result<usize, Failure> {
-    let matchers: Vec<String> = matchers.iter().map(ToString::to_string).collect();
-    // Open on the left since Prometheus 3; a sample that comes twice before it does no harm.
-    let expr = format!("{{{}}}[{}ms]", matchers.join(","), end.ms_since(start) + 1);
-    let time = end.as_secs_f64().to_string();
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("query", expr.as_str()), ("time", &time)])
-        .finish();
-    let answer = json(client, &format!("{}/api/v1/query?{query}", origin.url)).await?;
-    let mut left_out = 0;
-    for series in answer["data"]["result"].as_array().into_iter().flatten() {
-        let pairs = series["metric"].as_object().into_iter().flatten();
-        let labels = Labels::from_pairs(pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
-        let sample = |pair: &serde_json::Value| {
-            let at = Timestamp::from_secs_f64(pair[0].as_f64()?);
-            let value = match pair[1].as_str()? {
-                "+Inf" => f64::INFINITY,
-                "-Inf" => f64::NEG_INFINITY,
-                text => text.parse().ok()?,
-            };
-            Some(Sample::float(at, value))
-        };
-        let values = series["values"].as_array().map_or(&[][..], Vec::as_slice);
-        let samples: Option<Vec<Sample>> = values.iter().map(sample).collect();
-        left_out += series["histograms"].as_array().map_or(0, Vec::len);
-        take(Series::new(labels, samples.ok_or("a sample of the answer cannot be read")?));
-    }
-    Ok(left_out)
 }

@@ -13,6 +13,7 @@ use super::settings::Layer;
 use crate::deliver::DeliverConfig;
 use crate::notifier::AlertingConfig;
 use crate::promql::Features;
+use crate::remote::history::HistoryConfig;
 use crate::router::RouterConfig;
 use crate::rules::RuleFile;
 use crate::scrape::{ScrapeConfig, ScrapeDefaults};
@@ -44,6 +45,8 @@ pub struct Config {
     pub rule_files: Vec<RuleFile>,
     /// SLO files likewise.
     pub slo_files: Vec<SloFile>,
+    /// Where objectives that begin find their history.
+    pub slo_history: Option<HistoryConfig>,
 }
 
 /// What the file says before the files it names are read.
@@ -87,6 +90,7 @@ impl Config {
             named.config.scrape_configs.append(&mut jobs);
         }
         named.config.alerting.resolve_paths(directory);
+        named.config.slo_history.iter_mut().for_each(|history| history.client.resolve_paths(directory));
         for path in matching(&source, directory, &named.rule_patterns, &mut diagnostics) {
             let file = read(&path, None, &mut diagnostics)
                 .and_then(|source| checked(RuleFile::parse_with(&source, unknown_keys, features), &mut diagnostics));
@@ -200,6 +204,7 @@ fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) 
     let (global, defaults) = decode_global(&mut fields, variable);
     let rule_patterns = fields.or("rule_files", Vec::new(), patterns);
     let slo_patterns = fields.or("slo_files", Vec::new(), patterns);
+    let slo_history = fields.optional("slo_history", HistoryConfig::decode);
     let scrape_patterns = fields.or("scrape_config_files", Vec::new(), patterns);
     let mut job_names = HashSet::new();
     let scrape_configs = fields.or("scrape_configs", Vec::new(), |decoder, node| {
@@ -221,6 +226,7 @@ fn decode_root(decoder: &mut Decoder<'_>, root: &Node, variable: &Variable<'_>) 
         out_of_order_time_window,
         rule_files: Vec::new(),
         slo_files: Vec::new(),
+        slo_history,
     };
     Some(Named { config, defaults, job_names, scrape_patterns, rule_patterns, slo_patterns, router_path })
 }

@@ -26,6 +26,7 @@
 mod content;
 mod fields;
 mod histogram;
+pub mod history;
 mod labels;
 pub mod message;
 mod metrics;

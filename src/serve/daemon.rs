@@ -246,7 +246,7 @@ impl Parts {
 
     /// What is wrong with the samples, for people.
     pub(super) fn storage_problem(&self) -> Option<String> {
-        let problems = [self.storage.problem(), self.upkeep.problem()];
+        let problems = [self.storage.problem(), self.upkeep.problem(), self.groups.warm_start.problem()];
         problems.into_iter().flatten().reduce(|all, further| format!("{all} {further}"))
     }
 
@@ -284,16 +284,17 @@ impl Parts {
             grace_period: self.settings.duration("rules.alert.for-grace-period"),
         };
         let scrape_configs = config.scrape_configs.clone();
-        let (groups, upkeep) = (self.groups.clone(), self.upkeep.clone());
+        let (groups, upkeep, slo_history) = (self.groups.clone(), self.upkeep.clone(), config.slo_history.clone());
         let demands = demand::demands_of(&config, environment.lookback_delta);
         // Waits for evaluations under way, so not on an async thread.
         let applied = tokio::task::spawn_blocking(move || {
             // Before anything is evaluated that needs it.
             upkeep.demand(demands, now);
-            groups.apply(&config, environment, outage, now);
+            groups.apply(&config, environment, outage, now)
         })
         .await;
-        applied.expect("BUG: changing the groups panicked");
+        let wanted = applied.expect("BUG: changing the groups panicked");
+        self.groups.warm_start.begin(self.groups.clone(), slo_history, wanted);
         self.scrapes.apply(scrape_configs).await;
         Ok(())
     }

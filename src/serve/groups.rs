@@ -14,14 +14,15 @@ use parking_lot::Mutex;
 use super::kept::{Departed, Kept};
 use super::scheduler::{self, Scheduled, Shared};
 use super::slo_state::SloStates;
+use super::warm::{Wanted, WarmStart};
 use crate::clock;
 use crate::config::Config;
-use crate::exposition::Family;
+use crate::exposition::{Family, FamilyKind};
 use crate::model::{Alert, Labels, Timestamp};
 use crate::rules::{
     Environment, Evaluator, Group, GroupDefaults, GroupStatus, Kinship, Outage, RuleState, StateChange,
 };
-use crate::slo::{SloGroup, SloStatus};
+use crate::slo::{SloGroup, SloStatus, Warming};
 
 /// All groups that are evaluated.
 pub(super) struct Groups {
@@ -32,6 +33,8 @@ pub(super) struct Groups {
     kept: Mutex<Option<Kept>>,
     departed: Mutex<Departed>,
     slo_states: SloStates,
+    /// What reads the history of objectives.
+    pub(super) warm_start: Arc<WarmStart>,
 }
 
 type RuleGroups = BTreeMap<String, Arc<Scheduled<Group, GroupStatus>>>;
@@ -53,6 +56,7 @@ impl Groups {
             kept: Mutex::default(),
             departed: Mutex::default(),
             slo_states: SloStates::below(storage),
+            warm_start: Arc::default(),
         }
     }
 
@@ -63,8 +67,8 @@ impl Groups {
     }
 
     /// Makes the groups of `config` the ones that run. Blocks until the evaluations under way of groups that change are done;
-    /// one call at a time.
-    pub(super) fn apply(&self, config: &Config, environment: Environment, outage: Outage, now: Timestamp) {
+    /// one call at a time. Gives the objectives whose history is wanted.
+    pub(super) fn apply(&self, config: &Config, environment: Environment, outage: Outage, now: Timestamp) -> Wanted {
         let before = self.running.lock().clone();
         let environment = Arc::new(environment);
         let is_same_environment = before.environment.as_ref() == Some(&environment);
@@ -77,6 +81,7 @@ impl Groups {
             now,
         };
         let mut objectives = start.objectives(config, before.slos);
+        let wanted = start.histories(config, &mut objectives);
         let left = self.kept.lock().take().map(|kept| {
             let remind =
                 |(_, group, _): &mut (_, SloGroup, _)| group.remind(now, &*self.shared.store, start.environment);
@@ -85,6 +90,24 @@ impl Groups {
         let rules = start.rules(config, before.rules, left, &mut self.departed.lock());
         let slos = start.slos(objectives);
         *self.running.lock() = Running { environment: Some(environment), rules, slos };
+        wanted
+    }
+
+    /// Gives objectives their history, and keeps it; blocks while one is evaluated. Gives how many took theirs.
+    pub(super) fn take_history(&self, wanted: Wanted) -> usize {
+        let groups = self.running.lock().slos.clone();
+        let take = |(key, warming): &(String, Warming)| {
+            groups.get(key).is_some_and(|scheduled| scheduled.lock().take_history(warming))
+        };
+        let taken = wanted.iter().filter(|one| take(one)).count();
+        self.save_slos();
+        taken
+    }
+
+    /// Evaluates objectives that wait for their history.
+    pub(super) fn end_waiting(&self) {
+        let groups = self.running.lock().slos.clone();
+        groups.values().for_each(|scheduled| scheduled.lock().end_waiting());
     }
 
     /// Ends all evaluations; blocks until those under way are done.
@@ -126,6 +149,8 @@ impl Groups {
         scheduler::collect(rules.chain(slos), latencies, families);
         self.shared.templates.collect(families);
         self.shared.beats.clock.collect(clock::now(), families);
+        self.warm_start.collect(families);
+        families.extend(of_objectives(running.slos.values().map(|group| (&*group.key, group.status()))));
     }
 }
 
@@ -281,6 +306,18 @@ impl Start<'_> {
         starting
     }
 
+    /// What objectives that begin want of another server.
+    fn histories(&self, config: &Config, starting: &mut StartingSlos) -> Wanted {
+        let Some(history) = &config.slo_history else { return Wanted::new() };
+        let until = self.now + history.wait;
+        let of = |(key, group, _): &mut (String, SloGroup, _)| {
+            let key = key.clone();
+            let all = group.await_history(&*self.shared.store, self.now, until);
+            all.into_iter().map(move |one| (key.clone(), one))
+        };
+        starting.iter_mut().flat_map(of).collect()
+    }
+
     fn slos(&self, starting: StartingSlos) -> SloGroups {
         let start = |(key, mut group, before): (_, SloGroup, _)| {
             group.announce(self.now);
@@ -314,6 +351,38 @@ impl Start<'_> {
 /// `file;name`, as Prometheus labels a group.
 pub(super) fn key(group: &dyn Evaluator) -> String {
     format!("{};{}", group.file(), group.name())
+}
+
+/// What objectives hold and what they could not take as it was, as of their last evaluation.
+fn of_objectives<'a>(files: impl Iterator<Item = (&'a str, Arc<Vec<SloStatus>>)>) -> Vec<Family> {
+    use FamilyKind::{Counter, Gauge};
+    let mut points = Family::new("almenara_slo_points", "Points of the counters of an objective.", Gauge);
+    let mut series = Family::new("almenara_slo_series", "Series that the counters of an objective remember.", Gauge);
+    let help = "Samples, or groups of a query, that an objective did not count because of a limit.";
+    let mut refused = Family::new("almenara_slo_refused_total", help, Counter);
+    let help = "Scrapes in which the bucket of a latency gained more events than its total; the total counts.";
+    let mut disordered = Family::new("almenara_slo_disordered_scrapes_total", help, Counter);
+    let help = "Answers of queries of objectives, one for each group and window, that are no share from 0 to 1.";
+    let mut adjusted = Family::new("almenara_slo_adjusted_answers_total", help, Counter);
+    for (key, statuses) in files {
+        let file = key.rsplit_once(';').map_or(key, |(file, _)| file);
+        // All groups of an objective tell the same.
+        for one in statuses.chunk_by(|a, b| a.name == b.name).map(|groups| &groups[0]) {
+            let labels = || vec![("slo", one.name.to_string()), ("slo_file", file.to_owned())];
+            points.point(labels(), one.sizes.points as f64);
+            series.point(labels(), one.sizes.series as f64);
+            refused.point(labels(), one.sizes.refused as f64);
+            if one.is_event_exact {
+                disordered.point(labels(), one.sizes.disordered as f64);
+                continue;
+            }
+            for (reason, count) in one.sizes.adjusted.by_reason() {
+                let labels = labels().into_iter().chain([("reason", reason.to_owned())]);
+                adjusted.point(labels.collect(), count as f64);
+            }
+        }
+    }
+    vec![points, series, refused, disordered, adjusted]
 }
 
 fn rule_status(group: &mut Group, took: Option<Duration>) -> GroupStatus {

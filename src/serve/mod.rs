@@ -26,6 +26,7 @@ mod surface;
 mod threads;
 mod upkeep;
 mod view;
+mod warm;
 mod web_config;
 
 use std::net::SocketAddr;

@@ -21,6 +21,7 @@ use super::entry::{Entry, Instant, Pairs, Point, Source, TargetKey, labels_of};
 use super::fold::{Fold, History, Kind, SCRAPE_COVERS_MS, TargetState};
 use super::latency::{Bounds, MissingBucket, Threshold};
 use super::outage::Outages;
+use super::query::Adjusted;
 use super::replicas::{Followed, Verdict};
 use super::slices::Slices;
 use super::snapshot::{Reader, Writer};
@@ -584,12 +585,19 @@ impl Accounting {
         let (replica_changes, replicas_refused) = self.fold.followed.counts();
         let points = self.groups.values().map(|group| group.curve.len()).sum();
         let refused = series_refused + replicas_refused + self.groups_refused;
-        Sizes { points, series, refused, disordered: self.disorder.scrapes, replica_changes }
+        Sizes {
+            points,
+            series,
+            refused,
+            disordered: self.disorder.scrapes,
+            replica_changes,
+            adjusted: Adjusted::default(),
+        }
     }
 }
 
-/// How much an [`Accounting`] holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much an [`Accounting`] holds, and what of an objective could not be taken as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Points of all groups' curves.
     pub points: usize,
@@ -601,6 +609,8 @@ pub struct Sizes {
     pub disordered: u64,
     /// How often another replica of a target has been followed.
     pub replica_changes: u64,
+    /// Answers of queries likewise.
+    pub adjusted: Adjusted,
 }
 
 /// Whether every target of the group that was tried in the last five minutes failed; a target alone, twice.

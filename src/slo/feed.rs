@@ -52,7 +52,8 @@ pub(super) fn advance(
     slice(accounting, from, slot)
 }
 
-fn feed_slice(
+/// Counts the samples after `after` up to `through`.
+pub(super) fn feed_slice(
     accounting: &mut Accounting,
     sources: &[(Role, Vec<Matcher>)],
     querier: &dyn Querier,

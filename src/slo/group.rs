@@ -59,7 +59,9 @@ const AWAKE_GAP_MS: i64 = 5 * 60 * 1000;
 pub struct SloGroup {
     file: String,
     interval: Duration,
-    objectives: Vec<Tracked>,
+    pub(super) objectives: Vec<Tracked>,
+    /// How late samples may come.
+    pub(super) late: Duration,
     alerts: Alerts,
     /// What the last slot recorded.
     recorded: BTreeSet<Labels>,
@@ -80,22 +82,25 @@ pub struct SloGroup {
 }
 
 #[derive(Clone, Debug)]
-struct Tracked {
-    slo: Slo,
+pub(super) struct Tracked {
+    pub(super) slo: Slo,
     /// Without anything where the indicator is made of queries.
-    accounting: Accounting,
+    pub(super) accounting: Accounting,
+    /// Whether its history is being read elsewhere, and until when it is not evaluated for that.
+    pub(super) wants_history: bool,
+    pub(super) waits_until: Option<Timestamp>,
     /// What the queries gave, where it is.
     answers: Option<Answers>,
     /// The first slot: what lies before it was stored before we counted, maybe with retention.
     warm_through: Option<Timestamp>,
     /// Whether the alerts from before a restart have been looked for.
     is_restored: bool,
-    groups: BTreeMap<Labels, GroupState>,
+    pub(super) groups: BTreeMap<Labels, GroupState>,
 }
 
 /// What is remembered of one group between slots, besides its counters.
 #[derive(Clone, Debug, Default)]
-struct GroupState {
+pub(super) struct GroupState {
     /// Since when each tier's condition is met.
     since: Vec<Since>,
     forecast: Option<Forecast>,
@@ -123,6 +128,8 @@ impl SloGroup {
         let track = |(slo, reach): (Slo, Duration)| Tracked {
             accounting: Accounting::reaching(&slo, reach),
             answers: Answers::of(&slo),
+            wants_history: false,
+            waits_until: None,
             warm_through: None,
             is_restored: false,
             groups: BTreeMap::new(),
@@ -136,6 +143,7 @@ impl SloGroup {
             is_notice_restored: false,
             has_full_windows: false,
             objectives: file.slos.into_iter().zip(reaches).map(track).collect(),
+            late: Duration::ZERO,
             alerts: Alerts::default(),
             recorded: BTreeSet::new(),
             last_slot: None,
@@ -168,6 +176,7 @@ impl SloGroup {
             if let Some(index) = old_objectives.iter().position(same) {
                 let old = old_objectives.swap_remove(index);
                 (new.accounting, new.warm_through) = (old.accounting, old.warm_through);
+                (new.wants_history, new.waits_until) = (old.wants_history, old.waits_until);
                 let has_same_tiers =
                     old.slo.policy.tiers == new.slo.policy.tiers && old.slo.policy.guard == new.slo.policy.guard;
                 match (&mut new.answers, old.answers) {
@@ -251,6 +260,7 @@ impl SloGroup {
 
     /// Samples may come late by `window` (`out_of_order_time_window`), and count where they belong.
     pub fn bear_late(&mut self, window: Duration) {
+        self.late = window;
         self.objectives.iter_mut().for_each(|tracked| tracked.accounting.bear_late(window));
     }
 
@@ -334,6 +344,11 @@ impl SloGroup {
         self.take_back(context.querier);
         let mut unread = BTreeSet::new();
         for (index, tracked) in self.objectives.iter_mut().enumerate() {
+            tracked.waits_until = tracked.waits_until.filter(|until| slot < *until);
+            if tracked.waits_until.is_some() {
+                unread.insert(index);
+                continue;
+            }
             if let Err(error) = tracked.read(slot, self.interval, context, &mut self.alerts) {
                 outcome.failures.push((tracked.slo.name.to_string(), error));
                 unread.insert(index);
@@ -361,7 +376,7 @@ impl SloGroup {
 
     /// Computes the figures of all groups of an objective, steps its alerts, records its series.
     fn judge(&mut self, index: usize, slot: Timestamp, recorded: &mut Vec<Recorded>, status: &mut Vec<SloStatus>) {
-        let partly_seen = self.partly_seen(index, slot);
+        let (partly_seen, sizes) = (self.partly_seen(index, slot), self.objectives[index].sizes());
         // Taken out while views look at the rest.
         let mut states = std::mem::take(&mut self.objectives[index].groups);
         let mut alerts = std::mem::take(&mut self.alerts);
@@ -391,7 +406,12 @@ impl SloGroup {
             alerts.step(slo, group, &figures, around);
             record(slo, group, &figures, view.events_total(slot), recorded);
             let trend = state.trend.clone();
-            status.push(SloStatus { trend, partly_seen: partly_seen.clone(), ..new_status(slo, group, figures) });
+            status.push(SloStatus {
+                trend,
+                sizes,
+                partly_seen: partly_seen.clone(),
+                ..new_status(slo, group, figures)
+            });
         }
         self.objectives[index].groups = states;
         self.alerts = alerts;
@@ -569,7 +589,8 @@ impl Tracked {
 
     fn sizes(&self) -> Sizes {
         let sizes = self.accounting.sizes();
-        Sizes { refused: sizes.refused + self.answers.as_ref().map_or(0, Answers::refused), ..sizes }
+        let Some(answers) = &self.answers else { return sizes };
+        Sizes { refused: sizes.refused + answers.refused(), adjusted: answers.adjusted(), ..sizes }
     }
 
     /// Tells what is counted, and how: another indicator or grouping is another generation.
@@ -640,6 +661,7 @@ fn new_status(slo: &Slo, group: &Labels, figures: Figures) -> SloStatus {
         guard: slo.policy.guard,
         trend: Arc::default(),
         partly_seen: Arc::default(),
+        sizes: Sizes::default(),
         level: level_of(&slo.levels, figures.budget_remaining_ratio),
         exclusions: slo.exclusions.iter().filter(|exclusion| exclusion.is_for(slo, group)).cloned().collect(),
         figures,

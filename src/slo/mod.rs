@@ -52,6 +52,7 @@ mod status;
 mod texts;
 mod trend;
 mod view;
+mod warm;
 mod window;
 mod witnesses;
 
@@ -78,7 +79,7 @@ pub use partly::PartlySeen;
 pub use policy::{
     AlertTexts, BudgetCondition, BudgetWhen, Comparison, NotMeasured, Policy, Severity, Since, Tier, default_tiers,
 };
-pub use query::{Queried, Query};
+pub use query::{Adjusted, Queried, Query};
 pub use recording::{Recording, RecordingError};
 pub use recurrence::Recurrence;
 pub use spec::{
@@ -88,4 +89,5 @@ pub use status::{SloAlert, SloStatus};
 pub use texts::outlook;
 pub use trend::TrendPoint;
 pub use view::View;
+pub use warm::Warming;
 pub use window::{Calendar, Unit, Window, time_zone};

@@ -193,6 +193,31 @@ pub(super) struct Answers {
     has_looked_back: bool,
     /// Groups refused because there were too many.
     refused: u64,
+    adjusted: Adjusted,
+}
+
+/// Answers, each of one group over one window, that could not be taken as they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Adjusted {
+    /// A share above 1, or more of some events than of all; taken as 1.
+    pub above: u64,
+    /// A share or a count below 0; taken as 0.
+    pub below: u64,
+    /// Not a number; taken as no events.
+    pub not_a_number: u64,
+}
+
+impl Adjusted {
+    /// With the reasons as labels.
+    pub fn by_reason(self) -> [(&'static str, u64); 3] {
+        [("above_one", self.above), ("below_zero", self.below), ("not_a_number", self.not_a_number)]
+    }
+
+    fn note(&mut self, part: f64, total: f64) {
+        self.not_a_number += u64::from(part.is_nan() || total.is_nan());
+        self.below += u64::from(part < 0.0 || total < 0.0);
+        self.above += u64::from(part > total && part > 0.0);
+    }
 }
 
 /// What is known of one group.
@@ -231,6 +256,7 @@ impl Answers {
             groups: BTreeMap::new(),
             has_looked_back: false,
             refused: 0,
+            adjusted: Adjusted::default(),
         };
         if slo.group_by.is_empty() {
             answers.know(&Labels::empty(), Timestamp::MAX);
@@ -240,6 +266,7 @@ impl Answers {
 
     /// Takes over what was known of groups before a reload.
     pub(super) fn adopt(&mut self, old: Answers) {
+        self.adjusted = old.adjusted;
         for (group, old) in old.groups {
             let measured_before = old.measured_by_now();
             self.groups.insert(group, OfGroup { counts: Vec::new(), measured: Vec::new(), measured_before, ..old });
@@ -319,7 +346,7 @@ impl Answers {
                     &mut of_now
                 }
             };
-            let mut counts = counts(&self.queried, &self.group_by, prepared, at, context)
+            let mut counts = counts((&self.queried, &self.group_by), prepared, at, context, &mut self.adjusted)
                 .map_err(|error| format!("over {}: {error}", format_duration(length)))?;
             if self.queried.queries().iter().any(|(_, query)| query.slice.is_some_and(|slice| length < slice)) {
                 counts.values_mut().for_each(|counts| *counts = Counts::default()); // no slice fits in
@@ -390,6 +417,11 @@ impl Answers {
         &self.instants
     }
 
+    /// How many answers could not be taken as they were.
+    pub(super) fn adjusted(&self) -> Adjusted {
+        self.adjusted
+    }
+
     /// How many groups were refused.
     pub(super) fn refused(&self) -> u64 {
         self.refused
@@ -403,11 +435,11 @@ fn prepare(queried: &Queried, window: Duration) -> Result<Vec<Prepared>, String>
 
 /// What one window counts, by group.
 fn counts(
-    queried: &Queried,
-    group_by: &[Arc<str>],
+    (queried, group_by): (&Queried, &[Arc<str>]),
     prepared: &mut [Prepared],
     at: Timestamp,
     context: &EvalContext<'_>,
+    adjusted: &mut Adjusted,
 ) -> Result<BTreeMap<Labels, Counts>, String> {
     let overlay = Overlay::default();
     let source = Source { context, overlay: &overlay };
@@ -416,17 +448,19 @@ fn counts(
     Ok(match queried {
         Queried::Ratio(_) => {
             let shares = alone(group_by, next()?)?;
+            shares.values().for_each(|share| adjusted.note(*share, 1.0));
             shares.into_iter().map(|(group, share)| (group, of_share(share))).collect()
         }
         Queried::Events { part_is, .. } => {
             let (part, total) = (added_up(group_by, next()?)?, added_up(group_by, next()?)?);
-            let of = |(group, total): (Labels, f64)| {
+            let mut of = |(group, total): (Labels, f64)| {
                 let part = part.get(&group).copied().unwrap_or(0.0);
+                adjusted.note(part, total);
                 let counts =
                     if part.is_nan() || total.is_nan() { Counts::default() } else { Counts::of(part, total, *part_is) };
                 (group, counts)
             };
-            total.into_iter().map(of).collect()
+            total.into_iter().map(&mut of).collect()
         }
     })
 }

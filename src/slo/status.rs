@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Labels, Timestamp};
 
+use super::accounting::Sizes;
 use super::exclusion::Exclusion;
 use super::figures::Figures;
 use super::guard::Guard;
@@ -49,6 +50,8 @@ pub struct SloStatus {
     pub exclusions: Vec<Exclusion>,
     /// The tiers whose long window we saw in part only, for reasons of our own.
     pub partly_seen: Arc<[PartlySeen]>,
+    /// What the accounting of the objective, all of its groups together, holds and could not take.
+    pub sizes: Sizes,
     /// The alerts that fire.
     pub alerts: Vec<SloAlert>,
 }

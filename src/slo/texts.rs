@@ -22,8 +22,8 @@ const HELD: &str = "held";
 /// The annotation that marks what comes from queries.
 const EXACTNESS: &str = "exactness";
 /// What to do about windows that are filling.
-const FILL: &str = " The history of a Prometheus fills them: with the daemon stopped, almenara store import --storage.path DIR --from URL \
-                    --slo FILE.";
+const FILL: &str = " The history of a Prometheus fills them: slo_history in the configuration before objectives begin, or, with the daemon \
+                    stopped, almenara store import --storage.path DIR --from URL --slo FILE.";
 /// So many objectives, or tiers, are named in an alert that is for several.
 const NAMED_MAX: usize = 10;
 

@@ -15,6 +15,7 @@ mod queries;
 mod replicas;
 mod specs;
 mod timelines;
+mod warm;
 mod witnesses;
 
 use std::time::Duration;

@@ -10,7 +10,8 @@ use crate::promql::plan::Engine;
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
 use crate::slo::query::HELD_ASKS_MAX;
 use crate::slo::{
-    Grid, Indicator, Recording, SloFile, SloGroup, SloStatus, State, Window, WindowFigures, backtest, parse_file,
+    Adjusted, Grid, Indicator, Recording, SloFile, SloGroup, SloStatus, State, Window, WindowFigures, backtest,
+    parse_file,
 };
 use crate::source::SourceFile;
 use crate::store::{Row, Store, StoreOptions};
@@ -415,6 +416,38 @@ fn numbers_that_are_none_and_series_that_are_not_there() {
     ] {
         let found = of(indicator, values);
         assert_eq!((found.error_ratio, found.is_blind), expected, "{indicator} {values:?}");
+    }
+}
+
+#[test]
+fn answers_that_are_no_share_are_counted() {
+    let ratio = "ratio: 'max_over_time(a[$window])'";
+    let events = "events: {bad: 'sum(max_over_time(a[$window]))', total: 'sum(max_over_time(b[$window]))'}";
+    for (indicator, values, [above, below, not_a_number]) in [
+        (ratio, &[("a", 0.25)][..], [0, 0, 0]),
+        (ratio, &[("a", 1.5)], [1, 0, 0]),
+        (ratio, &[("a", -0.1)], [0, 1, 0]),
+        (ratio, &[("a", f64::NAN)], [0, 0, 1]),
+        (events, &[("a", 1.0), ("b", 0.0)], [1, 0, 0]),
+        (events, &[("a", 5.0), ("b", 4.0)], [1, 0, 0]),
+        (events, &[("a", 1.0), ("b", f64::NAN)], [0, 0, 1]),
+        (events, &[("b", 4.0)], [0, 0, 0]),
+    ] {
+        let mut world = World::new(asked(indicator));
+        for _ in 0..2 {
+            world.now += SCRAPE_SECS;
+            values.iter().for_each(|(name, value)| world.push(&labels(name, &[]), *value));
+            world.eval();
+        }
+        let status = world.status("a", "");
+        let windows = status.figures.windows.len() as u64 + 1;
+        let each = |count: u64| 2 * windows * count;
+        let expected = Adjusted { above: each(above), below: each(below), not_a_number: each(not_a_number) };
+        assert_eq!(status.sizes.adjusted, expected, "each window at each of two slots: {indicator} {values:?}");
+        let old = std::mem::replace(&mut world.group, SloGroup::new(asked(indicator), Duration::from_secs(30)));
+        world.group.adopt_state(old);
+        let kept = world.group.sizes().next().map(|(_, sizes)| sizes.adjusted);
+        assert_eq!(kept, Some(expected), "a reload keeps the count");
     }
 }
 

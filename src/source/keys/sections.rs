@@ -23,6 +23,7 @@ pub const SECTIONS: &[&Section] = &[
     &SELECTOR,
     &ATTACH_METADATA,
     &RELABEL,
+    &SLO_HISTORY,
     &HTTP_CLIENT,
     &BASIC_AUTH,
     &AUTHORIZATION,
@@ -56,10 +57,21 @@ pub static CONFIGURATION: Section = Section {
         refused("otlp", "{}", "metrics are scraped, not received by OTLP"),
         refused("runtime", "{gogc: 75}", "it holds settings of the Go runtime"),
         acted("slo_files", "['slo/*.yml']").ours(),
+        acted("slo_history", "{url: 'http://h/'}").ours(),
         acted("router", "{route: {receiver: a}, receivers: [{name: a}]}").ours(),
         refused("datasource", "{}", "evaluation on another server is not built yet").ours(),
     ],
     includes: &[],
+};
+
+/// `slo_history`
+pub static SLO_HISTORY: Section = Section {
+    what: "slo_history",
+    path: "slo_history",
+    frame: "slo_history: {HERE}",
+    needs: &[("url", "'http://h/'")],
+    keys: &[acted("url", "'http://h/'").ours(), acted("api", "query").ours(), acted("wait", "5m").ours()],
+    includes: &[&HTTP_CLIENT],
 };
 
 /// Limits on what a target may bring.

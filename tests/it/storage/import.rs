@@ -294,3 +294,67 @@ fn an_import_that_fails_says_why() {
     let (code, text) = run(&["--from", "http://127.0.0.1:1", "--start", "yesterday"]);
     assert!(code == Some(1) && text.contains("neither a time nor a duration"), "{text}");
 }
+
+/// The objective's window as the API shows it once it has been evaluated and `is_done` says so of total and coverage.
+fn window_of(deployment: &Deployment, name: &str, is_done: impl Fn(f64, f64) -> bool) -> (f64, f64, f64) {
+    let path = format!("/api/almenara/v1/slos/{name}");
+    wait_for("the objective has its history", || {
+        let (status, _) = get(deployment.port, &path);
+        let data = (status == 200).then(|| deployment.data(&path))?;
+        data[0]["evaluated"].as_bool().filter(|is_evaluated| *is_evaluated)?;
+        let window = data[0]["windows"].as_array()?.last()?.clone();
+        let figure = |name: &str| window[name].as_f64();
+        let found = (figure("total")?, figure("total")? - figure("good")?, figure("coverage")?);
+        is_done(found.0, found.2).then_some(found)
+    })
+}
+
+#[test]
+fn the_daemon_reads_the_history_of_objectives_that_begin() {
+    let folder = tempfile::tempdir().expect("folder");
+    let Some((_prometheus, port, _)) = source(folder.path()) else { return };
+    let config = |port: u16, api: &str| {
+        format!(
+            "global: {{evaluation_interval: 1s}}\nslo_files: [slo*.yml]\nslo_history: {{url: 'http://127.0.0.1:{port}', api: {api}, wait: 1h}}\n"
+        )
+    };
+    let ours = folder.path().join("ours");
+    let files = [("almenara.yml", &*config(port, "read")), ("slo.yml", SLO)];
+    let mut deployment = Deployment::start(&files, &[&format!("--storage.path={}", ours.display())]);
+    let (total, bad, coverage) = window_of(&deployment, "shop", |_, _| true);
+    // At its first evaluation it has all: ten hours less the minute or two since the last sample.
+    let minutes = total / 10.0;
+    assert!((597.0..=600.0).contains(&minutes) && bad == minutes && coverage > 0.99, "{total} {bad} {coverage}");
+    assert!(deployment.values("count_over_time(requests_total[11h])").is_empty(), "samples of others are not stored");
+    assert_eq!(deployment.metric("almenara_slo_history_filled_total"), 1.0);
+    assert_eq!(get(deployment.port, "/-/ready"), (200, "Almenara is Ready.\n".to_owned()));
+
+    // A server that is not there: told, and the objective is evaluated without.
+    let other = SLO.replace("shop,", "other,").replace("code=\"500\"", "code=~\"5..\"");
+    deployment.write("slo2.yml", &other);
+    deployment.write("almenara.yml", &config(1, "read"));
+    deployment.reload();
+    let (total, ..) = window_of(&deployment, "other", |_, _| true);
+    assert_eq!(total, 0.0);
+    let ready = wait_for("the failure is told", || {
+        let (_, text) = get(deployment.port, "/-/ready");
+        text.contains("cannot be read from 127.0.0.1:1").then_some(text)
+    });
+    assert!(ready.starts_with("Almenara is Ready.\nThe history of 1 objectives"), "{ready}");
+    assert!(deployment.metric("almenara_slo_history_failures_total") >= 1.0);
+
+    // The right one, by queries.
+    deployment.write("almenara.yml", &config(port, "query"));
+    deployment.reload();
+    let (total, bad, _) = window_of(&deployment, "other", |total, _| total > 0.0);
+    assert!((597.0..=600.0).contains(&(total / 10.0)) && bad == total / 10.0, "{total} {bad}");
+
+    // It outlives a kill, whose successor asks nobody.
+    deployment.write("almenara.yml", &config(1, "read"));
+    deployment.daemon.signal("KILL");
+    deployment.daemon.wait();
+    deployment.start_again();
+    let (total, ..) = window_of(&deployment, "shop", |_, _| true);
+    assert!(total > 5900.0, "{total}");
+    assert_eq!(deployment.metric("almenara_slo_history_objectives"), 0.0);
+}
