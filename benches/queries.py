@@ -39,11 +39,16 @@ MONTH = [
     f"histogram_quantile(0.99, sum by (le) (rate({BUCKETS}[1h])))",
     "sum(avg_over_time(http_requests_total[1d]))",
 ]
-ONE = RATIO.format(by="", w="{w}").replace("total{", 'total{service="svc0001",').replace("total[", 'total{service="svc0001"}[')
+
+
+def one(window):
+    return RATIO.format(by="", w=window).replace("total{", 'total{service="svc0001",').replace("total[", 'total{service="svc0001"}[')
+
+
 INSTANTS = [
     ["vector(1)"],
-    [ONE.format(w=f"{DAYS}d")],
-    [ONE.format(w=window) for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d", f"{DAYS}d")],
+    [one(f"{DAYS}d")],
+    [one(window) for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d", f"{DAYS}d")],
     [RATIO.format(by=" by (service) ", w=f"{DAYS}d")],
     [f"histogram_quantile(0.99, sum by (service, le) (rate({BUCKETS}[{DAYS}d])))"],
 ]
