@@ -17,7 +17,7 @@ use crate::model::{Labels, Series, Timestamp};
 
 use super::coverage::Coverage;
 use super::curve::{Counts, Curve, Totals};
-use super::entry::{Entry, Instant, Pairs, Point, Source, TargetKey, labels_of};
+use super::entry::{Entry, Instant, Pairs, Point, Source, TargetKey, has_excess, labels_of};
 use super::fold::{Fold, History, Kind, SCRAPE_COVERS_MS, TargetState};
 use super::latency::{Bounds, MissingBucket, Threshold};
 use super::outage::Outages;
@@ -106,7 +106,7 @@ impl Gauge {
     }
 }
 
-/// Scrapes in which a bucket gained more than its total.
+/// Scrapes in which bad or good events, or a bucket, gained more than their total.
 #[derive(Clone, Debug, Default)]
 struct Disorder {
     scrapes: u64,
@@ -281,11 +281,12 @@ impl Accounting {
         let pairs = self.threshold.as_ref().map(|_| Pairs::of(points));
         let before = self.fold.last_at(key);
         let (increases, target) = self.fold.step(key, at, points, history);
-        if let Some(pairs) = &pairs
-            && self.disorder.seen_through.is_none_or(|seen| at > seen)
-            && pairs.has_disorder(points, &increases)
-        {
-            self.disorder.scrapes += 1;
+        if self.disorder.seen_through.is_none_or(|seen| at > seen) {
+            let is_disordered = match &pairs {
+                Some(pairs) => pairs.has_disorder(points, &increases),
+                None => has_excess(points, &increases),
+            };
+            self.disorder.scrapes += u64::from(is_disordered);
         }
         for (Point { entry, value }, increase) in points.iter().zip(increases) {
             if !entry.is_part() && !entry.is_total() {
@@ -605,7 +606,8 @@ pub struct Sizes {
     pub series: usize,
     /// Samples not counted because of [`super::SERIES_MAX`] or [`GROUPS_MAX`], scrapes not looked at because of too many replicas.
     pub refused: u64,
-    /// Scrapes of a target in which a latency's bucket gained more events than its total; the figures take the total then.
+    /// Scrapes of a target in which the bad (or good) events, or a latency's bucket, gained more than the total; a window's figures take the
+    /// total then, if all of it did.
     pub disordered: u64,
     /// How often another replica of a target has been followed.
     pub replica_changes: u64,

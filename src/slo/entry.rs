@@ -152,6 +152,26 @@ impl<'a> Pairs<'a> {
     }
 }
 
+/// Whether of a group that has both in one scrape of a target, what is counted as a part gained more than the total.
+pub(super) fn has_excess(points: &[Point<'_>], increases: &[f64]) -> bool {
+    // Of most targets there is one group.
+    let mut groups: Vec<(&Labels, f64, bool, bool)> = Vec::new();
+    for (Point { entry, .. }, increase) in points.iter().zip(increases) {
+        if !entry.is_part() && !entry.is_total() {
+            continue;
+        }
+        let place = groups.iter().position(|(group, ..)| **group == entry.group).unwrap_or_else(|| {
+            groups.push((&entry.group, 0.0, false, false));
+            groups.len() - 1
+        });
+        let (_, excess, has_part, has_total) = &mut groups[place];
+        *excess += (entry.part - entry.total) * increase;
+        *has_part |= entry.is_part();
+        *has_total |= entry.is_total();
+    }
+    groups.iter().any(|(_, excess, has_part, has_total)| *excess > 0.0 && *has_part && *has_total)
+}
+
 /// The labels of `names` that a series has.
 pub(super) fn labels_of(names: &[Arc<str>], labels: &Labels) -> Labels {
     let mut found = LabelsBuilder::default();

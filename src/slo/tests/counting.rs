@@ -346,3 +346,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn bad_events_above_all_events_are_told() {
+    let spec = SPEC.replace(r#"total: requests_total}"#, "total: asked_total}");
+    let slo = file(&spec).slos.remove(0);
+    let told = |rows: &[(&str, &str, &str)]| {
+        let mut tape = Tape::default();
+        for (name, zone, values) in rows {
+            let series = labels(name, &[("job", "j"), ("instance", "i"), ("zone", zone), ("code", "500")]);
+            for (column, value) in values.split_whitespace().enumerate() {
+                tape.push(&series, secs(15 * column as i64), value.parse().unwrap());
+            }
+        }
+        let mut accounting = new_accounting(&slo);
+        feed(&mut accounting, &slo, &tape, (-1, 20), History::Complete);
+        accounting.rewind();
+        feed(&mut accounting, &slo, &tape, (-1, 3600), History::Complete);
+        accounting.sizes().disordered
+    };
+    assert_eq!(
+        told(&[("requests_total", "z", "0 5 6 9"), ("asked_total", "z", "0 5 8 9")]),
+        1,
+        "3 of 1 in the last one"
+    );
+    assert_eq!(told(&[("requests_total", "z", "0 5 6"), ("asked_total", "z", "0 5 8")]), 0);
+    // Each group by itself.
+    let zones = [("requests_total", "y", "0 5"), ("asked_total", "y", "0 4"), ("asked_total", "z", "0 9")];
+    assert_eq!(told(&zones), 1);
+    // Counted elsewhere: nothing to compare with.
+    assert_eq!(told(&[("requests_total", "y", "0 5"), ("asked_total", "z", "0 4")]), 0);
+}
