@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,11 +51,19 @@ pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("log-{number:010}"))
 }
 
+/// Where the bytes are that were last taken from the end of a log.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
 /// Takes `bytes` from the end of a log: a record that was being written when the process ended. In a log that is not the last one the next
-/// start would take them for damage.
+/// start would take them for damage. They are kept in [`INTERRUPTED`], for damage to the length of a record looks the same.
 pub(super) fn cut(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_len(file.metadata()?.len().saturating_sub(bytes))
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let whole = file.metadata()?.len().saturating_sub(bytes);
+    let mut torn = Vec::new();
+    file.seek(io::SeekFrom::Start(whole))?;
+    file.read_to_end(&mut torn)?;
+    fs::write(path.with_file_name(INTERRUPTED), torn)?;
+    file.set_len(whole)
 }
 
 impl LogWriter {

@@ -165,7 +165,7 @@ impl Disk {
             recovered.read_log(file, file.number.0 == last, &mut sink);
         }
         if recovered.interrupted_bytes > 0 {
-            // If the disk takes no writing, beginning the next log will tell.
+            // If the disk takes no writing, beginning the next log will tell, and nothing is cut.
             let _ = log::cut(&log::path(folder, last), recovered.interrupted_bytes);
         }
         let writer = LogWriter::create(folder, last + 1, recovered.states.clone());

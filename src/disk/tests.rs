@@ -71,6 +71,11 @@ fn a_log_that_ends_anywhere_gives_whole_commits() {
         assert_eq!(recovered.losses, [], "a record that was being written is no damage");
         assert!(recovered.interrupted_bytes < 200);
         seen.push(commits);
+        if recovered.interrupted_bytes > 0 {
+            let torn = fs::read(cut.path().join(log::INTERRUPTED)).unwrap();
+            assert_eq!(torn, whole[len - torn.len()..len], "nothing is thrown away");
+            assert_eq!(torn.len() as u64, recovered.interrupted_bytes);
+        }
         drop((store, disk));
         let (store, _disk, recovered) = open(cut.path());
         assert_eq!((recovered.losses, recovered.interrupted_bytes), (Vec::new(), 0), "nor is it in the next life");

@@ -33,7 +33,7 @@ impl Storage {
                 if recovered.interrupted_bytes > 0 {
                     tracing::warn!(
                         bytes = recovered.interrupted_bytes,
-                        "the last record was being written when the process ended"
+                        "the last record was being written when the process ended; its bytes are kept in the file \"interrupted\""
                     );
                 }
                 let stats = store.stats();

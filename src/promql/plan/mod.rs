@@ -234,7 +234,7 @@ impl Engine {
         Some(Answer::new(plans, root, &self.store))
     }
 
-    /// As [`eval_range`]: by a plan where it can, else plainly. A plan counts no statistics, and is not kept.
+    /// As [`eval_range`]: by a plan where it can, else plainly. A plan counts no statistics.
     pub fn eval_range(&self, expr: &Expr, question: &RangeQuestion<'_>) -> Result<QueryResult, EvalError> {
         let RangeQuestion { start, end, step, options, .. } = *question;
         match self.planned_range(expr, question) {

@@ -27,6 +27,15 @@ use crate::source::SourceFile;
 
 use super::{Accounting, Excluded, Figures, Slo, SloFile, View, parse_file};
 
+/// A source that cannot be read.
+struct Broken;
+
+impl Querier for Broken {
+    fn select(&self, _: &[Matcher], _: Timestamp, _: Timestamp) -> Result<Vec<Series>, QuerierError> {
+        Err(QuerierError("no route to host".to_owned()))
+    }
+}
+
 /// Stored samples, as far as they have been committed.
 #[derive(Default)]
 struct Tape {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Tape, environment, file, labels, secs};
-use crate::model::{Labels, Timestamp, Value};
-use crate::promql::{Querier, QuerierError};
+use super::{Broken, Tape, environment, file, labels, secs};
+use crate::model::{Labels, Value};
 use crate::rules::{Environment, EvalContext, Evaluator, Outcome};
 use crate::slo::{SloGroup, SloStatus, State};
 
@@ -372,20 +371,6 @@ fn a_removed_objective_resolves_its_alerts_and_ends_its_series() {
     let sent = world.run(15, [FINE, FINE]);
     assert_eq!(sent, ["15: SLOErrorBudgetBurn page a resolved"]);
     assert!(!world.last.recorded.is_empty() && world.last.recorded.iter().all(|sample| sample.value.is_stale()));
-}
-
-/// A source that cannot be read.
-struct Broken;
-
-impl Querier for Broken {
-    fn select(
-        &self,
-        _: &[crate::model::Matcher],
-        _: Timestamp,
-        _: Timestamp,
-    ) -> Result<Vec<crate::model::Series>, QuerierError> {
-        Err(QuerierError("no route to host".to_owned()))
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Tape, environment, file, labels, secs};
+use super::{Broken, Tape, environment, file, labels, secs};
 use crate::model::Timestamp;
 use crate::promql::Querier;
 use crate::rules::{EvalContext, Evaluator, Outcome};
@@ -142,16 +142,5 @@ fn a_window_that_is_there_needs_no_history() {
     let own = samples(0..ALL, 0.0);
     assert!(group().await_history(&own, now(), now()).is_empty());
     // An error on the way to our own samples: nobody waits.
-    struct Broken;
-    impl Querier for Broken {
-        fn select(
-            &self,
-            _: &[crate::model::Matcher],
-            _: Timestamp,
-            _: Timestamp,
-        ) -> Result<Vec<crate::model::Series>, crate::promql::QuerierError> {
-            Err(crate::promql::QuerierError("no".to_owned()))
-        }
-    }
     assert!(group().await_history(&Broken, now(), now()).is_empty());
 }
